@@ -1,0 +1,1 @@
+"""What runs in AWS Glue: two thin entries over pure modules."""
