@@ -1,0 +1,273 @@
+"""What each rule means, how severe it is and what share of rows may break it: the one place that says so.
+
+Reports, e-mails and documents take their words from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+
+class Severity(StrEnum):
+    """What breaking a rule does."""
+
+    REJECT_FILE = "reject_file"
+    QUARANTINE_ROW = "quarantine_row"
+    WARN = "warn"
+
+
+class RuleError(ValueError):
+    """A rule or a tolerance is not understood; nothing may be judged before it is mended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        id: what reports and settings call it.
+        severity: what breaking it does.
+        datasets: where it holds.
+        column: the column that it is about; None for a rule about the row or the file.
+        meaning: what must hold, in one sentence.
+        fix: what a producer does about it.
+        tolerance: the share of rows (0 to 1) that may break a row rule; one more row rejects the file.
+        reason: why the tolerance is what it is.
+    """
+
+    id: str
+    severity: Severity
+    datasets: tuple[str, ...]
+    column: str | None = None
+    meaning: str
+    fix: str
+    tolerance: float = 0.0
+    reason: str = ""
+
+
+_ALL: Final = ("users", "songs", "streams")
+_ONE_PERCENT: Final = 0.01
+_STRAY_ROWS: Final = "A few stray rows must not hold back a good file; a producer that is broken breaks far more rows."
+_STRAY_SNAPSHOT_ROWS: Final = (
+    "A snapshot replaces the one before, so what it lacks is missing from every day computed with it: one per cent at "
+    "the most."
+)
+
+
+def _file_rule(rule_id: str, meaning: str, fix: str, datasets: tuple[str, ...] = _ALL) -> Rule:
+    return Rule(id=rule_id, severity=Severity.REJECT_FILE, datasets=datasets, meaning=meaning, fix=fix)
+
+
+def _row_rule(rule_id: str, datasets: tuple[str, ...], column: str | None, meaning: str, fix: str) -> Rule:
+    return Rule(
+        id=rule_id,
+        severity=Severity.QUARANTINE_ROW,
+        datasets=datasets,
+        column=column,
+        meaning=meaning,
+        fix=fix,
+        tolerance=_ONE_PERCENT,
+        reason=_STRAY_ROWS if "streams" in datasets else _STRAY_SNAPSHOT_ROWS,
+    )
+
+
+def _warning(rule_id: str, datasets: tuple[str, ...], column: str | None, meaning: str, fix: str) -> Rule:
+    return Rule(id=rule_id, severity=Severity.WARN, datasets=datasets, column=column, meaning=meaning, fix=fix)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    _file_rule(
+        "unknown_dataset",
+        "The key lies under raw/users/, raw/songs/ or raw/streams/.",
+        "Upload the file under the prefix of its dataset.",
+    ),
+    _file_rule(
+        "object_missing",
+        "The uploaded object version is there when the batch is staged.",
+        "Upload the file again; do not delete versions before they are archived.",
+    ),
+    _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
+    _file_rule(
+        "unreadable",
+        "The file is CSV text, plain or as one whole gzip stream, without NUL bytes.",
+        "Export it again as UTF-8 CSV; a gzip must be complete.",
+    ),
+    _file_rule("not_utf8", "The file is UTF-8.", "Export the file with the encoding UTF-8."),
+    _file_rule(
+        "unbalanced_quote",
+        "Every quote that is opened is closed (RFC 4180: a quote inside a quoted field is doubled).",
+        "Close or double the quote; from it on, rows cannot be told apart.",
+    ),
+    _file_rule(
+        "missing_column",
+        "The header has every required column, comma-separated, spelled exactly.",
+        "Add the missing columns to the header and the rows; separate columns by commas.",
+    ),
+    _file_rule(
+        "duplicate_column", "No column name stands twice in the header.", "Rename or remove the repeated columns."
+    ),
+    _file_rule("no_rows", "The file has at least one row below its header.", "Upload a file with rows."),
+    _file_rule(
+        "snapshot_shrunk",
+        "A snapshot has at least half as many good rows as the current one.",
+        "Upload the full snapshot, not a part of it.",
+        ("users", "songs"),
+    ),
+    _row_rule(
+        "malformed_row",
+        _ALL,
+        None,
+        "The row has as many fields as the header.",
+        "Quote fields that hold commas; add or remove fields.",
+    ),
+    _row_rule(
+        "null_user_id", ("users", "streams"), "user_id", "user_id is given and not blank.", "Give the row its user_id."
+    ),
+    _row_rule(
+        "long_user_id",
+        ("users", "streams"),
+        "user_id",
+        "user_id has at most 200 bytes in UTF-8.",
+        "Check the export: an id this long is usually two fields run together.",
+    ),
+    _row_rule(
+        "null_track_id",
+        ("songs", "streams"),
+        "track_id",
+        "track_id is given and not blank.",
+        "Give the row its track_id.",
+    ),
+    _row_rule(
+        "long_track_id",
+        ("songs", "streams"),
+        "track_id",
+        "track_id has at most 200 bytes in UTF-8.",
+        "Check the export: an id this long is usually two fields run together.",
+    ),
+    _row_rule(
+        "bad_listen_time",
+        ("streams",),
+        "listen_time",
+        "listen_time is YYYY-MM-DD HH:MM:SS (or with T), with an optional fraction and Z or ±HH:MM, and exists.",
+        "Write the date and the time; no zone means UTC.",
+    ),
+    _row_rule(
+        "future_listen_time",
+        ("streams",),
+        "listen_time",
+        "listen_time is at most 24 hours later than the upload.",
+        "Check the producer's clock and zone.",
+    ),
+    _row_rule(
+        "early_listen_time",
+        ("streams",),
+        "listen_time",
+        "listen_time is not before 2000-01-01 UTC.",
+        "Check the producer's clock and the date format.",
+    ),
+    _row_rule(
+        "null_track_genre", ("songs",), "track_genre", "track_genre is given and not blank.", "Give the song a genre."
+    ),
+    _row_rule(
+        "long_track_genre",
+        ("songs",),
+        "track_genre",
+        "track_genre has at most 200 bytes in UTF-8.",
+        "Check the export: a genre this long is usually two fields run together.",
+    ),
+    _row_rule(
+        "bad_duration_ms",
+        ("songs",),
+        "duration_ms",
+        "duration_ms is a whole number from 0 to 2147483647.",
+        "Write the duration in whole milliseconds, digits only.",
+    ),
+    _row_rule(
+        "bad_popularity",
+        ("songs",),
+        "popularity",
+        "popularity is a whole number, or empty.",
+        "Write digits only.",
+    ),
+    _row_rule(
+        "bad_explicit",
+        ("songs",),
+        "explicit",
+        "explicit is true/false, t/f, yes/no, y/n or 1/0 in any case, or empty.",
+        "Use true or false.",
+    ),
+    _row_rule("bad_user_age", ("users",), "user_age", "user_age is a whole number, or empty.", "Write digits only."),
+    _row_rule(
+        "long_user_country",
+        ("users",),
+        "user_country",
+        "user_country has at most 64 bytes in UTF-8.",
+        "Use the country's name or code.",
+    ),
+    _row_rule(
+        "bad_created_at",
+        ("users",),
+        "created_at",
+        "created_at is a date (YYYY-MM-DD) or a timestamp as listen_time, or empty.",
+        "Write the date as YYYY-MM-DD.",
+    ),
+    _warning(
+        "duplicate_rows",
+        _ALL,
+        None,
+        "No valid row stands twice in the file.",
+        "Nothing: a play counts once. Many of them point to a producer that sends twice.",
+    ),
+    _warning(
+        "unknown_track",
+        ("streams",),
+        "track_id",
+        "The track is in the songs snapshot.",
+        "Upload a songs snapshot that holds the track; its plays then appear under their genre.",
+    ),
+    _warning(
+        "unknown_user",
+        ("streams",),
+        "user_id",
+        "The user is in the users snapshot.",
+        "Upload a users snapshot that holds the user; until then the country is `unknown`.",
+    ),
+)
+
+RULES_BY_ID: Final[dict[str, Rule]] = {rule.id: rule for rule in RULES}
+
+
+def rules_of(dataset: str, severity: Severity, tolerances: Mapping[str, float] | None = None) -> tuple[Rule, ...]:
+    """The rules of one severity that hold in a dataset, in the order of RULES.
+
+    Args:
+        dataset: one of the datasets of `schemas.REQUIRED_COLUMNS`.
+        severity: the severity asked for.
+        tolerances: overrides by rule id, shares from 0 to 1.
+
+    Raises:
+        RuleError: an override names no row rule or is no share.
+    """
+    overrides = tolerances or {}
+    check_tolerances(overrides)
+    return tuple(
+        replace(rule, tolerance=overrides.get(rule.id, rule.tolerance), reason="set for this environment")
+        if rule.id in overrides
+        else rule
+        for rule in RULES
+        if dataset in rule.datasets and rule.severity is severity
+    )
+
+
+def check_tolerances(tolerances: Mapping[str, float]) -> None:
+    """Raises RuleError where an override names no row rule or is not a number from 0 to 1."""
+    for rule_id, tolerance in tolerances.items():
+        rule = RULES_BY_ID.get(rule_id)
+        if rule is None or rule.severity is not Severity.QUARANTINE_ROW:
+            known = ", ".join(rule.id for rule in RULES if rule.severity is Severity.QUARANTINE_ROW)
+            raise RuleError(f"The setting `tolerances` names {rule_id!r}, which is no row rule. Row rules: {known}.")
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 1:
+            raise RuleError(f"The tolerance of {rule_id} must be a number from 0 to 1, not {tolerance!r}.")

@@ -1,0 +1,39 @@
+"""The datasets and the columns that a file of each must have; it may carry more, in any order."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REQUIRED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "users": ("user_id", "user_name", "user_age", "user_country", "created_at"),
+    "songs": (
+        "track_id",
+        "track_name",
+        "artists",
+        "album_name",
+        "track_genre",
+        "duration_ms",
+        "popularity",
+        "explicit",
+    ),
+    "streams": ("user_id", "track_id", "listen_time"),
+}
+
+SNAPSHOT_DATASETS: Final = ("users", "songs")
+"""A file of these is a full snapshot; a file of `streams` adds plays."""
+
+MAX_ID_BYTES: Final = 200
+MAX_GENRE_BYTES: Final = 200
+MAX_COUNTRY_BYTES: Final = 64
+MAX_NAME_CHARACTERS: Final = 300
+MAX_FILE_BYTES: Final = 5 * 1024**3
+"""CopyObject takes no larger object (Amazon S3 API reference)."""
+MAX_DURATION_MS: Final = 2**31 - 1
+EARLIEST_LISTEN_TIME: Final = "2000-01-01 00:00:00"
+FUTURE_GRACE_HOURS: Final = 24
+
+
+def dataset_of(key: str) -> str | None:
+    """The dataset of an object key: the folder under `raw/`. None where there is no such dataset."""
+    parts = key.split("/")
+    return parts[1] if len(parts) >= 3 and parts[0] == "raw" and parts[1] in REQUIRED_COLUMNS else None
