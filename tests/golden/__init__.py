@@ -1,0 +1,1 @@
+"""Cases as folders, and the test that runs them."""
