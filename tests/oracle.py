@@ -9,6 +9,7 @@ Python orders text by code points, which is the order of its UTF-8 bytes; so pla
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -35,8 +36,9 @@ MAX_ZONE_OFFSET: Final = timedelta(hours=18)
 """The greatest offset of Java's `ZoneOffset`, and so of Spark's timestamps."""
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
-INTEGER: Final = re.compile(r"[+-]?[0-9]+")
-BOOLEAN: Final = re.compile(r"true|false", re.IGNORECASE)
+INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+BOOLEAN: Final = re.compile(r"true|t|yes|y|1|false|f|no|n|0", re.IGNORECASE)
+DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 TIMESTAMP: Final = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[ T](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?"
     r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2}):(?P<minutes>[0-5][0-9]))?"
@@ -74,19 +76,29 @@ class InvalidRowError(ValueError):
 
 # --- Layer 1: bytes of a file -> its valid rows, and how many rows are invalid
 
-Fields = dict[str, str | None]
-"""A CSV row by column name; an empty or missing field is None."""
+Fields = dict[str, str]
+"""A CSV row: text by column name, as it stands in the file."""
 
 Row = TypeVar("Row")
 
 
 def parse_users(data: bytes) -> tuple[list[User], int]:
-    """Returns the valid rows of a users file in its order, and the number of invalid ones."""
+    """Returns the valid rows of a users file in its order, and the number of invalid ones.
+
+    Raises:
+        UnicodeDecodeError: the file is not UTF-8.
+        KeyError: a required column is missing.
+    """
     return _valid_rows(data, _user)
 
 
 def parse_songs(data: bytes) -> tuple[list[Song], int]:
-    """Returns the valid rows of a songs file in its order, and the number of invalid ones."""
+    """Returns the valid rows of a songs file in its order, and the number of invalid ones.
+
+    Raises:
+        UnicodeDecodeError: the file is not UTF-8.
+        KeyError: a required column is missing.
+    """
     return _valid_rows(data, _song)
 
 
@@ -96,40 +108,40 @@ def parse_streams(data: bytes, last_modified: datetime) -> tuple[list[Play], int
     Args:
         data: the file, gzipped or not.
         last_modified: when the object version was written, with a zone; plays a day later than that are invalid.
+
+    Raises:
+        UnicodeDecodeError: the file is not UTF-8.
+        KeyError: a required column is missing.
     """
     return _valid_rows(data, lambda fields: _play(fields, latest=last_modified + FUTURE_TOLERANCE))
 
 
 def _valid_rows(data: bytes, convert: Callable[[Fields], Row]) -> tuple[list[Row], int]:
-    rows: list[Row] = []
-    invalid = 0
-    for fields in _read_csv(data):
-        try:
-            rows.append(convert(fields))
-        except InvalidRowError:
-            invalid += 1
-    return rows, invalid
-
-
-def _read_csv(data: bytes) -> Iterable[Fields]:
     text = (gzip.decompress(data) if data.startswith(GZIP_MAGIC) else data).decode("utf-8-sig")
     csv.field_size_limit(sys.maxsize)
-    for fields in csv.DictReader(io.StringIO(text, newline=""), restkey="", restval=None):
-        yield {name: value or None for name, value in fields.items()}
+    header, *lines = (line for line in csv.reader(io.StringIO(text, newline="")) if line)
+    names = [name.strip(string.whitespace) for name in header]
+    rows: list[Row] = []
+    for line in lines:
+        with contextlib.suppress(InvalidRowError):
+            if len(line) != len(names):
+                raise InvalidRowError(f"{len(line)} fields under a header of {len(names)}")
+            rows.append(convert(dict(zip(names, line, strict=True))))
+    return rows, len(lines) - len(rows)
 
 
 def _play(fields: Fields, latest: datetime) -> Play:
     listen_time = _timestamp(fields["listen_time"])
     if not EARLIEST_LISTEN <= listen_time <= latest:
         raise InvalidRowError(f"listen_time {listen_time} is before 2000 or in the future")
-    return Play(_key(_trimmed(fields["user_id"])), _key(_trimmed(fields["track_id"])), listen_time)
+    return Play(_key(fields["user_id"]), _key(fields["track_id"]), listen_time)
 
 
 def _song(fields: Fields) -> Song:
-    _optional(INTEGER, fields["popularity"])
-    _optional(BOOLEAN, fields["explicit"])
+    _check(INTEGER, _trimmed(fields["popularity"]))
+    _check(BOOLEAN, _trimmed(fields["explicit"]))
     return Song(
-        _key(_trimmed(fields["track_id"])),
+        _key(fields["track_id"]),
         _name(fields["track_name"]),
         _name(fields["artists"]),
         _key(fields["track_genre"]),
@@ -138,50 +150,58 @@ def _song(fields: Fields) -> Song:
 
 
 def _user(fields: Fields) -> User:
-    _optional(INTEGER, fields["user_age"])
-    country = fields["user_country"]
+    _check(INTEGER, _trimmed(fields["user_age"]))
+    created_at = fields["created_at"]
+    if created_at.strip(string.whitespace):
+        _timestamp(f"{created_at} 00:00:00" if DATE.fullmatch(created_at) else created_at)
+    country = _trimmed(fields["user_country"])
     if country is not None and len(country.encode()) > MAX_COUNTRY_BYTES:
         raise InvalidRowError(f"user_country has more than {MAX_COUNTRY_BYTES} bytes")
-    return User(_key(_trimmed(fields["user_id"])), country)
+    return User(_key(fields["user_id"]), country)
 
 
-def _trimmed(value: str | None) -> str | None:
-    return (value or "").strip(string.whitespace) or None
+def _trimmed(text: str) -> str | None:
+    return text.strip(string.whitespace) or None
 
 
-def _key(value: str | None) -> str:
+def _key(text: str) -> str:
+    """An id or a genre."""
+    value = _trimmed(text)
     if value is None or len(value.encode()) > MAX_KEY_BYTES:
-        raise InvalidRowError(f"an id or a genre is missing or has more than {MAX_KEY_BYTES} bytes: {value!r}")
+        raise InvalidRowError(f"an id or a genre is missing or has more than {MAX_KEY_BYTES} bytes: {text!r}")
     return value
 
 
-def _name(value: str | None) -> str | None:
-    return value and value[:MAX_NAME_CHARACTERS]
+def _name(text: str) -> str | None:
+    return text[:MAX_NAME_CHARACTERS] or None
 
 
-def _duration(value: str | None) -> int:
-    if value is None or not INTEGER.fullmatch(value) or not 0 <= int(value) <= MAX_INTEGER:
-        raise InvalidRowError(f"duration_ms is not an integer from 0 to {MAX_INTEGER}: {value!r}")
+def _duration(text: str) -> int:
+    value = _trimmed(text)
+    _check(INTEGER, value)
+    if value is None or not 0 <= int(value) <= MAX_INTEGER:
+        raise InvalidRowError(f"duration_ms is not an integer from 0 to {MAX_INTEGER}: {text!r}")
     return int(value)
 
 
-def _optional(pattern: re.Pattern[str], value: str | None) -> None:
+def _check(pattern: re.Pattern[str], value: str | None) -> None:
     if value is not None and not pattern.fullmatch(value):
         raise InvalidRowError(f"{value!r} does not match {pattern.pattern}")
 
 
-def _timestamp(value: str | None) -> datetime:
-    match = TIMESTAMP.fullmatch(value or "")
+def _timestamp(text: str) -> datetime:
+    """The instant in UTC, its fraction of a second cut."""
+    match = TIMESTAMP.fullmatch(text)
     if match is None:
-        raise InvalidRowError(f"not a timestamp: {value!r}")
+        raise InvalidRowError(f"not a timestamp: {text!r}")
     offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))
     if offset > MAX_ZONE_OFFSET:
-        raise InvalidRowError(f"no zone is that far from UTC: {value!r}")
+        raise InvalidRowError(f"no zone is that far from UTC: {text!r}")
     zone = timezone(-offset if match["sign"] == "-" else offset)
     try:
         return datetime.fromisoformat(f"{match['date']} {match['time']}").replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidRowError(f"no such date or time of day: {value!r}") from error
+        raise InvalidRowError(f"no such date or time of day: {text!r}") from error
 
 
 # --- Layer 2: valid rows -> the rows of table `kpis`
