@@ -1,0 +1,33 @@
+"""The environment variables by which a process uses the embedded AWS, and nothing else of AWS."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+ACCESS_KEY: Final = "local"
+SECRET_KEY: Final = "local"
+
+
+def client_environment(endpoint_url: str, region: str) -> dict[str, str]:
+    """Return the variables for a client process, to be laid over its own environment.
+
+    Beside the endpoint and dummy keys they hide the user's AWS configuration and any proxy, so that a script started
+    with them can reach no account in the cloud.
+
+    Args:
+        endpoint_url: Where the embedded AWS answers.
+        region: Its region.
+    """
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }

@@ -1,0 +1,126 @@
+"""Moto's server on a port of 127.0.0.1, in threads of this process."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import ThreadedWSGIServer
+
+HOST: Final = "127.0.0.1"
+"""Never another address: the embedded AWS runs the scripts that somebody uploads."""
+
+_BACKLOG: Final = 128
+_POLL_SECONDS: Final = 0.05
+_REQUEST_DEADLINE_SECONDS: Final = 5.0
+
+
+class PortInUseError(Exception):
+    """Another program listens on the port."""
+
+
+class MotoServer:
+    """Serves moto's backends by HTTP.
+
+    `moto.server.ThreadedMotoServer` is not used: when the port is taken it waits for ever, and its `stop` leaves
+    request threads behind.
+
+    Args:
+        port: Port of 127.0.0.1; 0 takes a free one.
+        request_log: File that gets one line per request, and the traceback of a request that crashed moto.
+
+    Raises:
+        PortInUseError: The port is taken.
+    """
+
+    def __init__(self, port: int, request_log: Path) -> None:
+        self._log_handler = _log_requests_to(request_log)
+        try:
+            with _listen(port) as listener:
+                self._server = _Server(listener)
+        except BaseException:
+            self._close_log()
+            raise
+        self.port: Final = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="moto-server")
+        self._thread.start()
+
+    @property
+    def endpoint_url(self) -> str:
+        """What clients put into `AWS_ENDPOINT_URL`."""
+        return f"http://{HOST}:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening, and wait for the requests under way."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.join_requests(_REQUEST_DEADLINE_SECONDS)
+        self._close_log()
+
+    def _close_log(self) -> None:
+        logging.getLogger("werkzeug").removeHandler(self._log_handler)
+        self._log_handler.close()
+
+
+class _RequestHandler(MotoRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log the action too, which most services carry in a header and not in the path."""
+        action = self.headers.get("X-Amz-Target", "-")
+        self.log("info", "%s %s %s %s %s", self.command, self.path, action, code, size)
+
+
+class _Server(ThreadedWSGIServer):
+    def __init__(self, listener: socket.socket) -> None:
+        self._requests: set[threading.Thread] = set()
+        super().__init__(
+            HOST,
+            listener.getsockname()[1],
+            DomainDispatcherApplication(create_backend_app),
+            handler=_RequestHandler,
+            fd=listener.fileno(),
+        )
+
+    def process_request_thread(self, request: socket.socket | tuple[bytes, socket.socket], client_address: str) -> None:
+        thread = threading.current_thread()
+        self._requests.add(thread)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._requests.discard(thread)
+
+    def join_requests(self, seconds: float) -> None:
+        """Wait for the requests under way, all in all at most the given time (a client may poll for long)."""
+        deadline = time.monotonic() + seconds
+        for thread in tuple(self._requests):
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _listen(port: int) -> socket.socket:
+    # Werkzeug itself answers a taken port with sys.exit.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortInUseError(
+            f"Port {port} of {HOST} cannot be used ({error.strerror}). Stop what listens there, or choose another port."
+        ) from error
+    return listener
+
+
+def _log_requests_to(path: Path) -> logging.Handler:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("werkzeug")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    return handler

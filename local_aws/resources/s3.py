@@ -1,0 +1,85 @@
+"""Buckets and their policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from local_aws.resources.base import Created, Creator, Properties, Target, json_text
+
+
+def create_bucket(target: Target, properties: Properties) -> Created:
+    """Create a bucket with versioning, encryption and EventBridge notification."""
+    name = properties.optional("BucketName") or properties.generated_name(max_length=63).lower()
+    s3 = target.client("s3")
+    s3.create_bucket(Bucket=name, **_location(target.region))
+    if versioning := properties.optional("VersioningConfiguration"):
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
+    if encryption := properties.optional("BucketEncryption"):
+        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=_encryption(encryption))
+    if notification := properties.optional("NotificationConfiguration"):
+        s3.put_bucket_notification_configuration(
+            Bucket=name, NotificationConfiguration=_notification(notification, properties)
+        )
+    if tags := properties.tags():
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
+    properties.ignore(
+        "LifecycleConfiguration",
+        "IntelligentTieringConfigurations",
+        reason="nothing grows old within a session",
+    )
+    properties.ignore(
+        "PublicAccessBlockConfiguration",
+        "OwnershipControls",
+        "AccessControl",
+        reason="access is not enforced on the laptop",
+    )
+    properties.ignore("LoggingConfiguration", "MetricsConfigurations", reason="every request is in logs/requests.log")
+    return Created(
+        ref=name,
+        attributes={
+            "Arn": f"arn:{target.partition}:s3:::{name}",
+            "DomainName": f"{name}.s3.amazonaws.com",
+            "RegionalDomainName": f"{name}.s3.{target.region}.amazonaws.com",
+            "DualStackDomainName": f"{name}.s3.dualstack.{target.region}.amazonaws.com",
+            "WebsiteURL": f"http://{name}.s3-website-{target.region}.amazonaws.com",
+        },
+    )
+
+
+def create_bucket_policy(target: Target, properties: Properties) -> Created:
+    """Put the policy of a bucket."""
+    bucket = properties.required("Bucket")
+    target.client("s3").put_bucket_policy(Bucket=bucket, Policy=json_text(properties.required("PolicyDocument")))
+    return Created(ref=bucket)
+
+
+def _location(region: str) -> dict[str, Any]:
+    if region == "us-east-1":  # the API refuses this region as a constraint
+        return {}
+    return {"CreateBucketConfiguration": {"LocationConstraint": region}}
+
+
+def _encryption(encryption: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "Rules": [
+            {
+                ("ApplyServerSideEncryptionByDefault" if key == "ServerSideEncryptionByDefault" else key): value
+                for key, value in rule.items()
+            }
+            for rule in encryption["ServerSideEncryptionConfiguration"]
+        ]
+    }
+
+
+def _notification(notification: Mapping[str, Any], properties: Properties) -> dict[str, Any]:
+    if set(notification) - {"EventBridgeConfiguration"}:
+        raise properties.unsupported("NotificationConfiguration", reason="only EventBridgeConfiguration is delivered")
+    event_bridge = notification.get("EventBridgeConfiguration", {})
+    return {"EventBridgeConfiguration": {}} if event_bridge.get("EventBridgeEnabled", True) else {}
+
+
+CREATORS: Final[Mapping[str, Creator]] = {
+    "AWS::S3::Bucket": create_bucket,
+    "AWS::S3::BucketPolicy": create_bucket_policy,
+}

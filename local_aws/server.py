@@ -1,0 +1,166 @@
+"""The embedded AWS: moto's server, what moto lacks, and the deployed cloud assembly, in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Final, Self
+
+from moto.moto_api._internal.models import moto_api_backend
+
+from local_aws import dynamodb_transactions, events, s3_directory, step_functions
+from local_aws.assembly import read_assembly
+from local_aws.cloudformation import Deployment, deploy
+from local_aws.environment import client_environment
+from local_aws.glue_jobs import GlueJobs
+from local_aws.mailbox import Mailbox
+from local_aws.moto_server import MotoServer
+from local_aws.pipes import Pipe, PipePoller
+from local_aws.resources.base import Target
+from local_aws.work_dir import BUCKETS, EMAILS, LOGS, WorkDir
+
+ACCOUNT: Final = "123456789012"
+"""The account of every moto that is not told otherwise."""
+
+REGION: Final = "us-east-1"
+
+_MOTO_PORT: Final = "MOTO_PORT"
+"""Where moto's own components (the Step Functions interpreter) look for the server they belong to."""
+
+
+class AlreadyRunningError(Exception):
+    """An embedded AWS already runs in this process; moto keeps its state in module variables."""
+
+
+class EmbeddedAws:
+    """Deploys a cloud assembly on an embedded AWS and keeps it running.
+
+    A start begins with an empty account and empty folders `buckets`, `emails`, `logs` and `spark` in the work folder;
+    after `close` no thread and no process of it is left, and the folders stay.
+
+    Args:
+        assembly: The cloud assembly (`cdk.out`).
+        work_dir: Folder for buckets, e-mails and logs.
+        port: Port of 127.0.0.1; 0 takes a free one.
+
+    Attributes:
+        endpoint_url: Where it answers.
+        outputs: Stack name to output name to value.
+    """
+
+    _running: ClassVar[EmbeddedAws | None] = None
+
+    def __init__(self, assembly: Path, work_dir: Path, *, port: int = 0) -> None:
+        self._assembly = assembly
+        self._work_dir = work_dir
+        self._port = port
+        self._closers = ExitStack()
+        self.endpoint_url: str = ""
+        self.outputs: Mapping[str, Mapping[str, str]] = {}
+
+    def start(self) -> None:
+        """Start the server, deploy the assembly, and begin to move messages and events.
+
+        Raises:
+            AlreadyRunningError: There is one in this process.
+            WorkDirInUseError: One of another process has the work folder.
+            PortInUseError: Something else listens on the port.
+            DeploymentError: The assembly cannot be deployed.
+        """
+        assembly = read_assembly(self._assembly)
+        with ExitStack() as closers:
+            self._occupy_process(closers)
+            work_dir = WorkDir(self._work_dir)
+            closers.callback(work_dir.close)
+            work_dir.empty()
+            target = self._start_server(work_dir.path, closers)
+            deployment = deploy(assembly, target)
+            self._start_pipes(deployment, closers)
+            self.outputs = deployment.outputs
+            work_dir.publish(self.endpoint_url, self.outputs)
+            self._closers = closers.pop_all()
+
+    def close(self) -> None:
+        """Stop what runs: pipes, executions, jobs, then the server. A second call does nothing."""
+        self._closers.close()
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables for a client process."""
+        return client_environment(self.endpoint_url, REGION)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _occupy_process(self, closers: ExitStack) -> None:
+        if EmbeddedAws._running is not None:
+            raise AlreadyRunningError(
+                f"An embedded AWS already runs in this process, at {EmbeddedAws._running.endpoint_url}. Close it first."
+            )
+        EmbeddedAws._running = self
+        closers.callback(setattr, EmbeddedAws, "_running", None)
+
+    def _start_server(self, work_dir: Path, closers: ExitStack) -> Target:
+        moto_api_backend.reset()
+        s3_directory.install(work_dir / BUCKETS)
+        step_functions.install()
+        events.install()
+        dynamodb_transactions.install()
+        Mailbox(work_dir / EMAILS).install()
+
+        server = MotoServer(self._port, work_dir / LOGS / "requests.log")
+        closers.callback(server.close)
+        self.endpoint_url = server.endpoint_url
+        _set_variable(_MOTO_PORT, str(server.port), closers)
+
+        jobs = GlueJobs(work_dir, server.endpoint_url)
+        jobs.install()
+        closers.callback(jobs.close)
+
+        target = Target(server.endpoint_url, ACCOUNT, REGION)
+        closers.callback(_stop_executions, target)
+        closers.callback(_disable_rules, target)
+        return target
+
+    def _start_pipes(self, deployment: Deployment, closers: ExitStack) -> None:
+        pipes = [
+            Pipe.from_properties(resource.created.ref, resource.properties)
+            for resource in deployment.of_type("AWS::Pipes::Pipe")
+        ]
+        poller = PipePoller(pipes, self.endpoint_url)
+        poller.start()
+        closers.callback(poller.close)
+
+
+def _set_variable(name: str, value: str, closers: ExitStack) -> None:
+    former = os.environ.get(name)
+    os.environ[name] = value
+    if former is None:
+        closers.callback(os.environ.pop, name, None)
+    else:
+        closers.callback(os.environ.__setitem__, name, former)
+
+
+def _disable_rules(target: Target) -> None:
+    """Keep the executions that are stopped next from starting others, such as a notifier."""
+    events_client = target.client("events")
+    for bus in events_client.list_event_buses()["EventBuses"]:
+        for page in events_client.get_paginator("list_rules").paginate(EventBusName=bus["Name"]):
+            for rule in page["Rules"]:
+                events_client.disable_rule(Name=rule["Name"], EventBusName=bus["Name"])
+
+
+def _stop_executions(target: Target) -> None:
+    client = target.client("stepfunctions")
+    for machine in client.list_state_machines()["stateMachines"]:
+        running = client.list_executions(stateMachineArn=machine["stateMachineArn"], statusFilter="RUNNING")
+        for execution in running["executions"]:
+            client.stop_execution(executionArn=execution["executionArn"], cause="The embedded AWS is being closed.")

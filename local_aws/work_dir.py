@@ -1,0 +1,159 @@
+"""The folder in which an embedded AWS lives: who owns it, and what a new start finds in it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Final
+
+BUCKETS: Final = "buckets"
+EMAILS: Final = "emails"
+LOGS: Final = "logs"
+SPARK: Final = "spark"
+
+_CONTENTS: Final = (BUCKETS, EMAILS, LOGS, SPARK)
+_PID_FILE: Final = "server.pid"
+_STATE_FILE: Final = "server.json"
+_POLL_SECONDS: Final = 0.05
+_LOCK_SECONDS: Final = 0.5
+"""Long enough for a process that only asks who the owner is, which takes the lock for an instant."""
+
+
+class WorkDirInUseError(Exception):
+    """An embedded AWS that lives has the folder."""
+
+
+class ForeignWorkDirError(Exception):
+    """The folder holds files that no embedded AWS has made."""
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """What a running embedded AWS tells other processes.
+
+    Attributes:
+        pid: Its process.
+        endpoint_url: Where it answers.
+        outputs: Stack name to output name to value.
+    """
+
+    pid: int
+    endpoint_url: str
+    outputs: Mapping[str, Mapping[str, str]]
+
+
+class WorkDir:
+    """Owns a work folder for as long as it is open.
+
+    The ownership is a lock on the pid file, which ends with its process however that ends; so the pid of a dead process
+    stands in nobody's way.
+
+    Args:
+        path: The folder; it is made if there is none.
+
+    Raises:
+        WorkDirInUseError: Another embedded AWS owns the folder.
+        ForeignWorkDirError: The folder has contents that would be deleted although no embedded AWS has made them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path.absolute()
+        self._pid_file = _lock(self.path)
+
+    def empty(self) -> None:
+        """Delete what a former embedded AWS left, and make the folders again."""
+        self._state_path.unlink(missing_ok=True)
+        for name in _CONTENTS:
+            if (self.path / name).exists():
+                shutil.rmtree(self.path / name)
+            (self.path / name).mkdir()
+
+    def publish(self, endpoint_url: str, outputs: Mapping[str, Mapping[str, str]]) -> None:
+        """Tell other processes that the embedded AWS answers."""
+        state = ServerState(os.getpid(), endpoint_url, outputs)
+        draft = self._state_path.with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
+        draft.replace(self._state_path)
+
+    def close(self) -> None:
+        """Give the folder free; its contents stay for whoever wants to look at them."""
+        self._state_path.unlink(missing_ok=True)
+        self._pid_file.truncate(0)
+        self._pid_file.close()
+
+    @property
+    def _state_path(self) -> Path:
+        return self.path / _STATE_FILE
+
+
+def read_state(path: Path) -> ServerState | None:
+    """Return what the embedded AWS of a work folder has published, None if none answers there."""
+    try:
+        state = ServerState(**json.loads((path / _STATE_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    return state if owner(path) == state.pid else None
+
+
+def owner(path: Path) -> int | None:
+    """Return the process that owns a work folder, None if nobody does."""
+    try:
+        pid_file = (path / _PID_FILE).open(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    with pid_file:
+        while not _try_lock(pid_file, fcntl.LOCK_SH):
+            if pid := pid_file.read():
+                return int(pid)
+            # The owner is about to write its pid, or about to leave.
+            time.sleep(_POLL_SECONDS)
+            pid_file.seek(0)
+    return None
+
+
+def wait_until_free(path: Path, seconds: float) -> bool:
+    """Wait until nobody owns a work folder; tell whether that came in time."""
+    deadline = time.monotonic() + seconds
+    while owner(path) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _lock(path: Path) -> IO[str]:
+    pid_path = path / _PID_FILE
+    if not pid_path.exists() and (foreign := [name for name in _CONTENTS if (path / name).exists()]):
+        raise ForeignWorkDirError(
+            f"{path} already holds {', '.join(foreign)}, which no embedded AWS has made and which a start would "
+            "delete. Choose another work folder."
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    pid_file = pid_path.open("a+", encoding="utf-8")
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while not _try_lock(pid_file, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            pid_file.close()
+            raise WorkDirInUseError(
+                f"An embedded AWS (process {owner(path)}) already runs in {path}. "
+                f"Stop it with `python -m local_aws down --work-dir {path}`, or choose another work folder."
+            )
+        time.sleep(_POLL_SECONDS)
+    pid_file.truncate(0)
+    pid_file.write(str(os.getpid()))
+    pid_file.flush()
+    return pid_file
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
