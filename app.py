@@ -1,0 +1,58 @@
+"""The CDK app: `cdk deploy -c env=dev|staging|prod --all`; `python app.py` alone writes dev to cdk.out, offline."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from stacks.node import use_supported_node
+
+use_supported_node()  # before aws_cdk, whose import starts Node
+
+import aws_cdk as cdk  # noqa: E402
+from cdk_nag import AwsSolutionsChecks  # noqa: E402
+
+from stacks.pipeline_stack import PipelineStack  # noqa: E402
+from stacks.settings import PREFIX, Settings, SettingsError  # noqa: E402
+from stacks.storage_stack import StorageStack  # noqa: E402
+
+CDK_JSON = Path(__file__).with_name("cdk.json")
+
+
+def build_app(env: str | None = None, outdir: Path | None = None) -> cdk.App:
+    """Build both stacks; `synth()` of what comes back checks them with cdk-nag and writes the assembly.
+
+    Args:
+        env: Environment; without one `-c env=…` decides, and without that either it is dev.
+        outdir: Where the assembly goes; without one the CDK CLI decides, and without that either it is cdk.out.
+
+    Raises:
+        SettingsError: The environment or one of its settings is wrong.
+    """
+    app = cdk.App(
+        outdir=str(outdir or os.environ.get("CDK_OUTDIR", "cdk.out")),
+        # Without the CLI nobody else reads cdk.json. What the CLI gives comes later and wins.
+        context=json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"],
+        post_cli_context={} if env is None else {"env": env},
+        analytics_reporting=False,
+    )
+    settings = Settings.read(
+        app.node.get_context("environments"),
+        app.node.try_get_context("env") or "dev",
+        alert_emails=app.node.try_get_context("alert_emails"),
+    )
+    storage = StorageStack(app, f"MusicKpi-{settings.environment}-Storage", settings=settings)
+    PipelineStack(app, f"MusicKpi-{settings.environment}-Pipeline", storage=storage, settings=settings)
+    cdk.Tags.of(app).add("project", PREFIX)
+    cdk.Tags.of(app).add("environment", settings.environment)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    return app
+
+
+if __name__ == "__main__":
+    try:
+        build_app().synth()
+    except SettingsError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,1 @@
+"""What is deployed: one stack that keeps data, one that works on it."""

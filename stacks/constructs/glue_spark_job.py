@@ -1,0 +1,139 @@
+"""A Glue Spark job, and the code that both jobs share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from stacks.constructs.log_groups import log_group
+from stacks.constructs.permissions import acknowledge, allow
+from stacks.packaging import build_zip, read_pins
+from stacks.settings import Settings
+
+_ROOT: Final = Path(__file__).parents[2]
+_SCRIPTS: Final = _ROOT / "glue_scripts"
+
+
+class RuntimeCode(Construct):
+    """What both jobs import: our packages as one zip, other people's as pins."""
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        with tempfile.TemporaryDirectory() as folder:
+            zip_file = Path(folder) / "packages.zip"
+            build_zip([_SCRIPTS, _ROOT / "validators"], zip_file)
+            self.packages = s3_assets.Asset(self, "Packages", path=str(zip_file))
+        self.modules = ",".join(read_pins(_SCRIPTS / "requirements.txt"))
+
+
+class GlueSparkJob(Construct):
+    """A PySpark job with its own role, script, log groups, timeout and queue of runs.
+
+    Args:
+        scope: Parent construct.
+        construct_id: Construct id.
+        name: Physical name.
+        script: File name in glue_scripts/.
+        runtime: What the script imports.
+        arguments: Default arguments of a run, without the leading `--`.
+        max_concurrent_runs: Runs at a time; more wait in the job's queue.
+        settings: Settings of the environment.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        script: str,
+        runtime: RuntimeCode,
+        arguments: Mapping[str, str],
+        max_concurrent_runs: int,
+        settings: Settings,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        script_asset = s3_assets.Asset(self, "Script", path=str(_SCRIPTS / script))
+        log_prefix = f"/aws-glue/jobs/{name}"
+        for stream in ("output", "error"):
+            log_group(self, f"{stream.title()}Logs", name=f"{log_prefix}/{stream}", settings=settings)
+        self.role = self._role(name, code=[script_asset, runtime.packages])
+        self.job = glue.PySparkEtlJob(
+            self,
+            "Job",
+            job_name=name,
+            # Without updates: for each piece of code the construct would let the job read the whole asset bucket.
+            role=self.role.without_policy_updates(),
+            script=_code(script_asset),
+            extra_python_files=[_code(runtime.packages)],
+            glue_version=glue.GlueVersion[f"V{settings.glue_version.replace('.', '_')}"],
+            worker_configuration=glue.WorkerConfiguration(
+                worker_type=glue.WorkerType[settings.worker_type.replace(".", "_")],
+                number_of_workers=settings.number_of_workers,
+            ),
+            timeout=cdk.Duration.minutes(settings.job_timeout_minutes),
+            max_retries=0,  # the state machine retries
+            job_run_queuing_enabled=True,
+            max_concurrent_runs=max_concurrent_runs,
+            # Glue 5 writes its logs as they come in any case; these arguments belong to Glue 4.
+            continuous_logging=glue.ContinuousLoggingProps(enabled=False),
+            default_arguments={
+                "--additional-python-modules": runtime.modules,
+                "--custom-logGroup-prefix": log_prefix,
+                **{f"--{argument}": value for argument, value in arguments.items()},
+            },
+        )
+        acknowledge(self.job, "AwsSolutions-GL1", "CloudWatch encrypts logs at rest without a key of ours, too.")
+        acknowledge(self.job, "AwsSolutions-GL3", "The job uses no bookmarks: what it works on is in its manifest.")
+
+    def grant_run(self, role: iam.IRole) -> None:
+        """Let a state machine's role run the job and wait for it (`startJobRun.sync`)."""
+        run = ("StartJobRun", "GetJobRun", "GetJobRuns", "BatchStopJobRun")
+        allow(role, actions=[f"glue:{action}" for action in run], resources=[self.job.job_arn])
+
+    def _role(self, name: str, *, code: list[s3_assets.Asset]) -> iam.Role:
+        stack = cdk.Stack.of(self)
+        # Only if Glue tells for whom it works: it documents that for crawlers and not for jobs, and a run whose role
+        # cannot be assumed does not start. Nobody can pass this role in another account.
+        principal = iam.ServicePrincipal(
+            "glue.amazonaws.com", conditions={"StringEqualsIfExists": {"aws:SourceAccount": stack.account}}
+        )
+        role = iam.Role(self, "Role", assumed_by=principal, description=f"What the job {name} may do")
+        allow(
+            role,
+            actions=["s3:GetObject"],
+            resources=[asset.bucket.arn_for_objects(asset.s3_object_key) for asset in code],
+        )
+        allow(
+            role,
+            actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            resources=[
+                stack.format_arn(
+                    service="logs",
+                    resource="log-group",
+                    resource_name="/aws-glue/*",
+                    arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+                )
+            ],
+            wildcard_because="Glue names the log streams after job runs, and some groups itself.",
+        )
+        allow(
+            role,
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
+            wildcard_because="PutMetricData takes no resource; the condition limits it to Glue's namespace.",
+        )
+        return role
+
+
+def _code(asset: s3_assets.Asset) -> glue.Code:
+    return glue.Code.from_bucket(asset.bucket, asset.s3_object_key)

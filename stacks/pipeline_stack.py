@@ -1,0 +1,128 @@
+"""The stack that works on data: it holds nothing that could be lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from glue_scripts import names
+from stacks.constructs.batch_pipe import BatchPipe
+from stacks.constructs.failure_notifier import FailureNotifier
+from stacks.constructs.glue_spark_job import GlueSparkJob, RuntimeCode
+from stacks.constructs.state_machine import StateMachine
+from stacks.constructs.upload_queue import UploadQueue
+from stacks.settings import Settings
+from stacks.storage_stack import StorageStack
+
+MAX_CONCURRENT_VALIDATIONS: Final = 10
+
+
+class PipelineStack(cdk.Stack):
+    """Upload queue, pipe, the two Glue jobs, the state machine and the failure notifier."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, storage: StorageStack, settings: Settings) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=f"Music KPI pipeline ({settings.environment}): from uploads to KPIs",
+            termination_protection=settings.retain_data,
+        )
+        self._storage = storage
+        self._settings = settings
+        runtime = RuntimeCode(self, "RuntimeCode")
+        validate_batch = self._validate_batch(runtime)
+        compute_kpis = self._compute_kpis(runtime)
+        pipeline = self._pipeline(validate_batch, compute_kpis)
+        uploads = UploadQueue(self, "Uploads", data_bucket=storage.data_bucket, settings=settings)
+        BatchPipe(self, "Batches", source=uploads, target=pipeline, settings=settings)
+        failures = FailureNotifier(self, "Failures", pipeline=pipeline, alerts=storage.alerts, settings=settings)
+
+        cdk.CfnOutput(self, "StateMachineArn", value=pipeline.machine.state_machine_arn)
+        cdk.CfnOutput(self, "NotifierStateMachineArn", value=failures.notifier.machine.state_machine_arn)
+        cdk.CfnOutput(self, "UploadQueueUrl", value=uploads.queue.queue_url)
+        cdk.CfnOutput(self, "DeadLetterQueueUrl", value=uploads.dead_letters.queue_url)
+        cdk.CfnOutput(self, "NotifierDeadLetterQueueUrl", value=failures.dead_letters.queue_url)
+        cdk.CfnOutput(self, "ValidateBatchJobName", value=validate_batch.job.job_name)
+        cdk.CfnOutput(self, "ComputeKpisJobName", value=compute_kpis.job.job_name)
+
+    def _validate_batch(self, runtime: RuntimeCode) -> GlueSparkJob:
+        data, ledger = self._storage.data_bucket, self._storage.ledger
+        job = GlueSparkJob(
+            self,
+            "ValidateBatch",
+            name=self._settings.name("validate-batch"),
+            script="validate_batch.py",
+            runtime=runtime,
+            arguments={
+                "environment": self._settings.environment,
+                "data_bucket": data.bucket.bucket_name,
+                "ledger_table": ledger.table.table_name,
+                "tolerances": json.dumps(dict(self._settings.tolerances), sort_keys=True, separators=(",", ":")),
+            },
+            max_concurrent_runs=MAX_CONCURRENT_VALIDATIONS,
+            settings=self._settings,
+        )
+        # raw/: what is over 5 GB cannot be staged by CopyObject; the job copies it to error/ in parts.
+        data.grant_read(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX, names.RAW_PREFIX)
+        data.grant_write(job.role, names.PROCESSING_PREFIX, names.QUALITY_PREFIX, names.ERROR_PREFIX)
+        data.grant_delete(job.role, names.PROCESSING_PREFIX, names.QUALITY_PREFIX)  # Spark's own temporary files
+        data.grant_list(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX, names.QUALITY_PREFIX)
+        ledger.grant_keep_books(job.role)
+        return job
+
+    def _compute_kpis(self, runtime: RuntimeCode) -> GlueSparkJob:
+        data, ledger, kpis = self._storage.data_bucket, self._storage.ledger, self._storage.kpis
+        job = GlueSparkJob(
+            self,
+            "ComputeKpis",
+            name=self._settings.name("compute-kpis"),
+            script="compute_kpis.py",
+            runtime=runtime,
+            arguments={
+                "data_bucket": data.bucket.bucket_name,
+                "ledger_table": ledger.table.table_name,
+                "kpis_table": kpis.table.table_name,
+                "top_songs": str(self._settings.top_songs),
+                "top_genres": str(self._settings.top_genres),
+            },
+            max_concurrent_runs=self._settings.max_concurrent_kpi_runs,
+            settings=self._settings,
+        )
+        data.grant_read(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
+        data.grant_write(job.role, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
+        data.grant_delete(job.role, names.CURATED_PREFIX, names.REFERENCE_PREFIX)  # Spark's own temporary files
+        data.grant_list(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
+        ledger.grant_keep_books(job.role)
+        ledger.grant_query_status(job.role)
+        ledger.grant_check(job.role)
+        kpis.grant_replace_rows(job.role)
+        return job
+
+    def _pipeline(self, validate_batch: GlueSparkJob, compute_kpis: GlueSparkJob) -> StateMachine:
+        data, ledger, alerts = self._storage.data_bucket, self._storage.ledger, self._storage.alerts
+        pipeline = StateMachine(
+            self,
+            "Pipeline",
+            name=self._settings.name("pipeline"),
+            definition="pipeline.asl.json",
+            substitutions={
+                "DataBucket": data.bucket.bucket_name,
+                "ValidateBatchJob": validate_batch.job.job_name,
+                "ComputeKpisJob": compute_kpis.job.job_name,
+                "LedgerTable": ledger.table.table_name,
+                "AlertTopicArn": alerts.topic.topic_arn,
+            },
+            settings=self._settings,
+        )
+        data.grant_list_versions(pipeline.role, names.RAW_PREFIX)
+        data.grant_read(pipeline.role, names.RAW_PREFIX, names.PROCESSING_PREFIX, names.QUALITY_PREFIX)
+        data.grant_write(pipeline.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX, names.ARCHIVE_PREFIX)
+        data.grant_delete_version(pipeline.role, names.RAW_PREFIX)
+        validate_batch.grant_run(pipeline.role)
+        compute_kpis.grant_run(pipeline.role)
+        ledger.grant_update(pipeline.role)
+        alerts.grant_publish(pipeline.role)
+        return pipeline
