@@ -22,7 +22,11 @@ PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
 
 MANIFEST_NAME: Final = "manifest.json"
 VERDICT_NAME: Final = "verdict.json"
+"""What the state machine reads: small, because it travels in the state."""
+ACCEPTED_NAME: Final = "accepted.json"
+"""What the KPI job reads: the accepted files with their headers."""
 
+ACCEPTED_FORMAT: Final = "accepted-files/1"
 VERDICT_FORMAT: Final = "batch-verdict/1"
 MANIFEST_FORMAT: Final = "batch-manifest/1"
 REPORT_FORMAT: Final = "file-report/1"
@@ -30,7 +34,7 @@ REPORT_FORMAT: Final = "file-report/1"
 # Arguments of the Glue jobs. The state machine gives the first of each; the stack gives the others as defaults.
 VALIDATE_BATCH_RUN_ARGUMENTS: Final = ("manifest_uri",)
 VALIDATE_BATCH_JOB_ARGUMENTS: Final = ("environment", "data_bucket", "ledger_table", "tolerances")
-COMPUTE_KPIS_RUN_ARGUMENTS: Final = ("verdict_uri",)
+COMPUTE_KPIS_RUN_ARGUMENTS: Final = ("accepted_uri",)
 COMPUTE_KPIS_JOB_ARGUMENTS: Final = ("data_bucket", "ledger_table", "kpis_table", "top_songs", "top_genres")
 
 KPIS_PARTITION_KEY: Final = "pk"

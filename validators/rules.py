@@ -269,5 +269,5 @@ def check_tolerances(tolerances: Mapping[str, float]) -> None:
         if rule is None or rule.severity is not Severity.QUARANTINE_ROW:
             known = ", ".join(rule.id for rule in RULES if rule.severity is Severity.QUARANTINE_ROW)
             raise RuleError(f"The setting `tolerances` names {rule_id!r}, which is no row rule. Row rules: {known}.")
-        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 1:
+        if not 0 <= tolerance <= 1:
             raise RuleError(f"The tolerance of {rule_id} must be a number from 0 to 1, not {tolerance!r}.")

@@ -1,0 +1,111 @@
+"""The lake: accepted plays as runs, and reference snapshots. Parquet in the data bucket, never listed, never changed.
+
+A run is what one job run accepted for one day. It counts once the ledger's day names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
+from pyspark.storagelevel import StorageLevel
+
+from glue_scripts.ledger import Claim, Snapshot
+from glue_scripts.names import PLAYS_PREFIX, REFERENCE_PREFIX
+
+PLAYS_SCHEMA = StructType(
+    [
+        StructField("user_id", StringType()),
+        StructField("track_id", StringType()),
+        StructField("listen_time", TimestampType()),
+    ]
+)
+SONGS_SCHEMA = StructType(
+    [
+        StructField("track_id", StringType()),
+        StructField("track_name", StringType()),
+        StructField("artists", StringType()),
+        StructField("track_genre", StringType()),
+        StructField("duration_ms", LongType()),
+    ]
+)
+USERS_SCHEMA = StructType([StructField("user_id", StringType()), StructField("user_country", StringType())])
+SNAPSHOT_SCHEMAS = {"songs": SONGS_SCHEMA, "users": USERS_SCHEMA}
+
+PARALLEL_WRITES = 4
+
+
+class Lake:
+    """The prefixes `curated/` and `reference/` of the data bucket.
+
+    Args:
+        spark: a session in UTC.
+        bucket: the data bucket's name.
+    """
+
+    def __init__(self, spark: SparkSession, bucket: str) -> None:
+        self._spark = spark
+        self._bucket = bucket
+
+    def write_runs(self, plays: DataFrame, run: str) -> list[str]:
+        """Writes plays as one run for each of their days.
+
+        Each day goes to a place of its own, so that no two runs share a `_temporary` folder.
+
+        Args:
+            plays: PLAYS_SCHEMA, valid rows.
+            run: the job run's id.
+
+        Returns:
+            The dates, yyyy-mm-dd, ascending.
+        """
+        distinct_plays = plays.select(*PLAYS_SCHEMA.names).distinct()
+        dated = distinct_plays.withColumn("date", F.date_format("listen_time", "yyyy-MM-dd")).persist(
+            StorageLevel.MEMORY_AND_DISK
+        )
+        try:
+            dates = sorted(row["date"] for row in dated.select("date").distinct().collect())
+
+            def write(date: str) -> None:
+                dated.where(F.col("date") == date).select(*PLAYS_SCHEMA.names).write.parquet(self._run_uri(date, run))
+
+            with ThreadPoolExecutor(max_workers=PARALLEL_WRITES) as pool:
+                list(pool.map(write, dates))
+        finally:
+            dated.unpersist()
+        return dates
+
+    def read_runs(self, claims: Iterable[Claim]) -> DataFrame:
+        """The plays of exactly the claims' runs: PLAYS_SCHEMA, a play may stand in several runs."""
+        uris = [self._run_uri(claim.date, run) for claim in claims for run in sorted(claim.runs)]
+        return self._read(PLAYS_SCHEMA, uris)
+
+    def write_snapshot(self, rows: DataFrame, dataset: str, name: str) -> str:
+        """Writes the valid rows of a reference file as an immutable snapshot.
+
+        Args:
+            rows: valid rows of the dataset.
+            dataset: users or songs.
+            name: a name that no other job run uses.
+
+        Returns:
+            The snapshot's URI.
+        """
+        uri = f"s3://{self._bucket}/{REFERENCE_PREFIX}{dataset}/{name}/"
+        rows.select(*SNAPSHOT_SCHEMAS[dataset].names).distinct().write.parquet(uri)
+        return uri
+
+    def read_snapshot(self, dataset: str, snapshot: Snapshot | None) -> DataFrame:
+        """The rows of a snapshot; none where there is no snapshot."""
+        return self._read(SNAPSHOT_SCHEMAS[dataset], [snapshot.uri] if snapshot else [])
+
+    def _read(self, schema: StructType, uris: Sequence[str]) -> DataFrame:
+        if not uris:
+            return self._spark.createDataFrame([], schema)
+        return self._spark.read.schema(schema).parquet(*uris)
+
+    def _run_uri(self, date: str, run: str) -> str:
+        return f"s3://{self._bucket}/{PLAYS_PREFIX}listen_date={date}/run={run}/"

@@ -1,0 +1,297 @@
+"""The ledger: what is known of every file, every day and the current reference snapshots. Table `ledger`, DynamoDB.
+
+Items (partition key `pk`): `FILE#<key>#<version-id>`, `DAY#<yyyy-mm-dd>`, `SNAPSHOT#<dataset>`. Their `status` is
+indexed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+
+class FileStatus(StrEnum):
+    """How far a file has come; it moves forward only, in this order (REJECTED and ARCHIVED are final)."""
+
+    RECEIVED = "RECEIVED"
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    LOADED = "LOADED"
+    ARCHIVED = "ARCHIVED"
+
+
+class DayStatus(StrEnum):
+    """Whether a day's rows are what its last claim computed."""
+
+    CLAIMED = "CLAIMED"
+    PUBLISHED = "PUBLISHED"
+    PUBLISHED_WITH_UNKNOWN_TRACKS = "PUBLISHED_WITH_UNKNOWN_TRACKS"
+
+
+_MAY_BECOME: Mapping[FileStatus, tuple[FileStatus, ...]] = {
+    FileStatus.ACCEPTED: (FileStatus.RECEIVED, FileStatus.ACCEPTED),
+    FileStatus.REJECTED: (FileStatus.RECEIVED, FileStatus.REJECTED),
+    FileStatus.LOADED: (FileStatus.ACCEPTED, FileStatus.LOADED),
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A reference snapshot: an immutable folder of Parquet, made of one accepted file.
+
+    Attributes:
+        dataset: users or songs.
+        uri: the folder.
+        key: the file it was made of.
+        version_id: its version.
+        last_modified: when that version was uploaded, ISO 8601 in UTC, to the second.
+        rows: its valid rows.
+    """
+
+    dataset: str
+    uri: str
+    key: str
+    version_id: str
+    last_modified: str
+    rows: int
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """What decides which of two snapshots is newer: time, then key, then version."""
+        return self.last_modified, self.key, self.version_id
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write a day's rows, until somebody claims the day later.
+
+    Attributes:
+        date: yyyy-mm-dd.
+        number: how many computations of the day were begun, this one included.
+        runs: the lake runs that make up the day: this claim's and every one committed before it.
+    """
+
+    date: str
+    number: int
+    runs: frozenset[str]
+
+
+class Ledger:
+    """The table `ledger`.
+
+    Args:
+        table: the boto3 table resource.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    @property
+    def table_name(self) -> str:
+        """The table's name, for conditions in transactions."""
+        return self._table.name
+
+    # Files
+
+    def file_status(self, key: str, version_id: str) -> FileStatus | None:
+        """How far a file has come, consistently read; None where the ledger does not know it."""
+        item = self._get(file_key(key, version_id))
+        return FileStatus(item["status"]) if item else None
+
+    def receive_file(self, key: str, version_id: str, attributes: Mapping[str, Any]) -> None:
+        """Notes that an execution has begun with a file; a status that the file already has stays."""
+        names = {f"#{position}": name for position, name in enumerate(attributes)}
+        sets = [f"#{position} = :{position}" for position in range(len(attributes))]
+        self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: file_key(key, version_id)},
+            UpdateExpression="SET " + ", ".join(["#status = if_not_exists(#status, :received)", *sets]),
+            ExpressionAttributeNames={"#status": "status", **names},
+            ExpressionAttributeValues={
+                ":received": FileStatus.RECEIVED,
+                **{f":{position}": value for position, value in enumerate(attributes.values())},
+            },
+        )
+
+    def advance_file(self, key: str, version_id: str, status: FileStatus, attributes: Mapping[str, Any]) -> bool:
+        """Moves a file forward to a status.
+
+        Returns:
+            False where the file is further, or judged otherwise, already: another execution was faster.
+        """
+        names = {f"#{position}": name for position, name in enumerate(attributes)}
+        sets = [f"#{position} = :{position}" for position in range(len(attributes))]
+        allowed = {f":from{position}": before for position, before in enumerate(_MAY_BECOME[status])}
+        return self._update_if(
+            file_key(key, version_id),
+            "SET " + ", ".join(["#status = :status", *sets]),
+            f"#status IN ({', '.join(allowed)})",
+            {"#status": "status", **names},
+            {
+                ":status": status,
+                **allowed,
+                **{f":{position}": value for position, value in enumerate(attributes.values())},
+            },
+        )
+
+    # Days
+
+    def claim_day(self, date: str, run: str | None) -> Claim:
+        """Commits a run to a day, if one is given, and claims the day: one atomic step."""
+        add = "ADD claim :one" + (", runs :run" if run else "")
+        values: dict[str, Any] = {":one": 1, ":claimed": DayStatus.CLAIMED}
+        if run:
+            values[":run"] = {run}
+        item = self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: day_key(date)},
+            UpdateExpression=f"SET #status = :claimed {add}",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+        )["Attributes"]
+        return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(_strings(item.get("runs", set()))))
+
+    def published_claim(self, date: str) -> int:
+        """The claim whose rows are complete, consistently read; 0 where there is none."""
+        return _integer(self._get(day_key(date)).get("published", 0))
+
+    def publish_day(self, claim: Claim, *, unknown_plays: int, snapshots: Mapping[str, str]) -> bool:
+        """Notes that the rows of a claim are complete.
+
+        Args:
+            claim: the claim.
+            unknown_plays: plays of tracks that the songs snapshot lacks.
+            snapshots: the URI of the snapshot used, by dataset.
+
+        Returns:
+            False where somebody claimed the day later.
+        """
+        status = DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS if unknown_plays else DayStatus.PUBLISHED
+        return self._update_if(
+            day_key(claim.date),
+            "SET published = :claim, unknown_plays = :unknown, snapshots = :snapshots, #status = :status, "
+            "published_at = :now",
+            "claim = :claim",
+            {"#status": "status"},
+            {
+                ":claim": claim.number,
+                ":unknown": unknown_plays,
+                ":snapshots": dict(snapshots),
+                ":status": status,
+                ":now": utc_now(),
+            },
+        )
+
+    def days_that_may_lack_tracks(self) -> list[str]:
+        """Days with plays of unknown tracks, and days being computed, which may have them: ascending dates."""
+        statuses = (DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS, DayStatus.CLAIMED)
+        return sorted(
+            str(item[LEDGER_PARTITION_KEY]).removeprefix("DAY#")
+            for status in statuses
+            for item in self._with_status(status)
+        )
+
+    # Snapshots
+
+    def current_snapshot(self, dataset: str) -> Snapshot | None:
+        """The dataset's current snapshot, consistently read."""
+        item = self._get(f"SNAPSHOT#{dataset}")
+        if not item:
+            return None
+        return Snapshot(
+            dataset=dataset,
+            uri=str(item["uri"]),
+            key=str(item["key"]),
+            version_id=str(item["version_id"]),
+            last_modified=str(item["last_modified"]),
+            rows=_integer(item["rows"]),
+        )
+
+    def make_current(self, snapshot: Snapshot) -> bool:
+        """Makes a snapshot the current one, if it is newer.
+
+        Returns:
+            False where the current one is of a newer file, or of the same one.
+        """
+        return self._update_if(
+            f"SNAPSHOT#{snapshot.dataset}",
+            "SET age = :age, uri = :uri, #key = :key, version_id = :version_id, last_modified = :last_modified, "
+            "#rows = :rows",
+            "attribute_not_exists(age) OR age < :age",
+            {"#key": "key", "#rows": "rows"},
+            {
+                ":age": "\n".join(snapshot.age),
+                ":uri": snapshot.uri,
+                ":key": snapshot.key,
+                ":version_id": snapshot.version_id,
+                ":last_modified": snapshot.last_modified,
+                ":rows": snapshot.rows,
+            },
+        )
+
+    def _get(self, key: str) -> Mapping[str, Any]:
+        return self._table.get_item(Key={LEDGER_PARTITION_KEY: key}, ConsistentRead=True).get("Item", {})
+
+    def _update_if(
+        self, key: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> bool:
+        try:
+            self._table.update_item(
+                Key={LEDGER_PARTITION_KEY: key},
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def _with_status(self, status: str) -> list[Mapping[str, Any]]:
+        query: dict[str, Any] = {
+            "IndexName": STATUS_INDEX,
+            "KeyConditionExpression": "#status = :status",
+            "ExpressionAttributeNames": {"#status": STATUS_INDEX_PARTITION_KEY},
+            "ExpressionAttributeValues": {":status": status},
+        }
+        items: list[Mapping[str, Any]] = []
+        while True:
+            page = self._table.query(**query)
+            items += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return items
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def file_key(key: str, version_id: str) -> str:
+    """The partition key of a file."""
+    return f"FILE#{key}#{version_id}"
+
+
+def day_key(date: str) -> str:
+    """The partition key of a day, in `ledger` as in `kpis`."""
+    return f"DAY#{date}"
+
+
+def utc_now() -> str:
+    """This moment, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _integer(value: Any) -> int:  # noqa: ANN401 - boto3 types an attribute's value as a union of all DynamoDB types
+    return int(value)
+
+
+def _strings(values: Any) -> list[str]:  # noqa: ANN401 - as above
+    return [str(value) for value in values]

@@ -1,0 +1,158 @@
+"""Judges the files of one dataset together: rules by Great Expectations, then the rows that break one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from validators.expectations import WARNS_PREFIX, SuiteResult, expectation_suite, run_suite
+from validators.reports import Sample, masked
+from validators.rows import (
+    FAILS_PREFIX,
+    FILE,
+    RAW,
+    ROW_ID,
+    failing,
+    flag_columns,
+    judged_rows,
+    read_rows,
+    text_column,
+)
+from validators.rules import RULES_BY_ID
+from validators.schemas import REQUIRED_COLUMNS
+
+MAX_SAMPLES = 20
+"""Rows that a report shows per rule."""
+MAX_QUARANTINED_ROWS = 100_000
+"""Rows kept per file in quarantine; the file itself is whole in error/ or archive/."""
+
+FINGERPRINT = "_fingerprint"
+
+
+@dataclass(frozen=True)
+class ReadableFile:
+    """A file that passed the checks of its bytes.
+
+    Attributes:
+        name: the last part of its URI; unique in the batch.
+        uri: plain UTF-8 CSV that Spark can read.
+        header: its columns, in its order.
+        last_modified: when the object version was uploaded.
+    """
+
+    name: str
+    uri: str
+    header: tuple[str, ...]
+    last_modified: datetime
+
+
+def judge_rows(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
+    """The judged rows of files of one dataset. Files of one exact header are read together, by position."""
+    by_header: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for file in files:
+        by_header[file.header].append(file.uri)
+    rows = reduce(
+        DataFrame.unionByName, (read_rows(spark, uris, header, dataset) for header, uris in by_header.items())
+    )
+    return judged_rows(rows, dataset, {file.name: file.last_modified for file in files})
+
+
+def judge_batch(
+    judged: DataFrame,
+    dataset: str,
+    files: Sequence[ReadableFile],
+    *,
+    tolerances: Mapping[str, float],
+    current_snapshot_rows: int,
+    known: Mapping[str, DataFrame],
+) -> SuiteResult:
+    """Runs the dataset's suite over all its files of the batch.
+
+    Args:
+        judged: what `judge_rows` gives.
+        dataset: the dataset.
+        files: the same files.
+        tolerances: overrides by rule id.
+        current_snapshot_rows: valid rows of the dataset's current snapshot, 0 where there is none.
+        known: by id column (track_id, user_id), a frame of that one column; a column without frame is not warned of.
+    """
+    columns = REQUIRED_COLUMNS[dataset]
+    warned = judged.withColumn(FINGERPRINT, F.when(~failing(judged), F.struct(*columns)))
+    warnings = ["duplicate_rows"]
+    for column, ids in known.items():
+        rule_id = f"unknown_{column.removesuffix('_id')}"
+        marked = ids.select(column).distinct().withColumn("_known", F.lit(True))
+        warned = (
+            warned.join(F.broadcast(marked), column, "left")
+            .withColumn(WARNS_PREFIX + rule_id, F.col("_known").isNull())
+            .drop("_known")
+        )
+        warnings.append(rule_id)
+    suite = expectation_suite(
+        dataset,
+        [file.name for file in files],
+        tolerances=tolerances,
+        current_snapshot_rows=current_snapshot_rows,
+        warnings=tuple(warnings),
+    )
+    return run_suite(warned, suite, tolerances)
+
+
+def broken_rows(judged: DataFrame) -> DataFrame:
+    """The rows that break a rule: file, row (the header is row 1), rules, fields as text.
+
+    At most MAX_QUARANTINED_ROWS of each file, the first ones.
+    """
+    first = judged.groupBy(FILE).agg(F.min(ROW_ID).alias("_first"))
+    order = Window.partitionBy(FILE).orderBy(ROW_ID)
+    return (
+        judged.where(failing(judged))
+        .withColumn("_rank", F.row_number().over(order))
+        .where(F.col("_rank") <= MAX_QUARANTINED_ROWS)
+        .join(F.broadcast(first), FILE)
+        .select(
+            F.col(FILE).alias("file"),
+            (F.col(ROW_ID) - F.col("_first") + 2).alias("row"),
+            _broken_rules(judged).alias("rules"),
+            F.col(RAW).alias("fields"),
+            *(text_column(column) for column in _checked_columns(judged)),
+        )
+    )
+
+
+def samples(broken: DataFrame) -> dict[str, dict[str, list[Sample]]]:
+    """By file and rule id, the first rows that break the rule.
+
+    Args:
+        broken: what `broken_rows` gives.
+    """
+    texts = [name for name in broken.columns if name.startswith(text_column(""))]
+    order = Window.partitionBy("file", "rule").orderBy("row")
+    rows = (
+        broken.select("file", "row", F.explode("rules").alias("rule"), *texts)
+        .withColumn("_rank", F.row_number().over(order))
+        .where(F.col("_rank") <= MAX_SAMPLES)
+        .collect()
+    )
+    found: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    for row in sorted(rows, key=lambda row: row["row"]):
+        column = RULES_BY_ID[row["rule"]].column
+        value = row[text_column(column)] if column else None
+        found[row["file"]][row["rule"]].append(Sample(row=row["row"], value=masked(column, value)))
+    return found
+
+
+def _broken_rules(judged: DataFrame) -> Column:
+    names = [F.when(F.col(flag), flag.removeprefix(FAILS_PREFIX)) for flag in flag_columns(judged)]
+    return F.filter(F.array(*names), lambda name: name.isNotNull())
+
+
+def _checked_columns(judged: DataFrame) -> list[str]:
+    columns = {RULES_BY_ID[flag.removeprefix(FAILS_PREFIX)].column for flag in flag_columns(judged)}
+    return sorted(column for column in columns if column)

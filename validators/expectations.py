@@ -1,0 +1,284 @@
+"""Great Expectations: the rules of a dataset as an expectation suite, run over all files of a batch at once.
+
+One metric, `files.statistics`, makes one aggregation pass over the judged rows; each expectation judges one rule for
+every file by it. Great Expectations resolves a metric once per run however many expectations ask for it, so that a
+rule more or a file more costs no pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import great_expectations as gx
+from great_expectations.checkpoint.checkpoint import Checkpoint
+from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult, ValidationDefinition
+from great_expectations.core.metric_domain_types import MetricDomainTypes
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.execution_engine.execution_engine import ExecutionEngine
+from great_expectations.execution_engine.sparkdf_execution_engine import SparkDFExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metadata_types import FailureSeverity
+from great_expectations.expectations.metrics.metric_provider import metric_value
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+from great_expectations.render.view.view import DefaultJinjaPageView
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from validators.rows import FAILS_PREFIX, FILE, LINES, flag_columns
+from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
+
+STATISTICS_METRIC = "files.statistics"
+NO_ROWS = "no_rows"
+SNAPSHOT_SHRUNK = "snapshot_shrunk"
+WARNS_PREFIX = "_warns_"
+"""Boolean columns `_warns_<rule id>`: true where the row is what the warning is about."""
+MINIMUM_SHARE_OF_SNAPSHOT = 0.5
+
+_SEVERITIES = {
+    Severity.REJECT_FILE: FailureSeverity.CRITICAL,
+    Severity.QUARANTINE_ROW: FailureSeverity.CRITICAL,
+    Severity.WARN: FailureSeverity.INFO,
+}
+
+
+class ExpectationCrashedError(RuntimeError):
+    """An expectation could not be evaluated. That is a failure of the job and no verdict about the data."""
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """How one file stands with one rule.
+
+    Attributes:
+        rule: the rule, with the tolerance that held.
+        failed: rows that break it; for a file rule 1 or 0.
+        success: whether the file may pass.
+    """
+
+    rule: Rule
+    failed: int
+    success: bool
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows of one file: all of them, those that break no row rule, and those that break at least one."""
+
+    rows: int
+    valid: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What a suite says of the files of one dataset.
+
+    Attributes:
+        results: by file, one RuleResult for each rule of the suite.
+        counts: by file, how many rows it has.
+        data_docs: Great Expectations' own page of the run, HTML.
+    """
+
+    results: dict[str, list[RuleResult]]
+    counts: dict[str, RowCounts]
+    data_docs: str
+
+
+class FileStatistics(TableMetricProvider):
+    """Per file: rows, quarantined and valid rows, and how many rows break each rule. One pass over the rows."""
+
+    metric_name = STATISTICS_METRIC
+
+    @metric_value(engine=SparkDFExecutionEngine)
+    def _spark(
+        cls,  # noqa: N805 - Great Expectations calls a metric function with its class
+        execution_engine: SparkDFExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any],
+    ) -> dict[str, dict[str, int]]:
+        judged, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, MetricDomainTypes.TABLE)
+        return file_statistics(judged)
+
+
+def file_statistics(judged: DataFrame) -> dict[str, dict[str, int]]:
+    """By file: `rows`, `quarantined`, `valid`, `duplicate_rows`, and failed rows by rule id.
+
+    A row that breaks a rule counts as many rows as it has lines: a quote that is closed lines later has swallowed the
+    rows between.
+
+    Args:
+        judged: judged rows with a `_fails_…` column per row rule, `_warns_…` columns, and `_fingerprint`, null in rows
+            that break a rule.
+    """
+    flags = flag_columns(judged)
+    warnings = [name for name in judged.columns if name.startswith(WARNS_PREFIX)]
+    broken = F.greatest(*flags) if len(flags) > 1 else F.col(flags[0])
+    weight = F.when(broken, F.col(LINES)).otherwise(1)
+    counted = judged.groupBy(FILE).agg(
+        F.sum(weight).alias("rows"),
+        F.sum(F.when(broken, weight).otherwise(0)).alias("quarantined"),
+        F.count_distinct("_fingerprint").alias("_distinct"),
+        *(F.sum(F.when(F.col(name), weight).otherwise(0)).alias(name.removeprefix(FAILS_PREFIX)) for name in flags),
+        *(F.count_if(F.col(name) & ~broken).alias(name.removeprefix(WARNS_PREFIX)) for name in warnings),
+    )
+    statistics = {}
+    for row in counted.collect():
+        counts = row.asDict()
+        file, distinct = counts.pop(FILE), counts.pop("_distinct")
+        counts["valid"] = counts["rows"] - counts["quarantined"]
+        counts["duplicate_rows"] = counts["valid"] - distinct
+        statistics[file] = counts
+    return statistics
+
+
+class ExpectFilesToFollowRule(BatchExpectation):
+    """Expects of every file of the batch that no more rows than tolerated break one rule.
+
+    Args:
+        rule_id: the rule.
+        tolerance: the share of a file's rows that may break it, 0 to 1.
+        files: the files of the batch; one without rows is not seen by Spark.
+        minimum_rows: least number of valid rows of a file, for the rules `no_rows` and `snapshot_shrunk`.
+    """
+
+    rule_id: str
+    tolerance: float = 0.0
+    files: list[str]
+    minimum_rows: int = 0
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = (STATISTICS_METRIC,)
+    domain_keys: ClassVar[tuple[str, ...]] = ("batch_id",)
+    success_keys: ClassVar[tuple[str, ...]] = ("rule_id", "tolerance", "files", "minimum_rows")
+    args_keys: ClassVar[tuple[str, ...]] = ("rule_id", "tolerance", "files", "minimum_rows")
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: ExecutionEngine[Any] | None = None,
+    ) -> dict[str, Any]:
+        statistics: dict[str, dict[str, int]] = metrics[STATISTICS_METRIC]
+        details = {file: self._judge(statistics.get(file, {})) for file in self.files}
+        good = sum(detail["success"] for detail in details.values())
+        return {
+            "success": good == len(details),
+            "result": {"observed_value": f"{good} of {len(details)} files follow the rule", "details": details},
+        }
+
+    def _judge(self, counts: Mapping[str, int]) -> dict[str, Any]:
+        severity = RULES_BY_ID[self.rule_id].severity
+        rows, valid = counts.get("rows", 0), counts.get("valid", 0)
+        if severity is Severity.REJECT_FILE:
+            success = (rows if self.rule_id == NO_ROWS else valid) >= self.minimum_rows
+            failed = int(not success)
+        else:
+            failed = counts.get(self.rule_id, 0)
+            success = severity is Severity.WARN or failed <= self.tolerance * rows
+        return {"rows": rows, "valid": valid, "quarantined": rows - valid, "failed": failed, "success": success}
+
+
+def expectation_suite(
+    dataset: str,
+    files: list[str],
+    *,
+    tolerances: Mapping[str, float],
+    current_snapshot_rows: int,
+    warnings: tuple[str, ...],
+) -> ExpectationSuite:
+    """The expectations of one dataset.
+
+    Args:
+        dataset: users, songs or streams.
+        files: the files of the batch that are judged.
+        tolerances: overrides by rule id.
+        current_snapshot_rows: valid rows of the dataset's current snapshot; 0 where there is none.
+        warnings: the warnings that can be told (a track is unknown only by a snapshot).
+    """
+    row_rules = rules_of(dataset, Severity.QUARANTINE_ROW, tolerances)
+    counted_warnings = [rule for rule in rules_of(dataset, Severity.WARN) if rule.id in warnings]
+    minimum_rows = {NO_ROWS: 1}
+    if current_snapshot_rows:
+        # Half of an odd number is rounded up: "by more than half" is what is rejected.
+        minimum_rows[SNAPSHOT_SHRUNK] = -int(-current_snapshot_rows * MINIMUM_SHARE_OF_SNAPSHOT // 1)
+    file_rules = [rule for rule in rules_of(dataset, Severity.REJECT_FILE) if rule.id in minimum_rows]
+    return ExpectationSuite(
+        name=dataset,
+        expectations=[
+            ExpectFilesToFollowRule(
+                rule_id=rule.id,
+                tolerance=rule.tolerance,
+                files=files,
+                minimum_rows=minimum_rows.get(rule.id, 0),
+                description=f"{rule.id}: {rule.meaning}" + (f" ({rule.tolerance:.2%})" if rule.tolerance else ""),
+                severity=_SEVERITIES[rule.severity],
+                meta={"severity": rule.severity.value},
+            )
+            for rule in (*file_rules, *row_rules, *counted_warnings)
+        ],
+    )
+
+
+def run_suite(judged: DataFrame, suite: ExpectationSuite, tolerances: Mapping[str, float]) -> SuiteResult:
+    """Runs a suite over the judged rows of its files.
+
+    Raises:
+        ExpectationCrashedError: an expectation raised instead of judging.
+    """
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    batch_definition = (
+        context.data_sources.add_spark("batch", persist=False)
+        .add_dataframe_asset(suite.name)
+        .add_batch_definition_whole_dataframe("files")
+    )
+    definition = context.validation_definitions.add(
+        ValidationDefinition(name=suite.name, data=batch_definition, suite=context.suites.add(suite))
+    )
+    checkpoint = context.checkpoints.add(
+        Checkpoint(name=suite.name, validation_definitions=[definition], result_format="COMPLETE")
+    )
+    outcome = checkpoint.run(batch_parameters={"dataframe": judged})
+    (result,) = outcome.run_results.values()
+    _raise_if_crashed(result)
+    details = {
+        found.expectation_config.kwargs["rule_id"]: found.result["details"]
+        for found in result.results
+        if found.expectation_config is not None
+    }
+    rules = _rules_by_id(suite.name, tolerances)
+    files: list[str] = list(details[NO_ROWS])
+    return SuiteResult(
+        results={
+            file: [
+                RuleResult(rule=rules[rule_id], failed=by_file[file]["failed"], success=by_file[file]["success"])
+                for rule_id, by_file in details.items()
+            ]
+            for file in files
+        },
+        counts={
+            file: RowCounts(**{name: details[NO_ROWS][file][name] for name in ("rows", "valid", "quarantined")})
+            for file in files
+        },
+        data_docs=DefaultJinjaPageView().render(
+            ValidationResultsPageRenderer(data_context=context).render(result)  # type: ignore[no-untyped-call]
+        ),
+    )
+
+
+def _rules_by_id(dataset: str, tolerances: Mapping[str, float]) -> dict[str, Rule]:
+    return {rule.id: rule for severity in Severity for rule in rules_of(dataset, severity, tolerances)}
+
+
+def _raise_if_crashed(result: ExpectationSuiteValidationResult) -> None:
+    """A crashed expectation is reported by Great Expectations as `success=False`, like bad data: tell them apart."""
+    for found in result.results:
+        information = found.exception_info or {}
+        crashes = [information] if "raised_exception" in information else list(information.values())
+        for crash in crashes:
+            if crash["raised_exception"]:
+                raise ExpectationCrashedError(f"{found.expectation_config}: {crash['exception_message']}")

@@ -1,0 +1,266 @@
+"""Rows: read as text, typed, and judged by the row rules.
+
+Both Glue jobs read files through this module, so that the rows that are judged valid are the rows that are computed.
+The session must run in UTC with ANSI mode on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from validators.schemas import (
+    EARLIEST_LISTEN_TIME,
+    FUTURE_GRACE_HOURS,
+    MAX_COUNTRY_BYTES,
+    MAX_DURATION_MS,
+    MAX_GENRE_BYTES,
+    MAX_ID_BYTES,
+    MAX_NAME_CHARACTERS,
+    REQUIRED_COLUMNS,
+)
+
+FILE = "_file"
+"""The name of the file a row is from, without its folder."""
+ROW_ID = "_row_id"
+"""Rises in the order of a file's rows; not gapless over files."""
+LINES = "_lines"
+"""How many lines a row takes. A quote that is closed lines later swallows the rows between: they count as failed."""
+RAW = "_raw"
+"""The row's fields as text in the file's order; the whole text of a row that has not as many fields as the header."""
+MALFORMED_ROW = "malformed_row"
+FAILS_PREFIX = "_fails_"
+"""Boolean columns `_fails_<rule id>`: true where the row breaks the row rule."""
+
+_CORRUPT = "_corrupt_record"
+_ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
+# Java's zone offsets end at 18:00. `\A` and `\z`, because `$` would let a final line break pass.
+_TIMESTAMP = r"\A\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00)?\z"
+_DATE = r"\A\d{4}-\d{2}-\d{2}\z"
+_INTEGER = r"\A[+-]?\d{1,18}\z"
+_TRUE = ("true", "t", "yes", "y", "1")
+_FALSE = ("false", "f", "no", "n", "0")
+
+
+def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], dataset: str) -> DataFrame:
+    """Reads plain UTF-8 CSV files that share one exact header, as text.
+
+    Args:
+        spark: the session.
+        paths: URIs of the files.
+        header: the columns in the files' order. Spark reads by position, so that files of another order must be read
+            in another call.
+        dataset: whose columns are kept.
+
+    Returns:
+        The dataset's required columns as strings, with FILE, ROW_ID, LINES, RAW and `_fails_malformed_row`.
+    """
+    names = [f"c{position}" for position in range(len(header))]
+    schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
+    fields = F.array(*names)
+    raw = (
+        spark.read.schema(schema)
+        .option("header", True)
+        .option("multiLine", True)
+        .option("escape", '"')
+        .option("mode", "PERMISSIVE")
+        .option("columnNameOfCorruptRecord", _CORRUPT)
+        .csv(list(paths))
+    )
+    text = F.when(F.col(_CORRUPT).isNull(), F.concat_ws("", fields)).otherwise(F.col(_CORRUPT))
+    return raw.select(
+        *(F.col(names[header.index(column)]).alias(column) for column in REQUIRED_COLUMNS[dataset]),
+        F.col("_metadata.file_name").alias(FILE),
+        F.monotonically_increasing_id().alias(ROW_ID),
+        _line_count(text).alias(LINES),
+        F.when(F.col(_CORRUPT).isNull(), fields).otherwise(F.array(_CORRUPT)).alias(RAW),
+        F.col(_CORRUPT).isNotNull().alias(FAILS_PREFIX + MALFORMED_ROW),
+    )
+
+
+def judged_rows(rows: DataFrame, dataset: str, last_modified: Mapping[str, datetime]) -> DataFrame:
+    """Types the columns and judges each row.
+
+    Args:
+        rows: what `read_rows` gives; several of them united.
+        dataset: the dataset of all of them.
+        last_modified: by FILE, when the object version was written; decides what is in the future.
+
+    Returns:
+        The typed columns of the dataset, their texts (see `text_column`), FILE, ROW_ID, LINES, RAW, and a boolean
+        `_fails_<rule id>` per row rule.
+    """
+    typed = rows.select(
+        *_TYPED[dataset](),
+        *(F.col(column).alias(text_column(column)) for column in REQUIRED_COLUMNS[dataset]),
+        FILE,
+        ROW_ID,
+        LINES,
+        RAW,
+        FAILS_PREFIX + MALFORMED_ROW,
+    )
+    well_formed = ~F.col(FAILS_PREFIX + MALFORMED_ROW)
+    flags = _broken_rules(dataset, last_modified)
+    return typed.select(
+        *REQUIRED_COLUMNS[dataset],
+        *(text_column(column) for column in REQUIRED_COLUMNS[dataset]),
+        FILE,
+        ROW_ID,
+        LINES,
+        RAW,
+        FAILS_PREFIX + MALFORMED_ROW,
+        *((well_formed & broken).alias(FAILS_PREFIX + rule_id) for rule_id, broken in flags.items()),
+    )
+
+
+def failing(judged: DataFrame) -> Column:
+    """True where a row breaks at least one row rule."""
+    return reduce(lambda one, other: one | other, [F.col(name) for name in flag_columns(judged)])
+
+
+def flag_columns(judged: DataFrame) -> list[str]:
+    """The columns `_fails_<rule id>`."""
+    return [name for name in judged.columns if name.startswith(FAILS_PREFIX)]
+
+
+def text_column(column: str) -> str:
+    """The name of the column that holds a column's text as it stands in the file."""
+    return f"_text_{column}"
+
+
+def valid_rows(judged: DataFrame, dataset: str) -> DataFrame:
+    """The rows that break no row rule: the typed columns of the dataset."""
+    return judged.where(~failing(judged)).select(*REQUIRED_COLUMNS[dataset])
+
+
+def _streams() -> list[Column]:
+    return [_identifier("user_id"), _identifier("track_id"), _timestamp("listen_time")]
+
+
+def _songs() -> list[Column]:
+    return [
+        _identifier("track_id"),
+        _name("track_name"),
+        _name("artists"),
+        _name("album_name"),
+        _identifier("track_genre"),
+        _integer("duration_ms"),
+        _integer("popularity"),
+        _boolean("explicit"),
+    ]
+
+
+def _users() -> list[Column]:
+    return [
+        _identifier("user_id"),
+        _name("user_name"),
+        _integer("user_age"),
+        _identifier("user_country"),
+        _date_or_timestamp("created_at"),
+    ]
+
+
+_TYPED = {"streams": _streams, "songs": _songs, "users": _users}
+
+
+def _broken_rules(dataset: str, last_modified: Mapping[str, datetime]) -> dict[str, Column]:
+    if dataset == "streams":
+        return {
+            "null_user_id": F.col("user_id").isNull(),
+            "long_user_id": _longer("user_id", MAX_ID_BYTES),
+            "null_track_id": F.col("track_id").isNull(),
+            "long_track_id": _longer("track_id", MAX_ID_BYTES),
+            "bad_listen_time": F.col("listen_time").isNull(),
+            "future_listen_time": F.coalesce(F.col("listen_time") > _latest(last_modified), F.lit(False)),
+            "early_listen_time": F.coalesce(
+                F.col("listen_time") < F.lit(EARLIEST_LISTEN_TIME).cast("timestamp"), F.lit(False)
+            ),
+        }
+    if dataset == "songs":
+        return {
+            "null_track_id": F.col("track_id").isNull(),
+            "long_track_id": _longer("track_id", MAX_ID_BYTES),
+            "null_track_genre": F.col("track_genre").isNull(),
+            "long_track_genre": _longer("track_genre", MAX_GENRE_BYTES),
+            "bad_duration_ms": ~F.coalesce(F.col("duration_ms").between(0, MAX_DURATION_MS), F.lit(False)),
+            "bad_popularity": _given_but_null("popularity"),
+            "bad_explicit": _given_but_null("explicit"),
+        }
+    return {
+        "null_user_id": F.col("user_id").isNull(),
+        "long_user_id": _longer("user_id", MAX_ID_BYTES),
+        "bad_user_age": _given_but_null("user_age"),
+        "long_user_country": _longer("user_country", MAX_COUNTRY_BYTES),
+        "bad_created_at": _given_but_null("created_at"),
+    }
+
+
+def _blank_is_null(text: Column) -> Column:
+    return F.when(text != "", text)
+
+
+def _trimmed(column: str) -> Column:
+    return _blank_is_null(F.btrim(F.col(column), F.lit(_ASCII_WHITESPACE)))
+
+
+def _identifier(column: str) -> Column:
+    return _trimmed(column).alias(column)
+
+
+def _name(column: str) -> Column:
+    return _blank_is_null(F.substring(F.col(column), 1, MAX_NAME_CHARACTERS)).alias(column)
+
+
+def _integer(column: str) -> Column:
+    text = _trimmed(column)
+    return F.when(text.rlike(_INTEGER), text.cast("bigint")).alias(column)
+
+
+def _boolean(column: str) -> Column:
+    text = F.lower(_trimmed(column))
+    return F.when(text.isin(*_TRUE), True).when(text.isin(*_FALSE), False).alias(column)
+
+
+def _timestamp(column: str) -> Column:
+    """A timestamp to the second. try_cast, because the pattern lets a 30th of February pass."""
+    text = F.col(column)
+    zone = F.regexp_extract(text, _TIMESTAMP, 2)
+    parsed = _try_timestamp(F.concat(F.substring(text, 1, 10), F.lit(" "), F.substring(text, 12, 8), zone))
+    return F.when(text.rlike(_TIMESTAMP), parsed).alias(column)
+
+
+def _date_or_timestamp(column: str) -> Column:
+    date = F.when(F.col(column).rlike(_DATE), _try_timestamp(F.col(column)))
+    return F.coalesce(_timestamp(column), date).alias(column)
+
+
+def _try_timestamp(text: Column) -> Column:
+    # Without a format it is `try_cast(text AS TIMESTAMP)`, which the Python API of Spark 3.5 lacks.
+    return F.try_to_timestamp(text)
+
+
+def _longer(column: str, max_bytes: int) -> Column:
+    return F.coalesce(F.octet_length(column) > max_bytes, F.lit(False))
+
+
+def _given_but_null(column: str) -> Column:
+    return F.col(column).isNull() & _trimmed(text_column(column)).isNotNull()
+
+
+def _latest(last_modified: Mapping[str, datetime]) -> Column:
+    pairs = [
+        F.lit(part)
+        for file, moment in last_modified.items()
+        for part in (file, moment + timedelta(hours=FUTURE_GRACE_HOURS))
+    ]
+    return F.create_map(*pairs)[F.col(FILE)]
+
+
+def _line_count(text: Column) -> Column:
+    breaks = F.length(F.regexp_replace(F.btrim(text, F.lit("\r\n")), r"[^\n\r]|\r(?=\n)", ""))
+    return F.when(text.contains("\n") | text.contains("\r"), F.lit(1) + breaks).otherwise(1)
