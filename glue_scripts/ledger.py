@@ -105,8 +105,12 @@ class Ledger:
 
     def file_status(self, key: str, version_id: str) -> FileStatus | None:
         """How far a file has come, consistently read; None where the ledger does not know it."""
+        return self.file_status_and_execution(key, version_id)[0]
+
+    def file_status_and_execution(self, key: str, version_id: str) -> tuple[FileStatus | None, str | None]:
+        """How far a file has come, and the execution that last began with it."""
         item = self._get(file_key(key, version_id))
-        return FileStatus(item["status"]) if item else None
+        return (FileStatus(item["status"]), str(item["execution"])) if item else (None, None)
 
     def receive_file(self, key: str, version_id: str, attributes: Mapping[str, Any]) -> None:
         """Notes that an execution has begun with a file; a status that the file already has stays."""

@@ -27,6 +27,7 @@ from great_expectations.render.view.view import DefaultJinjaPageView
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from validators.results import RowCounts, RuleResult
 from validators.rows import FAILS_PREFIX, FILE, LINES, flag_columns
 from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
 
@@ -46,30 +47,6 @@ _SEVERITIES = {
 
 class ExpectationCrashedError(RuntimeError):
     """An expectation could not be evaluated. That is a failure of the job and no verdict about the data."""
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """How one file stands with one rule.
-
-    Attributes:
-        rule: the rule, with the tolerance that held.
-        failed: rows that break it; for a file rule 1 or 0.
-        success: whether the file may pass.
-    """
-
-    rule: Rule
-    failed: int
-    success: bool
-
-
-@dataclass(frozen=True)
-class RowCounts:
-    """Rows of one file: all of them, those that break no row rule, and those that break at least one."""
-
-    rows: int
-    valid: int
-    quarantined: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from validators.expectations import RowCounts, RuleResult
+from validators.results import RowCounts, RuleResult
 from validators.rules import RULES_BY_ID, Severity
 
 MAX_SUBJECT_CHARACTERS = 99

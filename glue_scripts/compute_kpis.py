@@ -1,0 +1,35 @@
+"""Glue job: brings the accepted files of one batch into the KPIs. Exits 0 when they are visible in DynamoDB."""
+
+from __future__ import annotations
+
+import boto3
+
+from glue_scripts.kpi_batch import KpiBatch
+from glue_scripts.kpi_table import KpiTable
+from glue_scripts.lake import Lake
+from glue_scripts.ledger import Ledger
+from glue_scripts.names import COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
+from glue_scripts.objects import Location
+from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
+
+
+def main() -> None:
+    """Reads the job's arguments, and loads the batch."""
+    arguments = job_arguments((*COMPUTE_KPIS_RUN_ARGUMENTS, *COMPUTE_KPIS_JOB_ARGUMENTS))
+    spark = spark_session("compute-kpis")
+    dynamodb = boto3.resource("dynamodb")
+    KpiBatch(
+        spark=spark,
+        s3=boto3.client("s3"),
+        ledger=Ledger(dynamodb.Table(arguments["ledger_table"])),
+        kpi_table=KpiTable(dynamodb.Table(arguments["kpis_table"]), arguments["ledger_table"]),
+        lake=Lake(spark, arguments["data_bucket"]),
+        top_songs=int(arguments["top_songs"]),
+        top_genres=int(arguments["top_genres"]),
+        run=arguments[RUN_ID_ARGUMENT],
+        accepted=Location.of_uri(arguments["accepted_uri"]),
+    ).load()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Objects of the data bucket: where a batch's documents and files are, read and written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+MAX_KEY_BYTES = 1024
+"""Amazon S3 user guide, "Naming Amazon S3 objects"."""
+REPORT_SUFFIX = ".report.json"
+
+
+class DocumentError(ValueError):
+    """A document of the batch is not what this version writes."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A bucket and a key."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def of_uri(cls, uri: str) -> Location:
+        """Parses `s3://bucket/key`.
+
+        Raises:
+            DocumentError: the URI has another form.
+        """
+        bucket, separator, key = uri.removeprefix("s3://").partition("/")
+        if not uri.startswith("s3://") or not bucket or not separator or not key:
+            raise DocumentError(f"Not an S3 URI with bucket and key: {uri!r}")
+        return cls(bucket, key)
+
+    def sibling(self, name: str) -> Location:
+        """An object in the same folder."""
+        return Location(self.bucket, self.key.rpartition("/")[0] + "/" + name)
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/key`."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def read_json(s3: S3Client, location: Location, document_format: str) -> dict[str, Any]:
+    """Reads a document.
+
+    Raises:
+        DocumentError: it is not JSON, or its `format` is another.
+    """
+    body = s3.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise DocumentError(f"{location.uri} is not JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != document_format:
+        raise DocumentError(f"{location.uri} is not of the format {document_format!r}.")
+    return document
+
+
+def write_json(s3: S3Client, location: Location, document: Mapping[str, Any]) -> None:
+    """Writes a document, keys in the given order."""
+    body = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    s3.put_object(Bucket=location.bucket, Key=location.key, Body=body, ContentType="application/json")
+
+
+def file_name(key: str, version_id: str) -> str:
+    """The name under which the state machine stages a file: safe for Spark whatever the key is."""
+    return hashlib.sha256(f"{key}#{version_id}".encode()).hexdigest()
+
+
+def target_key(prefix: str, key: str, version_id: str) -> str:
+    """Where a file goes when it is judged: `<prefix><key>/<version-id>`; a key too long for that by its hash."""
+    target = f"{prefix}{key}/{version_id}"
+    if len((target + REPORT_SUFFIX).encode()) > MAX_KEY_BYTES:
+        return f"{prefix}long-keys/{hashlib.sha256(key.encode()).hexdigest()}/{version_id}"
+    return target

@@ -1,0 +1,36 @@
+"""What both entries begin with: the Spark session, the log, and the job's arguments."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from awsglue.utils import getResolvedOptions
+from pyspark.sql import SparkSession
+
+RUN_ID_ARGUMENT = "JOB_RUN_ID"
+"""Glue gives it to every run of a job."""
+
+
+def job_arguments(arguments: Sequence[str]) -> dict[str, str]:
+    """The job's arguments and the id of this run.
+
+    Args:
+        arguments: the names that the script declares.
+
+    Raises:
+        GlueArgumentError: one of them is missing.
+    """
+    options: dict[str, str] = getResolvedOptions(sys.argv, list(arguments))
+    return options
+
+
+def spark_session(name: str) -> SparkSession:
+    """The session of a job: days and hours are UTC's, and a wrong cast is an error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    session: SparkSession = SparkSession.builder.appName(name).getOrCreate()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    session.conf.set("spark.sql.ansi.enabled", "true")
+    return session

@@ -1,0 +1,37 @@
+"""Glue job: validates the files of one batch. Exits 0 whenever it could judge; its verdict is data."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+
+from glue_scripts.lake import Lake
+from glue_scripts.ledger import Ledger
+from glue_scripts.names import VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
+from glue_scripts.objects import Location
+from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
+from glue_scripts.validation import Validation
+from validators.rules import check_tolerances
+
+
+def main() -> None:
+    """Reads the job's arguments, and validates."""
+    arguments = job_arguments((*VALIDATE_BATCH_RUN_ARGUMENTS, *VALIDATE_BATCH_JOB_ARGUMENTS))
+    tolerances = json.loads(arguments["tolerances"])
+    check_tolerances(tolerances)
+    spark = spark_session("validate-batch")
+    Validation(
+        spark=spark,
+        s3=boto3.client("s3"),
+        ledger=Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"])),
+        lake=Lake(spark, arguments["data_bucket"]),
+        environment=arguments["environment"],
+        tolerances=tolerances,
+        run=arguments[RUN_ID_ARGUMENT],
+        manifest=Location.of_uri(arguments["manifest_uri"]),
+    ).validate()
+
+
+if __name__ == "__main__":
+    main()

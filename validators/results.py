@@ -1,0 +1,31 @@
+"""How files stand with the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from validators.rules import Rule
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """How one file stands with one rule.
+
+    Attributes:
+        rule: the rule, with the tolerance that held.
+        failed: rows that break it; for a file rule 1 or 0.
+        success: whether the file may pass.
+    """
+
+    rule: Rule
+    failed: int
+    success: bool
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows of one file: all of them, those that break no row rule, and those that break at least one."""
+
+    rows: int
+    valid: int
+    quarantined: int
