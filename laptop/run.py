@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,13 @@ from laptop.show import email_panels, executions_table, files_table, kpi_tables
 from laptop.watch import StuckError, watch
 from local_aws.server import EmbeddedAws
 from local_aws.work_dir import WorkDirInUseError
+from samples.generate import sample_files, write_files
 
-ASSEMBLY = Path("cdk.out")
+ASSEMBLY = Path(".local/assembly")
 WORK_DIR = Path(".local/run")
+SAMPLES_DIR = Path(".local/samples")
+SAMPLES_SEED = 7
+STATUS_OF_OUTCOME = {"accepted": "ARCHIVED", "rejected": "REJECTED"}
 LAST_RUN = LastRun(Path(".local/last_run"))
 LOG_WIDTH = 120
 """Columns of the tables where the output is not a terminal."""
@@ -95,7 +100,12 @@ def _show(answers: Answers, console: Console) -> None:
 
 
 def _samples() -> tuple[list[Input], dict[str, str]]:
-    raise NotImplementedError
+    """Writes generated files. Returns them and, by key, the ledger status that each has to end with."""
+    shutil.rmtree(SAMPLES_DIR, ignore_errors=True)
+    samples = sample_files(seed=SAMPLES_SEED)
+    write_files(samples, SAMPLES_DIR)
+    inputs = find_inputs(SAMPLES_DIR)
+    return inputs, {file.key: STATUS_OF_OUTCOME[samples[file.path.name].expected.outcome] for file in inputs}
 
 
 def _parse() -> argparse.Namespace:

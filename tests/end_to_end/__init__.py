@@ -1,0 +1,1 @@
+"""The whole pipeline on the embedded AWS with real Spark."""

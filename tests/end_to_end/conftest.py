@@ -1,0 +1,74 @@
+"""One synthesized assembly for all tests; a fresh embedded AWS for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from laptop.collect import Email, read_emails
+from laptop.inputs import Input
+from laptop.pipeline import Pipeline, Uploaded, all_outputs, scan
+from laptop.watch import watch
+from local_aws.server import EmbeddedAws
+
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The stacks on an embedded AWS, and what a test does with them."""
+
+    pipeline: Pipeline
+    work_dir: Path
+
+    def upload(self, folder: Path, contents: Mapping[str, bytes]) -> list[Uploaded]:
+        """Uploads files, given as `dataset/name` and bytes."""
+        files = []
+        for name, data in contents.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            files.append(self.pipeline.upload(Input(path.parent.name, path)))
+        return files
+
+    def wait_for(self, files: Sequence[Uploaded]) -> None:
+        """Waits until the files are finished, or an execution has failed and the notifier has told it."""
+        watch(self.pipeline.snapshot, files, Console(), deadline_seconds=DEADLINE_SECONDS)
+
+    def kpi_rows(self) -> list[dict[str, Any]]:
+        """The rows of the table `kpis` without what differs between two computations of the same."""
+        varying = {"claim", "computed_at", "songs_snapshot", "users_snapshot"}
+        rows = scan(self.pipeline.kpis_table)
+        return [{name: value for name, value in row.items() if name not in varying} for row in rows]
+
+    def emails(self) -> list[Email]:
+        """The e-mails sent so far."""
+        return read_emails(self.work_dir)
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthesized stacks of dev with a subscribed e-mail address, as `make run` synthesizes them."""
+    folder = tmp_path_factory.mktemp("assembly")
+    context = json.dumps({"alert_emails": "operator@example.com"})
+    environment = {**os.environ, "CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": context}
+    subprocess.run([sys.executable, "app.py"], cwd=REPOSITORY, env=environment, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def deployed(assembly: Path, tmp_path: Path) -> Iterator[Deployed]:
+    """The stacks on an embedded AWS of this test's own."""
+    work_dir = tmp_path / "aws"
+    with EmbeddedAws(assembly, work_dir) as aws:
+        yield Deployed(Pipeline(all_outputs(aws.outputs), aws.environment()), work_dir)

@@ -1,0 +1,203 @@
+"""What `make run` and `make up` start, as processes of their own in a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laptop.aws_cli import instructions
+from laptop.pipeline import Pipeline, all_outputs
+from local_aws.environment import client_environment
+from local_aws.work_dir import ServerState, read_state
+from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY
+from tests.end_to_end.music import FIRST_STREAMS, REFERENCES, expected_rows
+
+
+@pytest.fixture
+def home(assembly: Path, tmp_path: Path) -> Path:
+    """A folder in which `python -m laptop.run` finds the assembly."""
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local/assembly").symlink_to(assembly)
+    return tmp_path
+
+
+def python(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a module of the repository in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+def kept_kpi_rows(home: Path) -> list[dict[str, Any]]:
+    """The rows of `kpis.json` without what differs between two computations of the same."""
+    varying = {"claim", "computed_at", "songs_snapshot", "users_snapshot"}
+    rows = json.loads((home / ".local/last_run/kpis.json").read_text("utf-8"), parse_float=Decimal)
+    return [{name: value for name, value in row.items() if name not in varying} for row in rows]
+
+
+class TestRun:
+    """`make run`."""
+
+    def test_the_samples_end_as_they_should_and_leave_their_results(self, home: Path) -> None:
+        ended = python(home, "laptop.run")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+        samples = home / ".local/samples"
+        expected = json.loads((samples / "expected.json").read_text("utf-8"))
+        accepted = {
+            f"{file['dataset']}/{name}": (samples / name).read_bytes()
+            for name, file in expected.items()
+            if file["outcome"] == "accepted"
+        }
+        assert kept_kpi_rows(home) == expected_rows(accepted)
+
+        last_run = home / ".local/last_run"
+        emails = [path.read_text("utf-8") for path in sorted((last_run / "emails").glob("*.txt"))]
+        rejected = [name for name, file in expected.items() if file["outcome"] == "rejected"]
+        assert rejected
+        for name in rejected:
+            assert any(name in email for email in emails)
+        assert {execution["status"] for execution in json.loads((last_run / "executions.json").read_text())} == {
+            "SUCCEEDED"
+        }
+        assert list((last_run / "reports").rglob("*.html"))
+        assert list((last_run / "logs/glue").rglob("*.log"))
+        for told in ("Everything ended as it should", "KPIs of 2025-03-01", "KPIs of 2025-03-02", *rejected):
+            assert told in ended.stdout
+
+    def test_a_file_cut_in_three_gives_the_rows_of_the_whole(self, home: Path) -> None:
+        folder = home / "input"
+        folder.mkdir()
+        for name, content in REFERENCES.items():
+            (folder / Path(name).name).write_bytes(content)
+        header, *lines = FIRST_STREAMS.splitlines(keepends=True)
+        for part in range(3):
+            (folder / f"streams{part}.csv").write_bytes(b"".join([header, *lines[part::3]]))
+
+        ended = python(home, "laptop.run", "--input", str(folder))
+
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert kept_kpi_rows(home) == expected_rows({**REFERENCES, "streams/streams.csv": FIRST_STREAMS})
+        assert len(json.loads((home / ".local/last_run/executions.json").read_text())) == 1
+
+    def test_a_folder_without_csv_files_is_told_in_one_sentence(self, home: Path) -> None:
+        ended = python(home, "laptop.run", "--input", str(home))
+
+        assert ended.returncode == 2
+        assert "holds no users*.csv" in ended.stdout
+        assert "Traceback" not in ended.stderr
+
+    def test_an_interrupted_run_keeps_what_there_is(self, home: Path) -> None:
+        (home / "streams.csv").write_bytes(FIRST_STREAMS)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "laptop.run", "--input", str(home)],
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        told = next(line for line in process.stdout if "Validate: Glue job run RUNNING" in line)
+        family = descendants(process.pid)
+
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+
+        assert process.wait(timeout=60) == 130, told + rest
+        assert "Interrupted" in rest
+        (execution,) = json.loads((home / ".local/last_run/executions.json").read_text())
+        assert execution["status"] == "RUNNING"
+        assert list((home / ".local/last_run/logs/glue").rglob("*.log"))
+        assert not alive(family)
+
+
+class TestUp:
+    """`make up`."""
+
+    @pytest.fixture
+    def work_dir(self, home: Path) -> Iterator[Path]:
+        """Where the embedded AWS of a test lives; it is stopped at the end."""
+        yield home / ".local/aws"
+        python(home, "local_aws", "down", "--work-dir", ".local/aws")
+
+    def up(self, home: Path, work_dir: Path) -> ServerState:
+        arguments = ["--assembly", ".local/assembly", "--work-dir", ".local/aws", "--port", "0", "--detach"]
+        ended = python(home, "local_aws", "up", *arguments)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        state = read_state(work_dir)
+        assert state is not None
+        return state
+
+    def test_killing_it_in_the_middle_leaves_no_process_behind_and_a_new_start_works(
+        self, home: Path, work_dir: Path
+    ) -> None:
+        state = self.up(home, work_dir)
+        key = "raw/streams/streams1.csv"
+        pipeline(state).s3.put_object(Bucket=pipeline(state).outputs["DataBucketName"], Key=key, Body=b"user_id\n")
+        wait_for_java(state.pid)
+        family = descendants(state.pid)
+
+        os.kill(state.pid, signal.SIGKILL)
+
+        deadline = time.monotonic() + 30
+        while left := alive([state.pid, *family]):
+            assert time.monotonic() < deadline, f"still there: {left}"
+            time.sleep(0.2)
+        again = self.up(home, work_dir)
+        assert again.pid != state.pid
+        assert again.outputs == state.outputs
+        assert pipeline(again).s3.list_objects_v2(Bucket=pipeline(again).outputs["DataBucketName"])["KeyCount"] == 0
+
+        told = python(home, "laptop.aws_cli").stdout
+        assert told == instructions(again, Path(".local/aws")) + "\n"
+        assert python(home, "local_aws", "down", "--work-dir", ".local/aws").returncode == 0
+        assert read_state(work_dir) is None
+
+
+def pipeline(state: ServerState) -> Pipeline:
+    return Pipeline(all_outputs(state.outputs), client_environment(state.endpoint_url, "us-east-1"))
+
+
+def processes() -> list[tuple[int, int, str, str]]:
+    """Process id, parent's id, state and command of every process."""
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
+    fields = (line.split(None, 3) for line in listing.stdout.splitlines())
+    return [(int(pid), int(parent), state, args) for pid, parent, state, args in fields]
+
+
+def descendants(ancestor: int) -> list[int]:
+    """The processes that a process has started, and those that they have started."""
+    family = [ancestor]
+    everyone = processes()
+    for known in family:
+        family += [pid for pid, parent, _, _ in everyone if parent == known]
+    return family[1:]
+
+
+def alive(pids: Iterable[int]) -> list[str]:
+    """Commands of those processes that run."""
+    wanted = set(pids)
+    return [args for pid, _, state, args in processes() if pid in wanted and not state.startswith("Z")]
+
+
+def wait_for_java(ancestor: int) -> None:
+    deadline = time.monotonic() + 60
+    while not any("java" in command for command in alive(descendants(ancestor))):
+        assert time.monotonic() < deadline, "no job has started Java"
+        time.sleep(0.2)
