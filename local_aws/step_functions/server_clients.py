@@ -1,0 +1,73 @@
+"""Clients by which the interpreter calls the server that it runs in.
+
+moto's interpreter calls `http://localhost:$MOTO_PORT` (5000 where unset), which is wrong for a server on an ephemeral
+port, and makes a new client for every task, which costs more than the call itself.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, Final
+
+import boto3
+import moto.stepfunctions.parser.models  # noqa: F401 # loads every module of the interpreter
+from botocore.config import Config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.stepfunctions.parser.asl.utils import boto_client
+
+from local_aws.patching import MotoObject, replace
+
+_CALL_TIMEOUT_SECONDS: Final = 900
+_lock: Final = threading.Lock()
+_clients: Final[dict[tuple[str, str, str], Any]] = {}
+_address: Final[dict[str, str]] = {}
+
+
+def client_for(region: str, service: str, state_credentials: object = None) -> MotoObject:
+    """Return a client of this server for a service; it replaces moto's `boto_client_for`.
+
+    Args:
+        region: AWS region.
+        service: Name of the service in botocore.
+        state_credentials: Accepted because moto passes it; the embedded AWS checks no permissions.
+
+    Raises:
+        RuntimeError: No request has reached the server in this process.
+    """
+    if "url" not in _address:
+        raise RuntimeError(
+            "no request has reached a moto server in this process: start one before its clients are used"
+        )
+    key = (_address["url"], region, service)
+    with _lock:  # making clients of one session is not thread-safe
+        if key not in _clients:
+            make_client: MotoObject = boto3.session.Session().client
+            _clients[key] = make_client(
+                service,
+                region_name=region,
+                endpoint_url=key[0],
+                aws_access_key_id="local",
+                aws_secret_access_key="local",
+                config=Config(
+                    parameter_validation=False,
+                    retries={"total_max_attempts": 1},
+                    read_timeout=_CALL_TIMEOUT_SECONDS,
+                    max_pool_connections=50,
+                ),
+            )
+        return _clients[key]
+
+
+def install() -> None:
+    """Learn the server's address from its requests, and give every module of the interpreter `client_for`."""
+
+    def remember_address(self: MotoObject, environ: dict[str, Any], start_response: MotoObject) -> MotoObject:
+        _address["url"] = f"http://127.0.0.1:{environ['SERVER_PORT']}"
+        return serve(self, environ, start_response)
+
+    serve = replace(DomainDispatcherApplication, "__call__", remember_address)
+    original = boto_client.boto_client_for
+    for name, module in list(sys.modules.items()):
+        if name.startswith("moto.stepfunctions.") and getattr(module, "boto_client_for", None) is original:
+            replace(module, "boto_client_for", client_for)
