@@ -68,4 +68,4 @@ def test_the_runbook_has_an_entry_for_every_failure_email(status: str) -> None:
 def test_the_runbook_has_an_entry_for_the_rejection_email() -> None:
     email = rejection_email([], environment="<env>", bucket="", accepted=0, execution_arn="")
 
-    assert f"## `{email['subject'].replace('0 files', '… file(s)')}`" in RUNBOOK
+    assert f"## `{email['subject'].replace('0 file', '… file(s)')}`" in RUNBOOK
