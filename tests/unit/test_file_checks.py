@@ -1,0 +1,85 @@
+"""The checks of a file's bytes: each breach has its rule, and good files come through whatever they are packed in."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+import pytest
+
+from validators import file_checks
+from validators.file_checks import FileRejectedError, check_text, plain_chunks
+
+STREAMS = b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"
+
+
+def check(data: bytes, dataset: str = "streams") -> file_checks.CsvText:
+    return check_text(io.BytesIO(data), dataset)
+
+
+def rule_broken_by(data: bytes, dataset: str = "streams") -> str:
+    with pytest.raises(FileRejectedError) as raised:
+        check(data, dataset)
+    return raised.value.rule_id
+
+
+def test_a_plain_file_is_read_as_it_is() -> None:
+    assert check(STREAMS) == file_checks.CsvText(header=("user_id", "track_id", "listen_time"), is_plain=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [gzip.compress(STREAMS), b"\xef\xbb\xbf" + STREAMS, gzip.compress(STREAMS[:20]) + gzip.compress(STREAMS[20:])],
+    ids=["gzip", "byte order mark", "gzip of two members"],
+)
+def test_what_is_not_plain_is_told_and_unpacked(data: bytes) -> None:
+    assert not check(data).is_plain
+    assert b"".join(plain_chunks(io.BytesIO(data))) == STREAMS
+
+
+def test_extra_and_reordered_columns_are_fine() -> None:
+    header = check(b" more ,listen_time,user_id,track_id\n1,2,3,4\n").header
+    assert header == ("more", "listen_time", "user_id", "track_id")
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "data"),
+    [
+        ("no_rows", b""),
+        ("no_rows", b"\n\n"),
+        ("missing_column", b"user_id,track_id\nu1,t1\n"),
+        ("missing_column", STREAMS.replace(b",", b";")),
+        ("duplicate_column", b"user_id,track_id,listen_time,user_id\n1,2,3,4\n"),
+        ("not_utf8", STREAMS + "u2,é,2024-06-25 10:00:00\n".encode("latin-1")),
+        ("not_utf8", STREAMS.decode().encode("utf-16")),
+        ("not_utf8", STREAMS + b"\xc3"),
+        ("unreadable", STREAMS + b"\x00"),
+        ("unreadable", gzip.compress(STREAMS)[:-9]),
+        ("unreadable", gzip.compress(STREAMS)[:-8] + b"\0" * 8),
+        ("unreadable", b"\x1f\x8b" + b"junk" * 9),
+        ("unreadable", gzip.compress(STREAMS) + b"junk after the end"),
+        ("unbalanced_quote", STREAMS + b'"u2,t1,2024-06-25 10:00:00\n'),
+    ],
+)
+def test_each_breach_has_its_rule(rule_id: str, data: bytes) -> None:
+    assert rule_broken_by(data) == rule_id
+
+
+def test_a_gzip_bomb_is_rejected_long_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_checks, "GZIP_RATIO_CHECKED_FROM_BYTES", 1024**2)
+    assert rule_broken_by(gzip.compress(STREAMS + b"a" * 50 * 1024**2)) == "unreadable"
+
+
+def test_a_file_that_is_too_large_when_unpacked_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_checks, "MAX_FILE_BYTES", len(STREAMS) - 1)
+    assert rule_broken_by(gzip.compress(STREAMS)) == "too_large"
+
+
+def test_a_character_that_two_chunks_share_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_checks, "CHUNK_BYTES", 1)
+    assert check(STREAMS + "u2,é🎵,2024-06-25 10:00:00\n".encode()).is_plain
+
+
+def test_the_message_names_the_missing_columns_and_the_header() -> None:
+    with pytest.raises(FileRejectedError, match="missing: track_id, listen_time; the header has: user_id, track"):
+        check(b"user_id,track\n1,2\n")

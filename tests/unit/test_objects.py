@@ -1,0 +1,32 @@
+"""Where a batch's documents and files are."""
+
+from __future__ import annotations
+
+import pytest
+
+from glue_scripts.objects import REPORT_SUFFIX, DocumentError, Location, target_key
+
+
+def test_a_judged_file_goes_below_its_own_key_and_version() -> None:
+    assert target_key("archive/", "raw/streams/a b+c.csv", "v1") == "archive/raw/streams/a b+c.csv/v1"
+
+
+@pytest.mark.parametrize("character", ["a", "é", "🎵"])
+def test_a_key_too_long_for_that_goes_by_its_hash(character: str) -> None:
+    key = "raw/streams/" + character * ((1024 - 12) // len(character.encode()))
+    target = target_key("error/", key, "v" * 32)
+    assert target.startswith("error/long-keys/")
+    assert len((target + REPORT_SUFFIX).encode()) <= 1024
+    assert target != target_key("error/", key + "x", "v" * 32)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/", "s3:///key", "https://bucket/key", "bucket/key"])
+def test_what_is_no_s3_uri_is_an_error(uri: str) -> None:
+    with pytest.raises(DocumentError, match="Not an S3 URI"):
+        Location.of_uri(uri)
+
+
+def test_documents_of_a_batch_are_siblings() -> None:
+    assert (
+        Location.of_uri("s3://bucket/a/b/manifest.json").sibling("verdict.json").uri == "s3://bucket/a/b/verdict.json"
+    )
