@@ -30,6 +30,8 @@ from local_aws.step_functions.integrations import TaskInterruptedError
 from local_aws.step_functions.progress import start_state
 
 _POLL_SECONDS: Final = 0.05
+_LAST_CALL_SECONDS: Final = 30
+"""How long an execution that timed out waits for its last API call before it says so."""
 _wait: Final = {"scale": 1.0}
 
 
@@ -75,7 +77,7 @@ def _run_program(self: MotoObject, env: MotoObject) -> None:
     worker.join(timeout=self.timeout_seconds.timeout_seconds if self.timeout_seconds else None)
     if worker.is_alive():
         env.set_timed_out()
-        worker.join()
+        worker.join(timeout=_LAST_CALL_SECONDS)
 
 
 def _stop_at_once() -> None:
