@@ -37,7 +37,7 @@ DATES = [
     "0001-01-01", "1582-10-10", "2024/06/25", "epoch", "today", "now",
 ]  # fmt: skip
 FAR_DATES = ["0000-01-01", "9999-12-31"]
-"""Java has a year 0 and one after 9999, Python has not; no play can be then, and when a user was created is not used."""
+"""Java has a year 0 and one after 9999, Python has not. No play is then, and when a user was created is not used."""
 SEPARATORS = [" ", " ", " ", "T", "T", "t", "  ", "", "_"]
 TIMES = [
     "00:00:00", "12:00:00", "12:00:01", "23:59:59", "24:00:00", "23:60:00", "23:59:60", "17:43", "7:43:13", "174313",
