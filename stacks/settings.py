@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final, Protocol, get_type_hints
 
 PREFIX: Final = "music-kpi"
 
@@ -18,42 +17,67 @@ class SettingsError(ValueError):
     """A setting in cdk.json or on the command line is missing, unknown or out of range."""
 
 
-def _setting(check: Callable[[object], Any], wanted: str) -> Any:
-    return dataclasses.field(metadata={"check": check, "wanted": wanted})
+class _Rule(Protocol):
+    """What a setting must be."""
+
+    @property
+    def wanted(self) -> str:
+        """The words that follow "must be" in an error."""
+
+    def read(self, value: object) -> object:
+        """The value as the field holds it; ValueError if it is none."""
 
 
-def _whole(low: int, high: int, unit: str) -> Any:
-    def check(value: object) -> int:
-        if type(value) is not int or not low <= value <= high:
+@dataclass(frozen=True)
+class _Whole:
+    low: int
+    high: int
+    unit: str
+
+    @property
+    def wanted(self) -> str:
+        return f"a whole number of {self.unit} from {self.low} to {self.high}"
+
+    def read(self, value: object) -> int:
+        if type(value) is not int or not self.low <= value <= self.high:  # a bool is an int, too
             raise ValueError
         return value
 
-    return _setting(check, f"a whole number of {unit} from {low} to {high}")
 
+class _OneOf:
+    def __init__(self, *values: bool | int | str) -> None:
+        self.values = values
 
-def _one_of(*values: object) -> Any:
-    def check(value: object) -> object:
-        if not any(type(value) is type(known) and value == known for known in values):
+    @property
+    def wanted(self) -> str:
+        return "one of " + ", ".join(map(repr, self.values))
+
+    def read(self, value: object) -> object:
+        if not any(type(value) is type(known) and value == known for known in self.values):
             raise ValueError
         return value
 
-    return _setting(check, "one of " + ", ".join(map(repr, values)))
+
+class _Emails:
+    wanted = "a list of e-mail addresses"
+
+    def read(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(email, str) and "@" in email for email in value):
+            raise ValueError
+        return tuple(value)
 
 
-def _emails(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(email, str) and "@" in email for email in value):
-        raise ValueError
-    return tuple(value)
+class _Fractions:
+    wanted = "an object of rule ids with fractions from 0 to 1"
 
+    def read(self, value: object) -> Mapping[str, float]:
+        if not isinstance(value, dict) or not all(self._is_fraction(part) for part in value.values()):
+            raise ValueError
+        return MappingProxyType({str(rule): float(part) for rule, part in value.items()})
 
-def _fractions(value: object) -> Mapping[str, float]:
-    if not isinstance(value, dict):
-        raise ValueError
-    if any(
-        isinstance(part, bool) or not isinstance(part, int | float) or not 0 <= part <= 1 for part in value.values()
-    ):
-        raise ValueError
-    return MappingProxyType({str(rule): float(part) for rule, part in value.items()})
+    @staticmethod
+    def _is_fraction(part: object) -> bool:
+        return isinstance(part, int | float) and not isinstance(part, bool) and 0 <= part <= 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,58 +87,58 @@ class Settings:
     environment: str
     """dev, staging or prod: a part of every name."""
 
-    alert_emails: tuple[str, ...] = _setting(_emails, "a list of e-mail addresses")
+    alert_emails: Annotated[tuple[str, ...], _Emails()]
     """Who gets the alerts; each address must confirm a mail from AWS once. Also `-c alert_emails=a@b,c@d`."""
 
-    batch_window_seconds: int = _whole(0, 300, "seconds")
+    batch_window_seconds: Annotated[int, _Whole(0, 300, "seconds")]
     """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds)."""
 
-    batch_size: int = _whole(1, 100, "files")
+    batch_size: Annotated[int, _Whole(1, 100, "files")]
     """Most files in one batch: 100 events with keys of 1,024 bytes stay below the 256 KiB that an execution takes."""
 
-    worker_type: str = _one_of("G.1X", "G.2X", "G.4X", "G.8X")
+    worker_type: Annotated[str, _OneOf("G.1X", "G.2X", "G.4X", "G.8X")]
     """Size of a Glue worker; G.1X is 1 DPU (4 vCPU, 16 GB)."""
 
-    number_of_workers: int = _whole(2, 50, "workers")
+    number_of_workers: Annotated[int, _Whole(2, 50, "workers")]
     """Workers of a job run, driver included; Glue Spark takes 2 at least."""
 
-    glue_version: str = _one_of("5.1")
+    glue_version: Annotated[str, _OneOf("5.1")]
     """Glue version: 5.1 is Spark 3.5.6 on Python 3.11, the one that the tests run on."""
 
-    job_timeout_minutes: int = _whole(5, 200, "minutes")
-    """When Glue stops a job run. The state machine waits 480 minutes for a run: twice this and some time in the queue."""
+    job_timeout_minutes: Annotated[int, _Whole(5, 200, "minutes")]
+    """When Glue stops a job run. The state machine waits 480 minutes for it, its time in the job's queue included."""
 
-    max_concurrent_kpi_runs: int = _whole(1, 10, "runs")
+    max_concurrent_kpi_runs: Annotated[int, _Whole(1, 10, "runs")]
     """KPI job runs at a time: 1 saves money (a superseded run computes for nothing); correctness never rests on it."""
 
-    top_songs: int = _whole(1, 50, "songs")
+    top_songs: Annotated[int, _Whole(1, 50, "songs")]
     """Length of a genre's list of top songs of a day."""
 
-    top_genres: int = _whole(1, 500, "genres")
+    top_genres: Annotated[int, _Whole(1, 500, "genres")]
     """Length of a day's list of top genres."""
 
-    tolerances: Mapping[str, float] = _setting(_fractions, "an object of rule ids with fractions from 0 to 1")
+    tolerances: Annotated[Mapping[str, float], _Fractions()]
     """Rule id -> the fraction of a file's rows that may fail it (0 to 1) where it differs from the rule's own."""
 
-    retain_data: bool = _one_of(True, False)
+    retain_data: Annotated[bool, _OneOf(True, False)]
     """Whether bucket, tables and topic outlive their stack, with deletion and termination protection."""
 
-    raw_days: int = _whole(REDRIVE_DAYS + 1, 3650, "days")
+    raw_days: Annotated[int, _Whole(REDRIVE_DAYS + 1, 3650, "days")]
     """When a file that is still in raw/ expires: nothing worked on it, in spite of queue, alerts and redrives."""
 
-    processing_days: int = _whole(REDRIVE_DAYS + 1, 365, "days")
+    processing_days: Annotated[int, _Whole(REDRIVE_DAYS + 1, 365, "days")]
     """When working copies expire: a redrive needs them, and is possible for 14 days."""
 
-    archive_days: int = _whole(1, 3650, "days")
+    archive_days: Annotated[int, _Whole(1, 3650, "days")]
     """When accepted files expire; they hold user ids."""
 
-    error_days: int = _whole(1, 3650, "days")
+    error_days: Annotated[int, _Whole(1, 3650, "days")]
     """When rejected files and their reports expire; they hold user ids."""
 
-    quality_days: int = _whole(1, 3650, "days")
+    quality_days: Annotated[int, _Whole(1, 3650, "days")]
     """When validation reports and quarantined rows expire; they hold user ids."""
 
-    log_retention_days: int = _one_of(7, 14, 30, 90, 180, 365)
+    log_retention_days: Annotated[int, _OneOf(7, 14, 30, 90, 180, 365)]
     """How long CloudWatch keeps the logs, in days."""
 
     def name(self, of: str) -> str:
@@ -145,7 +169,7 @@ class Settings:
             raise SettingsError('cdk.json has no "environments" in its "context".')
         if environment not in environments:
             raise SettingsError(
-                f"There is no environment {environment!r}. Choose one of {', '.join(environments)}: -c env=<environment>"
+                f"There is no environment {environment!r}. Choose one of {', '.join(environments)} by -c env=…"
             )
         where = f"cdk.json, environment {environment!r}"
         given = environments[environment]
@@ -161,15 +185,20 @@ class Settings:
 
 
 def _checked(given: dict[str, object], where: str) -> dict[str, Any]:
-    fields = {field.name: field.metadata for field in dataclasses.fields(Settings) if field.metadata}
-    if unknown := sorted(given.keys() - fields.keys()):
-        raise SettingsError(f"{where}: unknown setting {', '.join(unknown)}. Known are {', '.join(sorted(fields))}.")
-    if missing := sorted(fields.keys() - given.keys()):
+    rules = _rules()
+    if unknown := sorted(given.keys() - rules.keys()):
+        raise SettingsError(f"{where}: unknown setting {', '.join(unknown)}. Known are {', '.join(sorted(rules))}.")
+    if missing := sorted(rules.keys() - given.keys()):
         raise SettingsError(f"{where}: missing setting {', '.join(missing)}.")
     values: dict[str, Any] = {}
-    for name, metadata in fields.items():
+    for name, rule in rules.items():
         try:
-            values[name] = metadata["check"](given[name])
+            values[name] = rule.read(given[name])
         except ValueError as error:
-            raise SettingsError(f"{where}: {name} must be {metadata['wanted']}, not {given[name]!r}.") from error
+            raise SettingsError(f"{where}: {name} must be {rule.wanted}, not {given[name]!r}.") from error
     return values
+
+
+def _rules() -> dict[str, _Rule]:
+    hints = get_type_hints(Settings, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if name != "environment"}

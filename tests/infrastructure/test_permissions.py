@@ -1,0 +1,186 @@
+"""What every role may do: the whole table, and that it is enough."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+from stacks.constructs.state_machine import DEFINITIONS
+from tests.infrastructure.templates import Deployment, allowed, as_list, roles, statements, tasks, text
+
+READ = {"s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging"}
+WRITE = {"s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"}
+DELETE = {"s3:DeleteObject"}
+
+WILDCARDS_BESIDE_PREFIXES = {
+    # CloudWatch and log delivery take no resource; Glue and Step Functions name streams and executions themselves.
+    "validate-batch": {"*", "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws-glue/*"},
+    "compute-kpis": {"*", "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws-glue/*"},
+    "pipeline": {"*"},
+    "notify-failure": {
+        "*",
+        "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:music-kpi-dev-pipeline:*",
+    },
+}
+
+
+def _role(deployment: Deployment, name: str) -> str:
+    full_name = f"music-kpi-{deployment.environment}-{name}"
+    return (
+        f"What the job {full_name} may do" if name in ("validate-batch", "compute-kpis") else f"What {full_name} may do"
+    )
+
+
+def _by_prefix(deployment: Deployment, name: str) -> dict[str, set[str]]:
+    """What a role may do with the objects of the data bucket: prefix -> actions."""
+    bucket = f"arn:<AWS::Partition>:s3:::music-kpi-{deployment.environment}-data-<AWS::AccountId>-<AWS::Region>/"
+    actions = allowed(deployment.pipeline, _role(deployment, name))
+    return {key.removeprefix(bucket): value for key, value in actions.items() if key.startswith(bucket)}
+
+
+def _of_service(deployment: Deployment, name: str, resource: str, service: str) -> set[str]:
+    """What a role may do with a resource of the storage stack, in short: the actions of one service."""
+    return {
+        action.removeprefix(f"{service}:")
+        for key, actions in allowed(deployment.pipeline, _role(deployment, name)).items()
+        for action in actions
+        if resource in key and action.startswith(f"{service}:")
+    }
+
+
+def test_the_validation_job_reads_and_writes_its_prefixes_only(deployment: Deployment) -> None:
+    assert _by_prefix(deployment, "validate-batch") == {
+        "raw/*": READ,
+        "processing/*": READ | WRITE | DELETE,
+        "reference/*": READ,
+        "quality/*": WRITE | DELETE,
+        "error/*": WRITE,
+    }
+
+
+def test_the_kpi_job_reads_and_writes_its_prefixes_only(deployment: Deployment) -> None:
+    assert _by_prefix(deployment, "compute-kpis") == {
+        "processing/*": READ,
+        "curated/*": READ | WRITE | DELETE,
+        "reference/*": READ | WRITE | DELETE,
+    }
+
+
+def test_the_state_machine_moves_files_and_deletes_exact_versions_of_raw_only(deployment: Deployment) -> None:
+    assert _by_prefix(deployment, "pipeline") == {
+        "raw/*": READ | {"s3:DeleteObjectVersion"},
+        "processing/*": READ | WRITE,
+        "quality/*": READ,
+        "error/*": WRITE,
+        "archive/*": WRITE,
+    }
+
+
+def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
+    listed = {}
+    for name in ("validate-batch", "compute-kpis", "pipeline"):
+        for statement in statements(deployment.pipeline, _role(deployment, name)):
+            if any(action.startswith("s3:List") for action in as_list(statement["Action"])):
+                (condition,) = statement["Condition"].values()
+                listed[name] = set(condition["s3:prefix"])
+    assert listed == {
+        "validate-batch": {"processing/*", "reference/*", "quality/*"},
+        "compute-kpis": {"processing/*", "curated/*", "reference/*"},
+        "pipeline": {"raw/*"},
+    }
+
+
+def test_the_rights_on_the_tables_are_the_single_actions(deployment: Deployment) -> None:
+    books = {"GetItem", "PutItem", "UpdateItem", "Query"}
+    assert _of_service(deployment, "validate-batch", "Ledger", "dynamodb") == books
+    assert _of_service(deployment, "validate-batch", "Kpis", "dynamodb") == set()
+    assert _of_service(deployment, "compute-kpis", "Ledger", "dynamodb") == books | {"ConditionCheckItem"}
+    rows = {"Query", "GetItem", "PutItem", "DeleteItem", "ConditionCheckItem"}
+    assert _of_service(deployment, "compute-kpis", "Kpis", "dynamodb") == rows
+    assert _of_service(deployment, "pipeline", "Ledger", "dynamodb") == {"UpdateItem"}
+
+
+def test_the_kpi_job_may_query_the_index_by_status(deployment: Deployment) -> None:
+    actions = allowed(deployment.pipeline, _role(deployment, "compute-kpis"))
+    (index,) = [resource for resource in actions if resource.endswith("/index/by_status")]
+    assert actions[index] == {"dynamodb:Query"}
+
+
+def test_a_job_reads_its_own_code_only(deployment: Deployment) -> None:
+    for name in ("validate-batch", "compute-kpis"):
+        actions = allowed(deployment.pipeline, _role(deployment, name))
+        code = {resource: value for resource, value in actions.items() if "-assets-" in resource}
+        assert len(code) == 2
+        assert all(value == {"s3:GetObject"} and "*" not in resource for resource, value in code.items())
+
+
+def test_metrics_go_to_the_namespace_of_glue_only(deployment: Deployment) -> None:
+    for name in ("validate-batch", "compute-kpis"):
+        (statement,) = [
+            one
+            for one in statements(deployment.pipeline, _role(deployment, name))
+            if one["Action"] == "cloudwatch:PutMetricData"
+        ]
+        assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "Glue"}}
+
+
+NEEDED_BY_TASK = {
+    "arn:aws:states:::aws-sdk:s3:listObjectVersions": {"s3:ListBucketVersions"},
+    "arn:aws:states:::aws-sdk:s3:copyObject": READ | WRITE - {"s3:AbortMultipartUpload"},
+    "arn:aws:states:::aws-sdk:s3:putObject": {"s3:PutObject"},
+    "arn:aws:states:::aws-sdk:s3:getObject": {"s3:GetObject"},
+    "arn:aws:states:::aws-sdk:s3:deleteObject": {"s3:DeleteObjectVersion"},
+    "arn:aws:states:::glue:startJobRun.sync": {
+        "glue:StartJobRun",
+        "glue:GetJobRun",
+        "glue:GetJobRuns",
+        "glue:BatchStopJobRun",
+    },
+    "arn:aws:states:::dynamodb:updateItem": {"dynamodb:UpdateItem"},
+    "arn:aws:states:::sns:publish": {"sns:Publish"},
+    "arn:aws:states:::aws-sdk:sfn:describeExecution": {"states:DescribeExecution"},
+}
+
+
+def test_a_state_machine_may_do_what_its_tasks_do(deployment: Deployment) -> None:
+    for name, file in {"pipeline": "pipeline.asl.json", "notify-failure": "notify_failure.asl.json"}.items():
+        definition = json.loads((DEFINITIONS / file).read_text(encoding="utf-8"))
+        granted = set().union(*allowed(deployment.pipeline, _role(deployment, name)).values())
+        for task, state in tasks(definition):
+            missing = NEEDED_BY_TASK[state["Resource"]] - granted
+            assert not missing, f"{name}: the task {task} needs {missing}"
+
+
+def test_wildcards_are_prefixes_of_the_bucket_or_listed_here(dev: Deployment) -> None:
+    for description in roles(dev.pipeline):
+        name = next((one for one in WILDCARDS_BESIDE_PREFIXES if _role(dev, one) == description), None)
+        listed = set() if name is None else WILDCARDS_BESIDE_PREFIXES[name]
+        prefixes = () if name is None else tuple(_by_prefix(dev, name))
+        wild = {resource for resource in allowed(dev.pipeline, description) if "*" in resource}
+        assert {resource for resource in wild if not resource.endswith(prefixes or ("nothing",))} == listed
+
+
+def test_every_action_exists_and_none_holds_a_wildcard(deployment: Deployment) -> None:
+    known = json.loads((files("cfnlint") / "data/AdditionalSpecs/Policies.json").read_text(encoding="utf-8"))
+    for description in roles(deployment.pipeline):
+        for actions in allowed(deployment.pipeline, description).values():
+            for action in actions:
+                service, _, operation = action.partition(":")
+                assert operation.lower() in {one.lower() for one in known[service]["Actions"]}, action
+
+
+def test_services_may_assume_a_role_for_our_own_resources_only(deployment: Deployment) -> None:
+    account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    trusted = set()
+    for role in roles(deployment.pipeline).values():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        service = statement["Principal"]["Service"]
+        trusted.add(service)
+        if service == "glue.amazonaws.com":
+            assert statement["Condition"] == {"StringEqualsIfExists": account}
+        else:
+            assert statement["Condition"]["StringEquals"] == account
+            source = text(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
+            assert source.startswith("arn:<AWS::Partition>:")
+            assert f"music-kpi-{deployment.environment}-" in source
+    assert trusted == {"glue.amazonaws.com", "states.amazonaws.com", "pipes.amazonaws.com", "events.amazonaws.com"}

@@ -1,0 +1,101 @@
+"""The settings of the environments and their errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app import CDK_JSON
+from stacks.settings import Settings, SettingsError
+
+
+def _environments(**changes: object) -> dict[str, Any]:
+    environments = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]["environments"]
+    assert isinstance(environments, dict)
+    environments["dev"] |= changes
+    return environments
+
+
+def test_cdk_json_holds_dev_staging_and_prod() -> None:
+    environments = _environments()
+    assert list(environments) == ["dev", "staging", "prod"]
+    for environment in environments:
+        assert Settings.read(environments, environment).environment == environment
+
+
+def test_an_unknown_environment_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"no environment 'production'.*dev, staging, prod"):
+        Settings.read(_environments(), "production")
+
+
+def test_a_cdk_json_without_environments_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="environments"):
+        Settings.read(None, "dev")
+
+
+def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"'dev': unknown setting batch_windows\. Known are .*batch_window_seconds"):
+        Settings.read(_environments(batch_windows=5), "dev")
+
+
+def test_a_missing_setting_is_an_error() -> None:
+    environments = _environments()
+    del environments["dev"]["top_songs"]
+    with pytest.raises(SettingsError, match="'dev': missing setting top_songs"):
+        Settings.read(environments, "dev")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "wanted"),
+    [
+        ("batch_window_seconds", 301, "a whole number of seconds from 0 to 300"),
+        ("batch_window_seconds", "5", "a whole number of seconds"),
+        ("batch_window_seconds", True, "a whole number of seconds"),
+        ("batch_size", 101, "a whole number of files from 1 to 100"),
+        ("batch_size", 0, "a whole number of files"),
+        ("worker_type", "G.025X", "one of 'G.1X'"),
+        ("number_of_workers", 1, "a whole number of workers from 2"),
+        ("glue_version", "6.0", "one of '5.1'"),
+        ("processing_days", 14, "a whole number of days from 15"),
+        ("retain_data", 1, "one of True, False"),
+        ("retain_data", "false", "one of True, False"),
+        ("log_retention_days", 8, "one of 7, 14"),
+        ("alert_emails", "a@example.com", "a list of e-mail addresses"),
+        ("alert_emails", ["example.com"], "a list of e-mail addresses"),
+        ("tolerances", [], "an object of rule ids"),
+        ("tolerances", {"bad_timestamp": 1.5}, "fractions from 0 to 1"),
+        ("tolerances", {"bad_timestamp": True}, "fractions from 0 to 1"),
+        ("tolerances", {"bad_timestamp": "0.1"}, "fractions from 0 to 1"),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_out_of_range_is_an_error(setting: str, value: object, wanted: str) -> None:
+    with pytest.raises(SettingsError, match=f"'dev': {setting} must be .*{wanted}.*, not "):
+        Settings.read(_environments(**{setting: value}), "dev")
+
+
+def test_more_than_ten_files_need_a_window() -> None:
+    with pytest.raises(SettingsError, match="batch_size over 10 needs a batch_window_seconds of at least 1"):
+        Settings.read(_environments(batch_window_seconds=0, batch_size=11), "dev")
+    assert Settings.read(_environments(batch_window_seconds=0, batch_size=10), "dev").batch_size == 10
+
+
+def test_addresses_of_the_command_line_take_the_place_of_those_of_cdk_json() -> None:
+    environments = _environments(alert_emails=["a@example.com"])
+    assert Settings.read(environments, "dev").alert_emails == ("a@example.com",)
+    given = Settings.read(environments, "dev", alert_emails="b@example.com, c@example.com")
+    assert given.alert_emails == ("b@example.com", "c@example.com")
+
+
+def test_tolerances_cannot_be_changed_after_the_check() -> None:
+    settings = Settings.read(_environments(tolerances={"bad_timestamp": 0}), "dev")
+    assert settings.tolerances == {"bad_timestamp": 0.0}
+    with pytest.raises(TypeError):
+        settings.tolerances["bad_timestamp"] = 1.0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("window", "hidden"), [(0, 30), (5, 30), (60, 360), (300, 1800)])
+def test_a_message_is_hidden_for_six_windows_and_thirty_seconds_at_least(window: int, hidden: int) -> None:
+    settings = Settings.read(_environments(batch_window_seconds=window, batch_size=10), "dev")
+    assert settings.visibility_timeout_seconds == hidden

@@ -1,0 +1,122 @@
+"""Who may import whom: the rules that keep the parts apart."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("stacks", "glue_scripts", "state_machines", "validators", "local_aws", "laptop", "samples", "tests")
+
+
+def imported_modules(source: str, package: str) -> Iterator[str]:
+    """Full names of the modules that a source imports; `from a import b` counts as `a.b`.
+
+    Args:
+        source: Python source.
+        package: Package that the source is in, dotted; relative imports start from it.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _imports_of(folder: str) -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        for module in imported_modules(path.read_text(encoding="utf-8"), package):
+            yield path.relative_to(ROOT).as_posix(), module
+
+
+def _is_of(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def _stacks(module: str) -> bool:
+    return _is_of(module, "stacks", "glue_scripts.names") or not _is_of(module, *FOLDERS)
+
+
+def _validators(module: str) -> bool:
+    return not _is_of(module, "boto3", "botocore", "stacks", "local_aws")
+
+
+def _glue_scripts(module: str) -> bool:
+    return not _is_of(module, "stacks", "local_aws")
+
+
+def _local_aws(module: str) -> bool:
+    return _is_of(module, "local_aws") or not _is_of(module, *FOLDERS, "app")
+
+
+RULES: dict[str, Callable[[str], bool]] = {
+    "stacks": _stacks,
+    "validators": _validators,
+    "glue_scripts": _glue_scripts,
+    "local_aws": _local_aws,
+}
+
+
+@pytest.mark.parametrize("folder", RULES)
+def test_a_folder_imports_only_what_it_may(folder: str) -> None:
+    imports = list(_imports_of(folder))
+    assert imports, f"{folder}/ has no imports at all: was it renamed?"
+    assert not [f"{path} imports {module}" for path, module in imports if not RULES[folder](module)]
+
+
+def test_the_shared_names_need_the_standard_library_only() -> None:
+    source = (ROOT / "glue_scripts" / "names.py").read_text(encoding="utf-8")
+    modules = {module.partition(".")[0] for module in imported_modules(source, "glue_scripts")}
+    assert modules <= sys.stdlib_module_names
+    package = (ROOT / "glue_scripts" / "__init__.py").read_text(encoding="utf-8")
+    assert not list(imported_modules(package, "glue_scripts"))
+
+
+def test_every_folder_with_python_is_known_to_the_rules() -> None:
+    not_ours = {"cdk.out", "node_modules", "build", "dist"}
+    with_python = {
+        path.name
+        for path in ROOT.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and any(path.rglob("*.py"))
+    }
+    assert with_python - not_ours <= set(FOLDERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("from glue_scripts import kpis", "stacks"),
+        ("from glue_scripts.kpis import kpi_items", "stacks"),
+        ("import glue_scripts", "stacks"),
+        ("import validators.schemas", "stacks"),
+        ("def f():\n    import boto3", "validators"),
+        ("from botocore.exceptions import ClientError", "validators"),
+        ("from stacks.settings import Settings", "glue_scripts"),
+        ("import local_aws.server", "glue_scripts"),
+        ("from glue_scripts import names", "local_aws"),
+        ("from app import build_app", "local_aws"),
+    ],
+)
+def test_a_forbidden_import_is_found(source: str, folder: str) -> None:
+    allows = RULES[folder.partition(".")[0]]
+    assert not all(allows(module) for module in imported_modules(source, folder))
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("from glue_scripts import names\nimport aws_cdk", "stacks"),
+        ("from . import cloudformation\nfrom .inner import s3\nimport boto3", "local_aws"),
+        ("import boto3\nfrom validators.schemas import SONGS", "glue_scripts"),
+        ("import great_expectations", "validators"),
+    ],
+)
+def test_an_allowed_import_is_not_reported(source: str, folder: str) -> None:
+    assert all(RULES[folder](module) for module in imported_modules(source, folder))
