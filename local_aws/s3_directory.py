@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import os
 import shutil
 import stat
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -165,7 +166,7 @@ class S3Directory:
                 content = file.read()
         except FileNotFoundError:
             return  # gone again; the next look finds that out
-        version = _moto["put_object"](backend, bucket.name, key, content)
+        version = _put_version(backend, bucket.name, key, content)
         mirrored[key] = Mirrored(version, stamp)
 
     def _pull_deletion(self, backend: S3Backend, bucket: FakeBucket, key: str) -> None:
@@ -349,11 +350,16 @@ def _put_object(
     with _active.exclusive():
         bucket = self.get_bucket(bucket_name)
         _active.pull_key(self, bucket, key_name)
-        version: FakeKey = _moto["put_object"](self, bucket_name, key_name, value, *args, **kwargs)
-        # Computed on first use from the buffer that a reader may be moving in at the same time.
-        _ = version.etag
+        version = _put_version(self, bucket_name, key_name, value, *args, **kwargs)
         _active.push_key(bucket, key_name)
         return version
+
+
+def _put_version(backend: S3Backend, *args: MotoObject, **kwargs: MotoObject) -> FakeKey:
+    version: FakeKey = _moto["put_object"](backend, *args, **kwargs)
+    # Computed on first use, from the buffer that a reader may be moving in at the same time.
+    _ = version.etag
+    return version
 
 
 def _delete_object(
@@ -407,8 +413,10 @@ def _reset(self: S3Backend) -> None:
 
 
 def _copy_without_content(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
+    _ = self.etag  # computed from the content on first use
     copied = object.__new__(type(self))
-    copied.__dict__.update(self.__dict__)
+    # A key closes its buffer, and those of its parts, when it is garbage: the copy must not share them.
+    copied.__dict__.update(self.__dict__, _value_buffer=io.BytesIO(), multipart=None, disposed=True)
     return copied
 
 
@@ -418,7 +426,7 @@ def _send_event(account_id: str, event_name: str, bucket: FakeBucket, key: MotoO
         send()
 
 
-_REASONS: Final = {
+_REASONS: Final[Mapping[str, str]] = {
     "s3:ObjectCreated:Put": "PutObject",
     "s3:ObjectCreated:Post": "POST Object",
     "s3:ObjectCreated:Copy": "CopyObject",
@@ -428,7 +436,9 @@ _REASONS: Final = {
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html; moto writes `ObjectCreated` in their place."""
 
 
-def _send_event_bridge_message(account_id: str, bucket: FakeBucket, event_name: str, key: MotoObject) -> None:
+def _send_event_bridge_message(
+    account_id: str, bucket: FakeBucket, event_name: notifications.S3NotificationEvent, key: MotoObject
+) -> None:
     """Sends the event of one object to the rules of every bus, as moto does, with the fields as AWS fills them."""
     event: MotoObject = {
         "version": "0",
@@ -446,7 +456,7 @@ def _send_event_bridge_message(account_id: str, bucket: FakeBucket, event_name: 
             "request-id": uuid.uuid4().hex[:16].upper(),
             "requester": account_id,
             "source-ip-address": "127.0.0.1",
-            "reason": _REASONS.get(str(event_name), str(event_name).rsplit(":", 1)[-1]),
+            "reason": _REASONS.get(event_name, event_name[3:]),
         },
     }
     for bus in tuple(events_backends[account_id][bucket.region_name].event_buses.values()):
