@@ -22,12 +22,14 @@ def problems(answers: Answers, files: Sequence[Uploaded], expected: Mapping[str,
         yield "No execution was started."
     failed = (execution for execution in answers.executions if execution["status"] != SUCCEEDED)
     yield from (f"Execution {execution['name']} is {execution['status']}." for execution in failed)
-    for file in files:
-        status = answers.file_statuses.get(file.ledger_key)
-        if status not in FINAL_FILE_STATUSES:
-            yield f"{file.key} was not processed to its end: the ledger says {status or 'nothing about it'}."
-        elif status != expected.get(file.key, status):
-            yield f"{file.key} is {status} and should be {expected[file.key]}."
-    yield from (f"{key} is still where it was uploaded." for key in answers.left_in_raw)
+    statuses = {file.key: answers.file_statuses.get(file.ledger_key) for file in files}
+    finished = {key: status for key, status in statuses.items() if status in FINAL_FILE_STATUSES}
+    if unfinished := sorted(statuses.keys() - finished.keys()):
+        yield f"{len(unfinished)} of {len(files)} files were not processed to their end: {', '.join(unfinished)}."
+    for key, status in finished.items():
+        if status != expected.get(key, status):
+            yield f"{key} is {status} and should be {expected[key]}."
+        if key in answers.left_in_raw:
+            yield f"{key} is {status} and still where it was uploaded."
     summarized = {row["date"] for row in answers.kpi_rows if row["sk"] == "SUMMARY"}
     yield from (f"{day} has accepted plays and no KPIs." for day in answers.days if day not in summarized)

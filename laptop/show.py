@@ -52,7 +52,12 @@ def rejection_reasons(executions: Sequence[Row]) -> dict[str, list[str]]:
 
 def email_panels(emails: Sequence[Email]) -> list[Panel]:
     """Every e-mail's subject and first lines."""
-    return [Panel(Text(_head(email.message)), title=Text(email.subject), title_align="left") for email in emails]
+    return [
+        Panel(
+            Text(_head(email.message), no_wrap=True, overflow="ellipsis"), title=Text(email.subject), title_align="left"
+        )
+        for email in emails
+    ]
 
 
 def kpi_tables(rows: Sequence[Row]) -> Iterator[RenderableType]:

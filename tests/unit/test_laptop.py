@@ -236,12 +236,12 @@ class TestProblems:
         [
             ({"executions": []}, "No execution was started."),
             ({"executions": [described(status="FAILED")]}, "Execution batch-1 is FAILED."),
-            ({"file_statuses": {}}, f"{STREAMS.key} was not processed to its end: the ledger says nothing about it."),
+            ({"file_statuses": {}}, f"1 of 1 files were not processed to their end: {STREAMS.key}."),
             (
-                {"file_statuses": {STREAMS.ledger_key: "LOADED"}},
-                f"{STREAMS.key} was not processed to its end: the ledger says LOADED.",
+                {"file_statuses": {STREAMS.ledger_key: "LOADED"}, "left_in_raw": [STREAMS.key]},
+                f"1 of 1 files were not processed to their end: {STREAMS.key}.",
             ),
-            ({"left_in_raw": [STREAMS.key]}, f"{STREAMS.key} is still where it was uploaded."),
+            ({"left_in_raw": [STREAMS.key]}, f"{STREAMS.key} is ARCHIVED and still where it was uploaded."),
             ({"days": ["2024-06-26"]}, "2024-06-26 has accepted plays and no KPIs."),
         ],
     )
