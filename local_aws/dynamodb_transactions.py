@@ -2,7 +2,7 @@
 
 moto's TransactWriteItems copies whole tables (28 transactions of 99 puts in a table of 3,000 rows: minutes), and its
 rollback erases what other clients wrote meanwhile. Its UpdateItem is not atomic either: two clients that ADD at the
-same time can get the same value back, and a failed update leaves a half-changed item. Here every request holds one lock.
+same time can get the same value back, and a failed update leaves a half-changed item. Here a request holds one lock.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from jsonpath_ng import parse as parse_json_path
-from moto.core.exceptions import AWSError, RESTError, ServiceException
+from jsonpath_ng.parser import parse as parse_json_path
+from moto.core.exceptions import JsonRESTError, ServiceException
 from moto.events.models import Rule
 from moto.events.utils import EventTemplateParser
 from moto.sqs.models import sqs_backends
@@ -39,7 +39,7 @@ def install() -> None:
         for target in self.targets:
             try:
                 _deliver(self, target, original_event, transform_input)
-            except (AWSError, RESTError, ServiceException) as error:
+            except (JsonRESTError, ServiceException) as error:
                 _dead_letter(self, target, original_event, error)
 
     def _deliver(rule: MotoObject, target: dict[str, Any], event: dict[str, Any], transform_input: bool) -> None:
@@ -61,7 +61,7 @@ def start_execution(target: dict[str, Any], event: dict[str, Any]) -> None:
         event: The event as moto holds it.
 
     Raises:
-        AWSError: The state machine does not exist, or does not take the input.
+        JsonRESTError: The state machine does not exist, or does not take the input.
     """
     arn = parse_arn(target["Arn"])
     get_backend(arn.account, arn.region).start_execution(
@@ -94,19 +94,19 @@ def target_input(target: dict[str, Any], event: dict[str, Any]) -> JsonValue:
 
 
 def _dead_letter(
-    rule: MotoObject, target: dict[str, Any], event: dict[str, Any], error: AWSError | RESTError | ServiceException
+    rule: MotoObject, target: dict[str, Any], event: dict[str, Any], error: JsonRESTError | ServiceException
 ) -> None:
     """Send an event that could not be delivered to the target's dead letter queue; without one it is dropped."""
     queue = target.get("DeadLetterConfig", {}).get("Arn")
-    code = str(getattr(error, "TYPE", None) or getattr(error, "error_type", None) or getattr(error, "code", "Failure"))
+    code = error.error_type if isinstance(error, JsonRESTError) else str(error.code or type(error).__name__)
     if queue is None:
-        _LOG.warning("rule %s dropped an event for %s: %s: %s", rule.name, target["Arn"], code, error)
+        _LOG.warning("rule %s dropped an event for %s: %s: %s", rule.name, target["Arn"], code, error.message)
         return
     attributes = {
         "RULE_ARN": rule.arn,
         "TARGET_ARN": target["Arn"],
         "ERROR_CODE": code,
-        "ERROR_MESSAGE": str(error) or code,
+        "ERROR_MESSAGE": error.message or code,
         "RETRY_ATTEMPTS": "0",
     }
     arn = parse_arn(queue)

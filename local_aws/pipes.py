@@ -22,6 +22,7 @@ from local_aws.patching import JsonValue, MotoObject
 
 _LOG: Final = logging.getLogger(__name__)
 _PLACEHOLDER: Final = re.compile(r"<(\$[^<>]*|aws\.pipes\.[a-z.-]+)>")
+_QUOTE: Final = re.compile(r'(?<!\\)"')
 _RECEIVE_SIZE: Final = 10
 """What one ReceiveMessage gives at most."""
 _IDLE_SECONDS: Final = 0.2
@@ -141,10 +142,12 @@ def _read_json(text: str) -> JsonValue:
 
 
 def _as_text(value: JsonValue, place: re.Match[str]) -> str:
-    quoted = place.string[place.start() - 1 : place.start()] == '"'
-    if isinstance(value, str):
-        return json.dumps(value)[1:-1] if quoted else json.dumps(value)
-    return json.dumps(value)
+    """Write a value for its place in the template: without quotes of its own where it stands inside a text."""
+    inside_text = len(_QUOTE.findall(place.string[: place.start()])) % 2 == 1
+    text = json.dumps(value)
+    if isinstance(value, str) and inside_text:
+        return text[1:-1]
+    return json.dumps(text)[1:-1] if inside_text else text
 
 
 class PipePoller:

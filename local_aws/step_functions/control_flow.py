@@ -65,7 +65,7 @@ def install() -> None:
     replace(InlineIterationComponent, "_eval_body", _run_iterations)
 
 
-def _log_nothing(*_: MotoObject) -> None:
+def _log_nothing(self: MotoObject, failure_event_exception: MotoObject) -> None:
     """Replace `_log_failure_event_exception`: the history tells it; moto prints the whole definition at every level."""
 
 

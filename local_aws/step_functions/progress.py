@@ -98,8 +98,9 @@ def _note_entered_and_finished_states() -> None:
         evaluate_body(self, env)
 
     def note_end(self: MotoObject, env: MotoObject) -> None:
+        ends = isinstance(self.continue_with, ContinueWithEnd) and env.next_state_name == self.name  # not caught
         set_next(self, env)
-        if isinstance(self.continue_with, ContinueWithEnd):
+        if ends:
             env.progress.finished, env.progress.output = True, env.states.get_input()
 
     def forget_iterations_on_retry(self: MotoObject, env: MotoObject, failure_event: MotoObject) -> MotoObject:
