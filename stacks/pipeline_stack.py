@@ -67,8 +67,8 @@ class PipelineStack(cdk.Stack):
         )
         # raw/: what is over 5 GB cannot be staged by CopyObject; the job copies it to error/ in parts.
         data.grant_read(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX, names.RAW_PREFIX)
-        data.grant_write(job.role, names.PROCESSING_PREFIX, names.QUALITY_PREFIX, names.ERROR_PREFIX)
-        data.grant_delete(job.role, names.PROCESSING_PREFIX, names.QUALITY_PREFIX)  # Spark's own temporary files
+        data.grant_write(job.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX)
+        data.grant_write_by_spark(job.role, names.QUALITY_PREFIX)
         data.grant_list(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX, names.QUALITY_PREFIX)
         ledger.grant_keep_books(job.role)
         return job
@@ -91,9 +91,8 @@ class PipelineStack(cdk.Stack):
             max_concurrent_runs=self._settings.max_concurrent_kpi_runs,
             settings=self._settings,
         )
-        data.grant_read(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
-        data.grant_write(job.role, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
-        data.grant_delete(job.role, names.CURATED_PREFIX, names.REFERENCE_PREFIX)  # Spark's own temporary files
+        data.grant_read(job.role, names.PROCESSING_PREFIX)
+        data.grant_write_by_spark(job.role, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         data.grant_list(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         ledger.grant_keep_books(job.role)
         ledger.grant_query_status(job.role)

@@ -66,8 +66,14 @@ class DataBucket(Construct):
         """Let a role create and overwrite objects, with tags (CopyObject copies those, too)."""
         self._allow_objects(role, prefixes, "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload")
 
-    def grant_delete(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role delete objects, which in a versioned bucket keeps their versions."""
+    def grant_write_by_spark(self, role: iam.IRole, *prefixes: str) -> None:
+        """Let a role read and write under prefixes, and delete there: Spark writes to `_temporary/` first.
+
+        Its committer then copies each file to its place and deletes the first one. In a versioned bucket no delete
+        without a version id loses anything.
+        """
+        self.grant_read(role, *prefixes)
+        self.grant_write(role, *prefixes)
         self._allow_objects(role, prefixes, "s3:DeleteObject")
 
     def grant_delete_version(self, role: iam.IRole, *prefixes: str) -> None:

@@ -51,9 +51,9 @@ def _of_service(deployment: Deployment, name: str, resource: str, service: str) 
 def test_the_validation_job_reads_and_writes_its_prefixes_only(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "validate-batch") == {
         "raw/*": READ,
-        "processing/*": READ | WRITE | DELETE,
+        "processing/*": READ | WRITE,
         "reference/*": READ,
-        "quality/*": WRITE | DELETE,
+        "quality/*": READ | WRITE | DELETE,
         "error/*": WRITE,
     }
 
