@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.core.responses import ActionResult
 from moto.glue.exceptions import ConcurrentRunsExceededException, InvalidInputException, JobRunNotFoundException
@@ -192,6 +193,15 @@ class GlueJobs:
         self._region = region
         self._seconds_per_timeout_minute = seconds_per_timeout_minute
         self._settings = spark_conf.SparkSettings.from_environment(os.environ)
+        # A session of its own: boto3's default one is not thread safe.
+        self._s3: S3Client = boto3.Session().client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=region,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(proxies={}),
+        )
         self._lock = threading.Lock()
         self._runs: list[JobRun] = []
         self._closed = False
@@ -338,10 +348,12 @@ class GlueJobs:
                 pass_fds=(self._lifeline,),
             )
             run.change_state("RUNNING")
-        status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute)
-        # Whatever the script has started and left behind, its JVM above all.
-        _kill_group(process)
-        process.wait()
+        try:
+            status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute)
+        finally:
+            # Whatever the script has started and left behind, its JVM above all.
+            _kill_group(process)
+            process.wait()
         s3_directory.synchronize()
         if status is None:
             return "TIMEOUT", f"Job run exceeded its timeout of {run.timeout_minutes} minutes."
@@ -362,13 +374,7 @@ class GlueJobs:
         """Fetches what the run needs into its folder; returns the command of its process."""
         for name in ("work", "tmp", "python"):
             (folder / name).mkdir(parents=True)
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=self._endpoint_url,
-            region_name=self._region,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-        )
+        s3 = self._s3
         script = _fetch(s3, run.arguments.get("--scriptLocation") or run.job.command["ScriptLocation"], folder)
         for uri in _uris(run.arguments, "--extra-py-files"):
             _fetch(s3, uri, folder / "python")
@@ -377,7 +383,7 @@ class GlueJobs:
         request = {
             "script": str(script),
             "arguments": script_arguments(run),
-            "gateway_command": self._spark_gateway(run, s3, folder) if _is_spark(run.job) else None,
+            "gateway_command": self._spark_gateway(run, folder) if _is_spark(run.job) else None,
             "error_file": str(folder / "error.txt"),
             "lifeline": self._lifeline,
             "wait_for_gateway": False,
@@ -386,10 +392,9 @@ class GlueJobs:
         request_file.write_text(json.dumps(request), encoding="utf-8")
         return [sys.executable, str(Path(__file__).with_name("glue_child.py")), str(request_file)]
 
-    def _spark_gateway(self, run: JobRun, s3: S3Client, folder: Path) -> list[str]:
-        buckets = {
-            bucket["Name"]: self._work_dir / "buckets" / bucket["Name"] for bucket in s3.list_buckets()["Buckets"]
-        }
+    def _spark_gateway(self, run: JobRun, folder: Path) -> list[str]:
+        names = [bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]]
+        buckets = {name: self._work_dir / "buckets" / name for name in names}
         for directory in buckets.values():
             directory.mkdir(parents=True, exist_ok=True)
         properties = spark_conf.spark_properties(

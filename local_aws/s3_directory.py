@@ -113,14 +113,15 @@ class S3Directory:
         return True
 
     def add_bucket(self, bucket: FakeBucket) -> None:
-        """Makes the directory of a new bucket."""
-        (self._root / bucket.name).mkdir(parents=True, exist_ok=True)
-        self._mirrored[bucket.name] = {}
+        """Makes the directory of a new bucket, empty as a new bucket is."""
+        self.remove_bucket(bucket.name)
+        (self._root / bucket.name).mkdir(parents=True)
 
     def remove_bucket(self, name: str) -> None:
         """Removes the directory of a bucket that was deleted."""
-        shutil.rmtree(self._root / name, ignore_errors=True)
         self._mirrored.pop(name, None)
+        if (self._root / name).exists():
+            shutil.rmtree(self._root / name)
 
     def pull_key(self, backend: S3Backend, bucket: FakeBucket, key: str) -> None:
         """Tells the API what has become of one file."""
@@ -310,7 +311,6 @@ def _patch_moto() -> None:
         "get_object": _get_object,
         "list_objects": _list_objects,
         "list_object_versions": _list_object_versions,
-        "reset": _reset,
     }
     for name, method in methods.items():
         _moto[name] = replace(S3Backend, name, method)
@@ -401,15 +401,6 @@ def _list_object_versions(self: S3Backend, bucket_name: str, *args: MotoObject, 
     with _active.exclusive():
         _active.pull_prefix(self, self.get_bucket(bucket_name), kwargs.get("prefix") or "")
         return _moto["list_object_versions"](self, bucket_name, *args, **kwargs)
-
-
-def _reset(self: S3Backend) -> None:
-    names = list(self.buckets)
-    _moto["reset"](self)
-    if _active:
-        with _active.exclusive():
-            for name in names:
-                _active.remove_bucket(name)
 
 
 def _copy_without_content(self: FakeKey, memo: dict[int, Any]) -> FakeKey:

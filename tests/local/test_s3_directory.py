@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.moto_api._internal.models import moto_api_backend
 
 from local_aws import s3_directory
 from tests.local.s3_and_glue import BUCKET, Aws, serving
@@ -305,8 +306,14 @@ def test_a_file_that_may_still_be_written_is_not_announced_yet(aws: Aws, queue_u
     assert received(aws, queue_url) == []
 
 
-def test_a_reset_of_moto_empties_the_directory(aws: Aws) -> None:
+def test_a_new_bucket_is_empty_whatever_an_earlier_one_of_its_name_left(aws: Aws) -> None:
     aws.s3.put_object(Bucket=BUCKET, Key="a", Body=b"1")
     with serving(aws.work_dir) as again:
         assert again.keys() == []
         assert not again.path("a").exists()
+
+
+def test_a_reset_of_moto_leaves_the_files_for_whoever_wants_to_look_at_them(aws: Aws) -> None:
+    aws.s3.put_object(Bucket=BUCKET, Key="a", Body=b"1")
+    moto_api_backend.reset()
+    assert aws.path("a").read_bytes() == b"1"
