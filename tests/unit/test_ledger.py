@@ -1,0 +1,90 @@
+"""The ledger moves forward only, and its conditions are DynamoDB's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from glue_scripts.ledger import FileStatus, Snapshot
+from tests.unit.conftest import Tables
+
+FILE = ("raw/streams/a#b.csv", "v1")
+
+
+def snapshot(last_modified: str, key: str = "raw/songs/a.csv", version_id: str = "v1") -> Snapshot:
+    return Snapshot(
+        dataset="songs",
+        uri=f"s3://bucket/reference/songs/{last_modified}/",
+        key=key,
+        version_id=version_id,
+        last_modified=last_modified,
+        rows=7,
+    )
+
+
+def test_a_file_that_nobody_has_seen_has_no_status(tables: Tables) -> None:
+    assert tables.ledger.file_status(*FILE) is None
+
+
+def test_a_file_moves_forward(tables: Tables) -> None:
+    tables.ledger.receive_file(*FILE, {"execution": "one"})
+    assert tables.ledger.advance_file(*FILE, FileStatus.ACCEPTED, {"rows": 3})
+    assert tables.ledger.advance_file(*FILE, FileStatus.LOADED, {})
+    assert tables.ledger.file_status(*FILE) is FileStatus.LOADED
+
+
+@pytest.mark.parametrize("status", [FileStatus.REJECTED, FileStatus.ACCEPTED])
+def test_a_file_never_moves_back(tables: Tables, status: FileStatus) -> None:
+    tables.ledger.receive_file(*FILE, {"execution": "one"})
+    tables.ledger.advance_file(*FILE, FileStatus.ACCEPTED, {})
+    tables.ledger.advance_file(*FILE, FileStatus.LOADED, {})
+    assert not tables.ledger.advance_file(*FILE, status, {"rows": 9})
+    tables.ledger.receive_file(*FILE, {"execution": "two"})
+    assert tables.ledger.file_status_and_execution(*FILE) == (FileStatus.LOADED, "two")
+
+
+def test_a_repeated_step_is_no_error(tables: Tables) -> None:
+    tables.ledger.receive_file(*FILE, {"execution": "one"})
+    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {})
+    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {})
+
+
+def test_a_claim_holds_every_run_committed_before_it(tables: Tables) -> None:
+    first = tables.ledger.claim_day("2024-06-25", "run-1")
+    second = tables.ledger.claim_day("2024-06-25", "run-2")
+    again = tables.ledger.claim_day("2024-06-25", None)
+    assert (first.number, second.number, again.number) == (1, 2, 3)
+    assert second.runs == again.runs == {"run-1", "run-2"}
+
+
+def test_only_the_latest_claim_can_publish(tables: Tables) -> None:
+    first = tables.ledger.claim_day("2024-06-25", "run-1")
+    second = tables.ledger.claim_day("2024-06-25", "run-2")
+    assert not tables.ledger.publish_day(first, unknown_plays=0, snapshots={})
+    assert tables.ledger.published_claim("2024-06-25") == 0
+    assert tables.ledger.publish_day(second, unknown_plays=0, snapshots={})
+    assert tables.ledger.published_claim("2024-06-25") == 2
+
+
+def test_days_that_may_lack_tracks_are_those_with_unknown_plays_and_those_being_computed(tables: Tables) -> None:
+    for date, unknown_plays in (("2024-06-25", 0), ("2024-06-24", 3)):
+        tables.ledger.publish_day(
+            tables.ledger.claim_day(date, "run-1"), unknown_plays=unknown_plays, snapshots={"songs": "s3://x"}
+        )
+    tables.ledger.claim_day("2024-06-23", "run-1")
+    assert tables.ledger.days_that_may_lack_tracks() == ["2024-06-23", "2024-06-24"]
+
+
+def test_a_snapshot_becomes_current_only_if_it_is_newer(tables: Tables) -> None:
+    june, july = snapshot("2024-06-01T00:00:00Z"), snapshot("2024-07-01T00:00:00Z")
+    assert tables.ledger.current_snapshot("songs") is None
+    assert tables.ledger.make_current(july)
+    assert not tables.ledger.make_current(june)
+    assert not tables.ledger.make_current(july)
+    assert tables.ledger.current_snapshot("songs") == july
+
+
+def test_of_two_snapshots_of_one_second_key_and_version_decide(tables: Tables) -> None:
+    moment = "2024-06-01T00:00:00Z"
+    assert tables.ledger.make_current(snapshot(moment, "raw/songs/b.csv", "v1"))
+    assert not tables.ledger.make_current(snapshot(moment, "raw/songs/a.csv", "v9"))
+    assert tables.ledger.make_current(snapshot(moment, "raw/songs/b.csv", "v2"))
