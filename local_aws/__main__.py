@@ -7,12 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 from local_aws.intrinsics import DeploymentError
 from local_aws.work_dir import (
@@ -26,7 +25,7 @@ from local_aws.work_dir import (
 
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 60.0
-_POLL_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.1
 _SERVER_LOG: Final = "server.log"
 
 
@@ -72,25 +71,31 @@ def _up(assembly: Path, work_dir: Path, port: int) -> int:
     from local_aws.moto_server import PortInUseError
     from local_aws.server import EmbeddedAws
 
+    stop = _StopRequest()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt_once)
+        signal.signal(number, stop)
     try:
         with EmbeddedAws(assembly, work_dir, port=port) as aws:
             _print_state(ServerState(os.getpid(), aws.endpoint_url, aws.outputs))
-            threading.Event().wait()
-    except KeyboardInterrupt:
-        return 0
+            while not stop.requested:
+                time.sleep(_POLL_SECONDS)
     except (DeploymentError, ForeignWorkDirError, PortInUseError, WorkDirInUseError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
-    # A second signal must not interrupt the orderly end that the first one asked for.
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
-    raise KeyboardInterrupt
+class _StopRequest:
+    """Notes a signal, and does nothing else: an exception could get lost, or interrupt the end that the first began.
+
+    Its reader polls, because a signal that arrives just before a wait without a timeout would not end that wait.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
 
 
 def _up_detached(assembly: Path, work_dir: Path, port: int) -> int:
@@ -104,11 +109,19 @@ def _up_detached(assembly: Path, work_dir: Path, port: int) -> int:
     if state := _wait_for_state(process, work_dir):
         _print_state(state)
         return 0
-    process.terminate()
-    process.wait()
+    _end(process)
     print(log_path.read_bytes()[begin:].decode(), end="", file=sys.stderr)
     print(f"The embedded AWS did not start; its log is {log_path}.", file=sys.stderr)
     return 1
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_for_state(process: subprocess.Popen[bytes], work_dir: Path) -> ServerState | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,15 +10,18 @@ from types import TracebackType
 from typing import ClassVar, Final, Self
 
 from moto.moto_api._internal.models import moto_api_backend
+from moto.stepfunctions.responses import get_backend
 
 from local_aws import dynamodb_transactions, events, s3_directory, step_functions
 from local_aws.assembly import read_assembly
-from local_aws.cloudformation import Deployment, deploy
+from local_aws.cloudformation import DeployedResource, Deployment, deploy
 from local_aws.environment import client_environment
 from local_aws.glue_jobs import GlueJobs
+from local_aws.intrinsics import DeploymentError
 from local_aws.mailbox import Mailbox
 from local_aws.moto_server import MotoServer
-from local_aws.pipes import Pipe, PipePoller
+from local_aws.patching import MotoObject
+from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
 from local_aws.work_dir import BUCKETS, EMAILS, LOGS, WorkDir
 
@@ -27,8 +30,7 @@ ACCOUNT: Final = "123456789012"
 
 REGION: Final = "us-east-1"
 
-_MOTO_PORT: Final = "MOTO_PORT"
-"""Where moto's own components (the Step Functions interpreter) look for the server they belong to."""
+_EXECUTION_DEADLINE_SECONDS: Final = 10.0
 
 
 class AlreadyRunningError(Exception):
@@ -111,6 +113,7 @@ class EmbeddedAws:
     def _start_server(self, work_dir: Path, closers: ExitStack) -> Target:
         moto_api_backend.reset()
         s3_directory.install(work_dir / BUCKETS)
+        closers.callback(s3_directory.uninstall)
         step_functions.install()
         events.install()
         dynamodb_transactions.install()
@@ -119,7 +122,6 @@ class EmbeddedAws:
         server = MotoServer(self._port, work_dir / LOGS / "requests.log")
         closers.callback(server.close)
         self.endpoint_url = server.endpoint_url
-        _set_variable(_MOTO_PORT, str(server.port), closers)
 
         jobs = GlueJobs(work_dir, server.endpoint_url)
         jobs.install()
@@ -131,22 +133,17 @@ class EmbeddedAws:
         return target
 
     def _start_pipes(self, deployment: Deployment, closers: ExitStack) -> None:
-        pipes = [
-            Pipe.from_properties(resource.created.ref, resource.properties)
-            for resource in deployment.of_type("AWS::Pipes::Pipe")
-        ]
+        pipes = [_pipe(resource) for resource in deployment.of_type("AWS::Pipes::Pipe")]
         poller = PipePoller(pipes, self.endpoint_url)
         poller.start()
         closers.callback(poller.close)
 
 
-def _set_variable(name: str, value: str, closers: ExitStack) -> None:
-    former = os.environ.get(name)
-    os.environ[name] = value
-    if former is None:
-        closers.callback(os.environ.pop, name, None)
-    else:
-        closers.callback(os.environ.__setitem__, name, former)
+def _pipe(resource: DeployedResource) -> Pipe:
+    try:
+        return Pipe.from_properties(resource.created.ref, resource.properties)
+    except UnsupportedPipeError as error:
+        raise DeploymentError(f"Stack {resource.stack_name}: {error}") from error
 
 
 def _disable_rules(target: Target) -> None:
@@ -161,6 +158,18 @@ def _disable_rules(target: Target) -> None:
 def _stop_executions(target: Target) -> None:
     client = target.client("stepfunctions")
     for machine in client.list_state_machines()["stateMachines"]:
-        running = client.list_executions(stateMachineArn=machine["stateMachineArn"], statusFilter="RUNNING")
-        for execution in running["executions"]:
+        pages = client.get_paginator("list_executions").paginate(
+            stateMachineArn=machine["stateMachineArn"], statusFilter="RUNNING"
+        )
+        for execution in [execution for page in pages for execution in page["executions"]]:
             client.stop_execution(executionArn=execution["executionArn"], cause="The embedded AWS is being closed.")
+    _join_executions()
+
+
+def _join_executions() -> None:
+    """Wait for the threads of the executions, which notice a little later that they are stopped."""
+    deadline = time.monotonic() + _EXECUTION_DEADLINE_SECONDS
+    backend: MotoObject = get_backend(ACCOUNT, REGION)
+    for machine in backend.state_machines:
+        for execution in machine.executions:
+            execution.thread.join(max(0.0, deadline - time.monotonic()))

@@ -55,7 +55,7 @@ def create_global_table(target: Target, properties: Properties) -> Created:
         "WarmThroughput",
         reason="a matter of price, not of behaviour",
     )
-    return Created(ref=name, attributes=_attributes(description) | {"TableId": description["TableId"]})
+    return Created(ref=name, attributes=_attributes(description))
 
 
 def _create(

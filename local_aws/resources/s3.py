@@ -48,23 +48,18 @@ def create_bucket(target: Target, properties: Properties) -> Created:
 
 
 def create_bucket_policy(target: Target, properties: Properties) -> Created:
-    """Put the policy of a bucket.
+    """Put the policy of a bucket, without the statements that have a condition.
 
-    Without the statements that deny what does not come by (a recent) TLS: plain HTTP on the loopback interface stands
-    for it. moto enforces a policy but ignores its conditions, so
-    that such a statement would deny everything (https://github.com/getmoto/moto/issues/7837 brought the enforcement).
+    moto enforces a bucket policy since https://github.com/getmoto/moto/issues/5820 but reads no conditions: a statement
+    that denies plain HTTP would deny every request.
     """
     bucket = properties.required("Bucket")
-    document = dict(properties.required("PolicyDocument"))
-    document["Statement"] = [statement for statement in document["Statement"] if not _denies_plain_http(statement)]
-    if document["Statement"]:
-        target.client("s3").put_bucket_policy(Bucket=bucket, Policy=json_text(document))
+    document = properties.required("PolicyDocument")
+    unconditional = [statement for statement in document["Statement"] if "Condition" not in statement]
+    if unconditional:
+        policy = json_text({**document, "Statement": unconditional})
+        target.client("s3").put_bucket_policy(Bucket=bucket, Policy=policy)
     return Created(ref=bucket)
-
-
-def _denies_plain_http(statement: Mapping[str, Any]) -> bool:
-    keys = {key for test in statement.get("Condition", {}).values() for key in test}
-    return statement["Effect"] == "Deny" and bool(keys) and keys <= {"aws:SecureTransport", "s3:TlsVersion"}
 
 
 def _location(region: str) -> dict[str, Any]:

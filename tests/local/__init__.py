@@ -1,0 +1,1 @@
+"""Tests of the embedded AWS; they know nothing of music."""
