@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from jsonata import Jsonata  # type: ignore[import-untyped]
+from jsonata.functions import Functions  # type: ignore[import-untyped]
 from jsonata.jexception import JException  # type: ignore[import-untyped]
 from jsonata.utils import Utils  # type: ignore[import-untyped]
 from moto.stepfunctions.parser.api import HistoryEventType
@@ -137,6 +138,14 @@ def _hash(data: JsonValue, algorithm: str) -> str:
     return hashlib.new(_HASHES[algorithm], data.encode(), usedforsecurity=False).hexdigest()
 
 
+def _string(value: JsonValue = None, prettify: bool = False) -> JsonValue:
+    """Write a value as the reference implementation does; the library escapes every letter that is not ASCII."""
+    if not isinstance(value, (Mapping, list)):
+        return Functions.string(value, prettify)
+    members = Utils.convert_nulls(_plain(value))
+    return json.dumps(members, indent=2, ensure_ascii=False) if prettify else json_text(members)
+
+
 def _partition(array: list[Any], size: int) -> list[list[Any]]:
     return [array[start : start + size] for start in range(0, len(array), size)]
 
@@ -156,6 +165,7 @@ def _no_eval(*_: JsonValue) -> JsonValue:
 _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "parse": _parse,
     "hash": _hash,
+    "string": _string,
     "uuid": lambda: str(uuid.uuid4()),
     "partition": _partition,
     "range": _range,

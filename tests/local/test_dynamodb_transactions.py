@@ -78,8 +78,7 @@ def cancelled(dynamodb: Any, actions: list[dict[str, Any]]) -> list[dict[str, An
     with pytest.raises(ClientError) as caught:
         dynamodb.transact_write_items(TransactItems=actions)
     assert caught.value.response["Error"]["Code"] == "TransactionCanceledException"
-    reasons: list[dict[str, Any]] = caught.value.response["CancellationReasons"]  # type: ignore[typeddict-item]
-    return reasons
+    return [dict(reason) for reason in caught.value.response["CancellationReasons"]]
 
 
 def test_all_four_kinds_of_action_are_applied(dynamodb: Any) -> None:  # noqa: ANN401

@@ -157,14 +157,13 @@ def test_every_change_of_an_executions_status_is_an_event_in_the_shape_of_aws(se
 def test_a_rule_on_a_status_starts_another_state_machine_once(server: WorkflowServer, status: str) -> None:
     wait = {"Type": "Wait", "Seconds": 600, "Next": "Done"}
     done = {"Type": "Succeed"}
-    watched = server.create_state_machine(
-        {
-            "SUCCEEDED": {"StartAt": "Done", "States": {"Done": done}},
-            "FAILED": {"StartAt": "No", "States": {"No": {"Type": "Fail"}}},
-            "ABORTED": {"StartAt": "Wait", "States": {"Wait": wait, "Done": done}},
-            "TIMED_OUT": {"TimeoutSeconds": 1, "StartAt": "Wait", "States": {"Wait": wait, "Done": done}},
-        }[status]
-    )
+    definitions: dict[str, dict[str, Any]] = {
+        "SUCCEEDED": {"StartAt": "Done", "States": {"Done": done}},
+        "FAILED": {"StartAt": "No", "States": {"No": {"Type": "Fail"}}},
+        "ABORTED": {"StartAt": "Wait", "States": {"Wait": wait, "Done": done}},
+        "TIMED_OUT": {"TimeoutSeconds": 1, "StartAt": "Wait", "States": {"Wait": wait, "Done": done}},
+    }
+    watched = server.create_state_machine(definitions[status])
     notifier = server.create_state_machine(ECHO)
     rule(server, {"detail": {"stateMachineArn": [watched], "status": [status]}}, {"Arn": notifier})
     arn = server.start(watched)

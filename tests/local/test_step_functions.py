@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,10 @@ def types(server: WorkflowServer, arn: str) -> list[str]:
     return [event["type"] for event in server.history(arn)]
 
 
+def last_event_is(server: WorkflowServer, arn: str, name: str) -> bool:
+    return types(server, arn)[-1] == name
+
+
 # Expressions
 
 
@@ -75,6 +80,8 @@ def types(server: WorkflowServer, arn: str) -> list[str]:
         ("[$rows[a = 9].a]", []),
         ("[$rows.a]", [1, 2]),
         ("2 / 2", 1),
+        ("$string({'a': [1, null, 'é']})", '{"a":[1,null,"é"]}'),
+        ("$string(1.5) & $string(true) & $string('x')", "1.5truex"),
     ],
 )
 def test_an_expression_has_the_value_that_aws_gives_it(expression: str, expected: object) -> None:
@@ -240,7 +247,7 @@ def test_stopping_an_execution_ends_its_wait_and_its_retry_interval(
     wait_for(lambda: "TaskFailed" in types(server, retrying), "the failure")
     for arn in (waiting, retrying):
         client.stop_execution(executionArn=arn)
-        wait_for(lambda arn=arn: types(server, arn)[-1] == "ExecutionAborted", "the last event")
+        wait_for(partial(last_event_is, server, arn, "ExecutionAborted"), "the last event")
 
 
 # Map

@@ -1,0 +1,1 @@
+"""The state machines, run on the embedded AWS."""
