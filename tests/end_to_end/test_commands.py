@@ -161,7 +161,7 @@ class TestUp:
             time.sleep(0.2)
         again = self.up(home, work_dir)
         assert again.pid != state.pid
-        assert again.outputs == state.outputs
+        assert again.outputs.keys() == state.outputs.keys()
         assert pipeline(again).s3.list_objects_v2(Bucket=pipeline(again).outputs["DataBucketName"])["KeyCount"] == 0
 
         told = python(home, "laptop.aws_cli").stdout

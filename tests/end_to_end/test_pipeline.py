@@ -35,20 +35,17 @@ def running_job(deployed: Deployed) -> Execution | None:
 class TestTheSetOfPlaysDecides:
     """KPI(day) is a function of the set of accepted plays: how they are spread over files changes nothing."""
 
-    def test_a_second_file_of_a_day_adds_and_the_same_bytes_once_more_change_nothing(
+    def test_a_second_file_of_a_day_adds_its_plays_and_a_copy_of_the_first_adds_none(
         self, deployed: Deployed, tmp_path: Path
     ) -> None:
         morning = {**REFERENCES, "streams/streams1.csv": FIRST_STREAMS}
         deployed.wait_for(deployed.upload(tmp_path, morning))
         assert by_key(deployed.kpi_rows()) == by_key(expected_rows(morning))
 
-        again = {"streams/streams1 (copy) [1].csv": morning["streams/streams1.csv"]}
-        deployed.wait_for(deployed.upload(tmp_path, again))
-        assert by_key(deployed.kpi_rows()) == by_key(expected_rows(morning))
-
-        evening = {"streams/streams2.csv": SECOND_STREAMS}
+        evening = {"streams/streams1 (copy) [1].csv": FIRST_STREAMS, "streams/a:b#c.csv": SECOND_STREAMS}
         deployed.wait_for(deployed.upload(tmp_path, evening))
         assert by_key(deployed.kpi_rows()) == by_key(expected_rows({**morning, **evening}))
+        assert by_key(deployed.kpi_rows()) != by_key(expected_rows(morning))
         assert deployed.emails() == []
 
 
