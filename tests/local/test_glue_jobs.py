@@ -70,14 +70,19 @@ from pathlib import Path
 from tests.local.s3_and_glue import create_job, running_jobs, serving, start
 
 work_dir, pids, script = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+
+def leave(name, pid):
+    (pids / f"{name}.draft").write_text(str(pid))
+    (pids / f"{name}.draft").rename(pids / name)
+
 with serving(work_dir) as aws, running_jobs(aws):
     create_job(aws, script, kind="glueetl")
     start(aws, Arguments={"--pids": str(pids)})
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
-    (pids / "other child").write_text(str(other.pid))
+    leave("other child", other.pid)
     forked = os.fork()
     if forked:
-        (pids / "forked child").write_text(str(forked))
+        leave("forked child", forked)
     time.sleep(600)
 """
 
@@ -274,18 +279,19 @@ def test_a_run_longer_than_its_timeout_is_killed(aws: Aws) -> None:
 @pytest.mark.usefixtures("patient_jobs")
 def test_a_stopped_run_and_what_it_started_are_gone(aws: Aws, tmp_path: Path) -> None:
     script = f"""
-import subprocess, sys
+import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-open({str(tmp_path / "child")!r}, "w").write(str(child.pid))
+open({str(tmp_path / "draft")!r}, "w").write(str(child.pid))
+os.rename({str(tmp_path / "draft")!r}, {str(tmp_path / "child")!r})
 child.wait()
 """
     create_job(aws, script)
     run_id = start(aws)
-    until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text() != "", 60, "the child")
+    pids = pids_in(tmp_path, "child")
     answer = aws.glue.batch_stop_job_run(JobName="job", JobRunIds=[run_id])
     assert answer["SuccessfulSubmissions"] == [{"JobName": "job", "JobRunId": run_id}]
     assert ended(aws, run_id)["JobRunState"] == "STOPPED"
-    until_gone(pids_in(tmp_path, "child"))
+    until_gone(pids)
 
 
 @pytest.mark.usefixtures("patient_jobs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -242,8 +243,18 @@ def test_no_half_written_file_is_ever_in_the_listing_of_the_directory(aws: Aws) 
     assert seen <= contents
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns as often as they can, so that a missing lock shows."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_writers_of_one_key_at_the_same_time_all_keep_their_version(aws: Aws) -> None:
-    contents = [str(number).encode() for number in range(40)]
+    contents = [str(number).encode() for number in range(150)]
     with ThreadPoolExecutor(8) as pool:
         written = list(
             pool.map(lambda body: aws.s3.put_object(Bucket=BUCKET, Key="a", Body=body)["VersionId"], contents)
