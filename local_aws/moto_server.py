@@ -6,11 +6,14 @@ import logging
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
+
+from local_aws.logs import log_to_file
 
 HOST: Final = "127.0.0.1"
 """Never another address: the embedded AWS runs the scripts that somebody uploads."""
@@ -39,13 +42,11 @@ class MotoServer:
     """
 
     def __init__(self, port: int, request_log: Path) -> None:
-        self._log_handler = _log_requests_to(request_log)
-        try:
+        with ExitStack() as closers:
+            closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
             with _listen(port) as listener:
                 self._server = _Server(listener)
-        except BaseException:
-            self._close_log()
-            raise
+            self._closers = closers.pop_all()
         self.port: Final = self._server.port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="moto-server")
         self._thread.start()
@@ -60,11 +61,7 @@ class MotoServer:
         self._server.shutdown()
         self._thread.join()
         self._server.join_requests(_REQUEST_DEADLINE_SECONDS)
-        self._close_log()
-
-    def _close_log(self) -> None:
-        logging.getLogger("werkzeug").removeHandler(self._log_handler)
-        self._log_handler.close()
+        self._closers.close()
 
 
 class _RequestHandler(MotoRequestHandler):
@@ -113,14 +110,3 @@ def _listen(port: int) -> socket.socket:
             f"Port {port} of {HOST} cannot be used ({error.strerror}). Stop what listens there, or choose another port."
         ) from error
     return listener
-
-
-def _log_requests_to(path: Path) -> logging.Handler:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger = logging.getLogger("werkzeug")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
-    return handler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from local_aws.cloudformation import DeployedResource, Deployment, deploy
 from local_aws.environment import client_environment
 from local_aws.glue_jobs import GlueJobs
 from local_aws.intrinsics import DeploymentError
+from local_aws.logs import log_to_file
 from local_aws.mailbox import Mailbox
 from local_aws.moto_server import MotoServer
 from local_aws.patching import MotoObject
@@ -78,6 +80,8 @@ class EmbeddedAws:
             work_dir = WorkDir(self._work_dir)
             closers.callback(work_dir.close)
             work_dir.empty()
+            server_log = work_dir.path / LOGS / "server.log"
+            closers.enter_context(log_to_file(server_log, "local_aws", "moto", level=logging.WARNING))
             target = self._start_server(work_dir.path, closers)
             deployment = deploy(assembly, target)
             self._start_pipes(deployment, closers)

@@ -53,7 +53,7 @@ def create_pipe(target: Target, properties: Properties) -> Created:
             "TargetParameters",
         ),
     )
-    properties.ignore("LogConfiguration", reason="the poller logs to the server's log")
+    properties.ignore("LogConfiguration", reason="the poller logs to logs/server.log")
     return Created(
         ref=name,
         attributes={

@@ -276,6 +276,19 @@ def test_a_port_in_use_is_an_error_that_names_it(assembly: Path, work_dir: Path)
     assert owner(work_dir) is None
 
 
+def test_a_pipe_that_cannot_be_run_is_an_error_that_names_it(tmp_path: Path, work_dir: Path) -> None:
+    pipe = {
+        "Name": "stream",
+        "RoleArn": ROLE_ARN,
+        "Source": "arn:aws:kinesis:us-east-1:123456789012:stream/plays",
+        "Target": "arn:aws:states:us-east-1:123456789012:stateMachine:batch",
+    }
+    write_assembly(tmp_path / "cdk.out", {"Stack": template({"Role": ROLE, "Pipe": ("AWS::Pipes::Pipe", pipe)})})
+
+    with pytest.raises(DeploymentError, match="Stack Stack: pipe stream cannot be run"):
+        EmbeddedAws(tmp_path / "cdk.out", work_dir).start()
+
+
 def test_a_folder_with_other_peoples_files_is_left_alone(assembly: Path, tmp_path: Path) -> None:
     mine = tmp_path / "project" / "logs" / "mine.log"
     mine.parent.mkdir(parents=True)
@@ -307,6 +320,19 @@ def test_requests_are_logged_to_a_file_and_not_to_the_terminal(
         client(aws, "dynamodb").list_tables()
 
     assert "DynamoDB_20120810.ListTables 200" in (work_dir / "logs" / "requests.log").read_text(encoding="utf-8")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_the_embedded_aws_warns_of_is_in_a_file_and_not_on_the_terminal(
+    tmp_path: Path, work_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with EmbeddedAws(write_assembly(tmp_path / "cdk.out", {"Stack": BATCHES}), work_dir) as aws:
+        queue = client(aws, "sqs").get_queue_url(QueueName="uploads")["QueueUrl"]
+        client(aws, "sqs").send_message(QueueUrl=queue, MessageBody="no event of S3")
+        log = work_dir / "logs" / "server.log"
+
+        wait_until(lambda: "pipe batches leaves a message in the queue" in log.read_text(encoding="utf-8"), "the log")
+
     assert capfd.readouterr() == ("", "")
 
 
