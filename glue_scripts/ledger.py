@@ -1,12 +1,22 @@
 """The ledger: what is known of every file, every day and the current reference snapshots. Table `ledger`, DynamoDB.
 
-Items (partition key `pk`): `FILE#<key>#<version-id>`, `DAY#<yyyy-mm-dd>`, `SNAPSHOT#<dataset>`. Their `status` is
-indexed.
+Items (partition key `pk`), every one read consistently wherever KPIs depend on it:
+
+- `FILE#<key>#<version-id>`: a file; its `status` is indexed;
+- `DAY#<yyyy-mm-dd>`: a day; its `status` is indexed;
+- `DAYS#<yyyy>`: `dates`, the days of a year that were ever claimed, because a table without sort key cannot list its
+  days consistently, and an index lags;
+- `SNAPSHOT#<dataset>`: the pointer to the current reference snapshot;
+- `PURGED#<first hex digit>`: `users`, the salted hashes of purged user ids, and `PURGED#SALT` the salt: 17 small reads
+  give all tombstones, where a scan would read every file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import secrets
+import string
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,6 +28,11 @@ from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
+
+
+FIRST_DATE = "2000-01-01"
+"""No accepted play is older: design, "Fine print"."""
+_SALT_KEY = "PURGED#SALT"
 
 
 class FileStatus(StrEnum):
@@ -69,6 +84,53 @@ class Snapshot:
     def age(self) -> tuple[str, str, str]:
         """What decides which of two snapshots is newer: time, then key, then version."""
         return self.last_modified, self.key, self.version_id
+
+
+@dataclass(frozen=True)
+class Day:
+    """What the ledger knows of a day.
+
+    Attributes:
+        date: yyyy-mm-dd.
+        status: as of its last change.
+        runs: the lake runs that make it up.
+        claim: how many computations were begun.
+        published: the claim whose rows are complete; 0 where there is none.
+        unknown_plays: plays of tracks that were unknown to the published claim.
+        snapshots: the URI of the snapshot that the published claim used, by dataset; none where there was none.
+    """
+
+    date: str
+    status: DayStatus
+    runs: frozenset[str]
+    claim: int
+    published: int
+    unknown_plays: int
+    snapshots: Mapping[str, str]
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the latest claim's rows are complete."""
+        return self.published == self.claim
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """The purged users: known by salted hashes only.
+
+    Attributes:
+        salt: made once, with the first tombstone; empty where there is none.
+        hashes: `salted_hash` of each purged user id.
+    """
+
+    salt: str
+    hashes: frozenset[str]
+
+    def __contains__(self, user_id: str) -> bool:
+        return bool(self.hashes) and salted_hash(self.salt, user_id) in self.hashes
+
+
+NO_TOMBSTONES = Tombstones(salt="", hashes=frozenset())
 
 
 @dataclass(frozen=True)
@@ -150,7 +212,15 @@ class Ledger:
     # Days
 
     def claim_day(self, date: str, run: str | None) -> Claim:
-        """Commits a run to a day, if one is given, and claims the day: one atomic step."""
+        """Commits a run to a day, if one is given, and claims the day: one atomic step.
+
+        The day is listed before that, so that no claimed day is ever missing in `dates`.
+        """
+        self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: f"DAYS#{date[:4]}"},
+            UpdateExpression="ADD dates :date",
+            ExpressionAttributeValues={":date": {date}},
+        )
         add = "ADD claim :one" + (", runs :run" if run else "")
         values: dict[str, Any] = {":one": 1, ":claimed": DayStatus.CLAIMED}
         if run:
@@ -163,6 +233,68 @@ class Ledger:
             ReturnValues="ALL_NEW",
         )["Attributes"]
         return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(_strings(item.get("runs", set()))))
+
+    def dates(self, first: str = FIRST_DATE, last: str | None = None) -> list[str]:
+        """Every day that was ever claimed, consistently read: one read a year.
+
+        Args:
+            first: yyyy-mm-dd; no play is older than FIRST_DATE.
+            last: yyyy-mm-dd; the end of next year if not given, as no play is from the future.
+
+        Returns:
+            Dates from first to last, both included, ascending.
+        """
+        last = last or f"{datetime.now(UTC).year + 1}-12-31"
+        items = [self._get(f"DAYS#{year:04}") for year in range(int(first[:4]), int(last[:4]) + 1)]
+        dates = [date for item in items for date in _strings(item.get("dates", set()))]
+        return sorted(date for date in dates if first <= date <= last)
+
+    def day(self, date: str) -> Day | None:
+        """What is known of a day, consistently read; None where it was never claimed."""
+        item = self._get(day_key(date))
+        if not item:
+            return None
+        return Day(
+            date=date,
+            status=DayStatus(item["status"]),
+            runs=frozenset(_strings(item.get("runs", set()))),
+            claim=_integer(item["claim"]),
+            published=_integer(item.get("published", 0)),
+            unknown_plays=_integer(item.get("unknown_plays", 0)),
+            snapshots={str(dataset): str(uri) for dataset, uri in item.get("snapshots", {}).items()},
+        )
+
+    def replace_runs(self, date: str, old: Collection[str], new: Collection[str]) -> bool:
+        """Swaps runs of a day in one atomic step; doing it again changes nothing.
+
+        Rows change only when the day is claimed and computed after this.
+
+        Args:
+            date: yyyy-mm-dd.
+            old: runs to take out.
+            new: runs to put in, complete in the lake; none if nothing is left of the old ones.
+
+        Returns:
+            False where the day lacks one of the old runs, and not because the swap has been made: somebody else
+            swapped it. Read the day again and start over from what it is made of.
+        """
+        while True:
+            before = frozenset(_strings(self._get(day_key(date)).get("runs", set())))
+            is_done = before.isdisjoint(old) and before.issuperset(new)
+            if is_done or not before.issuperset(old):
+                return is_done
+            # One expression cannot DELETE from a set and ADD to it: compare and set. A run that was committed
+            # meanwhile fails the comparison.
+            after = (before - frozenset(old)) | frozenset(new)
+            is_swapped = self._update_if(
+                day_key(date),
+                "SET #runs = :after" if after else "REMOVE #runs",
+                "#runs = :before",
+                {"#runs": "runs"},
+                {":before": set(before), **({":after": set(after)} if after else {})},
+            )
+            if is_swapped:
+                return True
 
     def published_claim(self, date: str) -> int:
         """The claim whose rows are complete, consistently read; 0 where there is none."""
@@ -196,13 +328,44 @@ class Ledger:
         )
 
     def days_that_may_lack_tracks(self) -> list[str]:
-        """Days with plays of unknown tracks, and days being computed, which may have them: ascending dates."""
-        statuses = (DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS, DayStatus.CLAIMED)
-        return sorted(
-            str(item[LEDGER_PARTITION_KEY]).removeprefix("DAY#")
-            for status in statuses
-            for item in self._with_status(status)
+        """Days with plays of unknown tracks, and days being computed, which may have them: ascending dates.
+
+        Read day by day and consistently, not from the index: a day that was published a moment ago must not be missed
+        by a new catalogue.
+        """
+        days = [self.day(date) for date in self.dates()]
+        return [day.date for day in days if day and day.status is not DayStatus.PUBLISHED]
+
+    # Purged users
+
+    def purge_user(self, user_id: str) -> None:
+        """Leaves a tombstone: computations that claim after this leave the user out. Doing it again changes nothing.
+
+        Args:
+            user_id: as in the data; ASCII whitespace around it does not count.
+        """
+        salt = self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: _SALT_KEY},
+            UpdateExpression="SET salt = if_not_exists(salt, :salt)",
+            ExpressionAttributeValues={":salt": secrets.token_hex(16)},
+            ReturnValues="ALL_NEW",
+        )["Attributes"]["salt"]
+        user_hash = salted_hash(str(salt), user_id.strip(string.whitespace))
+        self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: f"PURGED#{user_hash[0]}"},
+            UpdateExpression="ADD #users :user",
+            ExpressionAttributeNames={"#users": "users"},
+            ExpressionAttributeValues={":user": {user_hash}},
         )
+
+    def purged_users(self) -> Tombstones:
+        """All tombstones, consistently read."""
+        salt = self._get(_SALT_KEY).get("salt")
+        if salt is None:
+            return NO_TOMBSTONES
+        shards = [self._get(f"PURGED#{digit}") for digit in string.hexdigits[:16]]
+        hashes = frozenset(user for shard in shards for user in _strings(shard.get("users", set())))
+        return Tombstones(salt=str(salt), hashes=hashes)
 
     # Snapshots
 
@@ -262,7 +425,12 @@ class Ledger:
             raise
         return True
 
-    def _with_status(self, status: str) -> list[Mapping[str, Any]]:
+    def items_with_status(self, status: FileStatus | DayStatus) -> list[Mapping[str, Any]]:
+        """Files or days with a status, from an index that lags: good to show, never to compute by.
+
+        Returns:
+            Items with all their attributes; `pk` is `FILE#…` or `DAY#…`.
+        """
         query: dict[str, Any] = {
             "IndexName": STATUS_INDEX,
             "KeyConditionExpression": "#status = :status",
@@ -276,6 +444,11 @@ class Ledger:
             if "LastEvaluatedKey" not in page:
                 return items
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def salted_hash(salt: str, user_id: str) -> str:
+    """The SHA-256 of salt and user id in UTF-8, in hexadecimal."""
+    return hashlib.sha256((salt + user_id).encode()).hexdigest()
 
 
 def file_key(key: str, version_id: str) -> str:

@@ -24,7 +24,11 @@ MANIFEST_NAME: Final = "manifest.json"
 VERDICT_NAME: Final = "verdict.json"
 """What the state machine reads: small, because it travels in the state."""
 ACCEPTED_NAME: Final = "accepted.json"
-"""What the KPI job reads: the accepted files with their headers."""
+"""What the KPI job reads: the accepted files with their headers, `{"format", "files": [...]}`.
+
+An operator's command may start the job with no files and `"recompute": ["2024-06-25", ...]`: it then computes these
+days, each known to the ledger, as they are.
+"""
 
 ACCEPTED_FORMAT: Final = "accepted-files/1"
 VERDICT_FORMAT: Final = "batch-verdict/1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glue_scripts.ledger import FileStatus, Snapshot
+from glue_scripts.ledger import Day, DayStatus, FileStatus, Snapshot
 from tests.unit.conftest import Tables
 
 FILE = ("raw/streams/a#b.csv", "v1")
@@ -88,3 +88,72 @@ def test_of_two_snapshots_of_one_second_key_and_version_decide(tables: Tables) -
     assert tables.ledger.make_current(snapshot(moment, "raw/songs/b.csv", "v1"))
     assert not tables.ledger.make_current(snapshot(moment, "raw/songs/a.csv", "v9"))
     assert tables.ledger.make_current(snapshot(moment, "raw/songs/b.csv", "v2"))
+
+
+def test_every_claimed_day_is_listed_even_if_nothing_else_is_known_of_it(tables: Tables) -> None:
+    for date in ("2024-12-31", "2001-01-01", "2024-06-25", "2024-06-25"):
+        tables.ledger.claim_day(date, None)
+    assert tables.ledger.dates() == ["2001-01-01", "2024-06-25", "2024-12-31"]
+    assert tables.ledger.dates("2024-06-25", "2024-12-30") == ["2024-06-25"]
+
+
+def test_a_day_tells_what_it_is_made_of_and_what_is_published(tables: Tables) -> None:
+    assert tables.ledger.day("2024-06-25") is None
+    first = tables.ledger.claim_day("2024-06-25", "run-1")
+    tables.ledger.publish_day(first, unknown_plays=2, snapshots={"songs": "s3://x"})
+    day = tables.ledger.day("2024-06-25")
+    assert day == Day(
+        date="2024-06-25",
+        status=DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS,
+        runs=frozenset({"run-1"}),
+        claim=1,
+        published=1,
+        unknown_plays=2,
+        snapshots={"songs": "s3://x"},
+    )
+    assert day.is_published
+    tables.ledger.claim_day("2024-06-25", None)
+    again = tables.ledger.day("2024-06-25")
+    assert again is not None
+    assert not again.is_published
+
+
+def runs_of(tables: Tables, date: str) -> frozenset[str]:
+    day = tables.ledger.day(date)
+    assert day is not None
+    return day.runs
+
+
+def test_runs_are_swapped_once_however_often_it_is_asked_for(tables: Tables) -> None:
+    for run in ("a", "b", "c"):
+        tables.ledger.claim_day("2024-06-25", run)
+    assert tables.ledger.replace_runs("2024-06-25", {"a", "b"}, {"d"})
+    assert tables.ledger.replace_runs("2024-06-25", {"a", "b"}, {"d"})
+    assert runs_of(tables, "2024-06-25") == {"c", "d"}
+
+
+def test_runs_that_somebody_else_has_swapped_stay(tables: Tables) -> None:
+    for run in ("a", "b"):
+        tables.ledger.claim_day("2024-06-25", run)
+    assert tables.ledger.replace_runs("2024-06-25", {"a"}, {"c"})
+    assert not tables.ledger.replace_runs("2024-06-25", {"a", "b"}, {"d"})
+    assert runs_of(tables, "2024-06-25") == {"b", "c"}
+
+
+def test_a_day_may_lose_all_its_runs_and_get_new_ones(tables: Tables) -> None:
+    tables.ledger.claim_day("2024-06-25", "a")
+    assert tables.ledger.replace_runs("2024-06-25", {"a"}, set())
+    assert runs_of(tables, "2024-06-25") == frozenset()
+    assert tables.ledger.claim_day("2024-06-25", "b").runs == {"b"}
+
+
+def test_a_tombstone_is_a_salted_hash_that_only_its_user_matches(tables: Tables) -> None:
+    assert "ann" not in tables.ledger.purged_users()
+    for user_id in ("ann", " ann\n", "björn", "ann"):
+        tables.ledger.purge_user(user_id)
+    tombstones = tables.ledger.purged_users()
+    assert len(tombstones.hashes) == 2
+    assert "ann" in tombstones
+    assert "björn" in tombstones
+    assert "anna" not in tombstones
+    assert "ann" not in str(tables.ledger_table.scan()["Items"])
