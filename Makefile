@@ -34,6 +34,8 @@ $(SET_UP):
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@$(PY) -m pip install --disable-pip-version-check -r requirements.txt
+	@echo "Preparing Java for quick starts (once, a minute or two)"
+	@$(PY) -m local_aws.spark_conf
 	@touch $@
 
 .PHONY: run
