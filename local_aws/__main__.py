@@ -25,6 +25,7 @@ from local_aws.work_dir import (
 
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 60.0
+_EXIT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.1
 _SERVER_LOG: Final = "server.log"
 
@@ -141,11 +142,26 @@ def _down(work_dir: Path) -> int:
         return 0
     os.kill(pid, signal.SIGTERM)
     if wait_until_free(work_dir, _STOP_SECONDS):
+        _wait_for_exit(pid)
         print(f"The embedded AWS in {work_dir} has stopped.")
         return 0
     log = work_dir / _SERVER_LOG
     print(f"Process {pid} did not stop within {_STOP_SECONDS:.0f} s (log: {log}); end it by hand.", file=sys.stderr)
     return 1
+
+
+def _wait_for_exit(pid: int) -> None:
+    """Wait for the last moments of a process that has given its work folder free.
+
+    Not for ever: where the first process of a container collects no orphans, an ended process keeps its entry.
+    """
+    deadline = time.monotonic() + _EXIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(_POLL_SECONDS)
 
 
 def _print_state(state: ServerState) -> None:

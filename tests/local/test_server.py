@@ -365,6 +365,8 @@ def test_up_detached_returns_when_it_answers_and_down_stops_it(assembly: Path, w
 
     assert down.returncode == 0, down.stderr
     assert "has stopped" in down.stdout
+    with pytest.raises(ProcessLookupError):
+        os.kill(state.pid, 0)
     assert not endpoint_answers(state.endpoint_url)
 
 
