@@ -23,7 +23,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.job 
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped, ProgramTimedOut
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramTimedOut
 
 from local_aws.patching import MotoObject, replace
 from local_aws.step_functions.integrations import TaskInterruptedError
@@ -56,12 +56,12 @@ def set_wait_scale(scale: float) -> None:
 def install() -> None:
     """Make moto's interpreter keep to AWS's control flow."""
     _stop_at_once()
-    _keep_the_first_end()
     _wait_only_while_running()
     _assign_after_output()
     _record_failed_evaluations()
     replace(EvalComponent, "_log_failure_event_exception", _log_nothing)
     replace(Program, "eval", _run_program)
+    replace(Environment, "set_timed_out", _set_timed_out)
     replace(InlineIterationComponent, "_eval_body", _run_iterations)
 
 
@@ -109,23 +109,13 @@ def _raise_when_over() -> None:
     evaluate_with_timeout = replace(ExecutionState, "_evaluate_with_timeout", with_timeout)
 
 
-def _keep_the_first_end() -> None:
-    """An execution that was stopped or timed out keeps that end, whatever its threads still report."""
-
-    def set_error_unless_over(self: MotoObject, error: MotoObject) -> None:
-        if not isinstance(self._program_state, (ProgramStopped, ProgramTimedOut)):
-            set_error(self, error)
-
-    def set_timed_out(self: MotoObject) -> None:
-        with self._state_mutex:
-            if not self.is_running():
-                return
+def _set_timed_out(self: MotoObject) -> None:
+    """Replace `Environment.set_timed_out`, after which iterations of a Map count as succeeded."""
+    with self._state_mutex:
+        if self.is_running():
             self._program_state = ProgramTimedOut()
             _stop_frames(self)
             self.program_state_event.set()
-
-    set_error = replace(Environment, "set_error", set_error_unless_over)
-    replace(Environment, "set_timed_out", set_timed_out)
 
 
 def _stop_frames(env: MotoObject) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.dynamodb.models import DynamoDBBackend
 
 from tests.local.workflow_server import WorkflowServer, workflow_server
 
@@ -159,14 +160,13 @@ def test_a_transaction_that_aws_would_not_take_is_refused(dynamodb: Any, actions
 
 def test_a_failed_single_update_leaves_the_item_as_it_was(dynamodb: Any) -> None:  # noqa: ANN401
     dynamodb.put_item(TableName=TABLE, Item=row("a", 1, s={"S": "word"}))
-    for sk in ("a", "new"):
-        with pytest.raises(ClientError, match="ValidationException"):
-            dynamodb.update_item(
-                TableName=TABLE,
-                Key=key(sk),
-                UpdateExpression="SET n = :n, t = s + :n",
-                ExpressionAttributeValues={":n": {"N": "2"}},
-            )
+    with pytest.raises(ClientError, match="ValidationException"):
+        dynamodb.update_item(
+            TableName=TABLE,
+            Key=key("a"),
+            UpdateExpression="SET n = :n ADD s :n",
+            ExpressionAttributeValues={":n": {"N": "2"}},
+        )
     assert rows(dynamodb) == {"a": row("a", 1, s={"S": "word"})}
 
 
@@ -195,6 +195,34 @@ def test_concurrent_adds_are_all_counted_and_each_gets_its_own_value(dynamodb: A
     assert rows(dynamodb)["counter"]["n"]["N"] == "200"
     assert len(set(values)) == len(values) == 100
     assert len(rows(dynamodb)["counter"]["seen"]["SS"]) == 100
+
+
+def test_an_update_answers_with_its_own_values_when_others_follow_at_once(
+    dynamodb: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    update = DynamoDBBackend.update_item
+
+    def slow(self: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        item = update(self, *arguments, **named)
+        time.sleep(0.1)  # leaves the others time to change the item before this answer is written
+        return item
+
+    monkeypatch.setattr(DynamoDBBackend, "update_item", slow)
+
+    def add(_: int) -> str:
+        values = {":v": {"N": "1"}}
+        answer = dynamodb.update_item(
+            TableName=TABLE,
+            Key=key("counter"),
+            UpdateExpression="ADD n :v",
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+        )
+        return str(answer["Attributes"]["n"]["N"])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(add, range(4))) == ["1", "2", "3", "4"]
 
 
 def test_a_real_day_is_written_in_seconds(dynamodb: Any) -> None:  # noqa: ANN401

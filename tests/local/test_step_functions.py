@@ -159,6 +159,12 @@ def test_errors_of_the_sdk_carry_the_names_that_aws_gives_them(server: WorkflowS
     assert server.run(get_object("missing"))["error"] == "S3.NoSuchKeyException"
 
 
+def test_a_failed_expression_of_a_task_is_retried_like_any_other_failure(server: WorkflowServer) -> None:
+    ended = server.run(get_object("{% $states.input.missing %}", Retry=RETRY_ONCE))
+    assert ended["error"] == "States.QueryEvaluationError"
+    assert types(server, ended["executionArn"]).count("EvaluationFailed") == 2
+
+
 def test_a_parameter_that_the_operation_lacks_fails_the_task(server: WorkflowServer) -> None:
     ended = server.run(one_task(GET, {"Bucket": BUCKET, "Key": "k", "Colour": "red"}))
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
@@ -305,6 +311,19 @@ def test_a_failed_iteration_aborts_the_others_and_a_redrive_finishes_them(server
     server.client("stepfunctions").redrive_execution(executionArn=arn)
     ended = server.ended(arn)
     assert [run["Arguments"]["--item"] for run in ended["output"]] == ["slow", "bad"]
+
+
+def test_a_redrive_resumes_a_map_whose_execution_timed_out(server: WorkflowServer) -> None:
+    server.glue.outcomes["job"] = lambda arguments: "SUCCEEDED" if arguments["--item"] == "quick" else "RUNNING"
+    run = task(GLUE_SYNC, {"JobName": "job", "Arguments": {"--item": "{% $states.input %}"}}, End=True)
+    arn = server.start({**map_over({"Run": run}, "Run"), "TimeoutSeconds": 2}, ["quick", "slow"])
+    assert server.ended(arn)["status"] == "TIMED_OUT"
+    assert types(server, arn).count("MapIterationSucceeded") == 1
+    server.glue.outcomes["job"] = lambda _: "SUCCEEDED"
+    server.client("stepfunctions").redrive_execution(executionArn=arn)
+    ended = server.ended(arn)
+    assert [run["Arguments"]["--item"] for run in ended["output"]] == ["quick", "slow"]
+    assert [run["Arguments"]["--item"] for run in server.glue.runs.values()].count("quick") == 1
 
 
 # Redrive
