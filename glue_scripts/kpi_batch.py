@@ -7,25 +7,21 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from pyspark.sql import SparkSession
-
-from glue_scripts import names
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.kpis import Item, kpi_items
-from glue_scripts.lake import Lake
-from glue_scripts.ledger import Claim, FileStatus, Ledger, Snapshot
-from glue_scripts.objects import Location, file_name, read_json
+from glue_scripts.kpis import Item
+from glue_scripts.ledger import Claim, FileStatus, Ledger, Snapshot, Tombstones
+from glue_scripts.objects import file_name
 from glue_scripts.publication import Publisher, Snapshots
-from validators.batches import ReadableFile, judge_rows
-from validators.rows import valid_rows
+from validators.batches import ReadableFile
 from validators.schemas import SNAPSHOT_DATASETS
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
 logger = logging.getLogger(__name__)
+
+
+class UnknownDayError(ValueError):
+    """A day was to be computed anew that was never computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,84 +59,104 @@ class AcceptedFile:
         )
 
 
+class Engine(Protocol):
+    """What is done with rows: Spark on the lake, or plain Python where a test runs thousands of histories."""
+
+    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
+        """Writes the files' valid plays as one run for each of their days; returns the dates."""
+        ...
+
+    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
+        """Writes the file's valid rows as a snapshot; returns its URI and its rows."""
+        ...
+
+    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
+        """All rows of the claimed days, from exactly their runs."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class KpiBatch:
     """One run of the KPI job.
 
     Attributes:
-        spark: a session in UTC with ANSI mode on.
-        s3: the client.
+        engine: works on rows.
         ledger: the ledger.
-        kpi_table: the KPI rows.
-        lake: plays and snapshots.
-        top_songs: how many songs a genre's day ranks.
-        top_genres: how many genres a day ranks.
-        run: the job run's id; names the lake run.
-        accepted: where the list of accepted files is.
+        publisher: brings days to the table of KPIs.
+        run: the job run's id, which no other run has had: names the lake run.
     """
 
-    spark: SparkSession
-    s3: S3Client
+    engine: Engine
     ledger: Ledger
-    kpi_table: KpiTable
-    lake: Lake
-    top_songs: int
-    top_genres: int
+    publisher: Publisher
     run: str
-    accepted: Location
 
-    def load(self) -> None:
-        """Returns when rows that hold every accepted file are visible."""
-        document = read_json(self.s3, self.accepted, names.ACCEPTED_FORMAT)
+    @classmethod
+    def of(cls, *, engine: Engine, ledger: Ledger, kpi_table: KpiTable, run: str) -> KpiBatch:
+        """A run whose days are computed by the engine."""
+        return cls(engine=engine, ledger=ledger, publisher=Publisher(ledger, kpi_table, engine.compute), run=run)
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Returns when rows that hold every accepted file are visible.
+
+        It may be run again after a crash at any point, with another `run`.
+
+        Args:
+            document: `accepted.json`: `files`, and optionally `recompute`, dates (yyyy-mm-dd) to compute as they are.
+
+        Raises:
+            UnknownDayError: a date of `recompute` is not in the ledger.
+            DayNotPublishedError: other jobs claimed a day again and again and did not publish it.
+        """
         files = [AcceptedFile.of_document(entry) for entry in document["files"]]
         by_dataset: dict[str, list[AcceptedFile]] = defaultdict(list)
         for file in files:
             by_dataset[file.dataset].append(file)
-        is_catalogue_new = [
-            self._make_snapshot(file) and dataset == "songs"
-            for dataset in SNAPSHOT_DATASETS
-            for file in by_dataset[dataset]
+        runs: dict[str, str | None] = dict.fromkeys(self._known(document.get("recompute", [])))
+        tombstones = self.ledger.purged_users()
+        # A new snapshot takes effect first; the days are claimed afterwards.
+        current = [
+            file for dataset in SNAPSHOT_DATASETS for file in by_dataset[dataset] if self._is_current(file, tombstones)
         ]
+        if any(file.dataset == "songs" for file in current):
+            runs |= dict.fromkeys(self.ledger.days_that_may_lack_tracks())
         # 1. Write the plays to places of this job run's own: nothing is visible yet.
-        dates = self._write_plays(by_dataset["streams"])
-        runs: dict[str, str | None] = dict.fromkeys(dates, self.run)
-        if any(is_catalogue_new):
-            runs = {**dict.fromkeys(self.ledger.days_that_may_lack_tracks()), **runs}
+        if by_dataset["streams"]:
+            runs |= dict.fromkeys(self.engine.write_plays(by_dataset["streams"], self.run, tombstones), self.run)
         # 2. to 5. Commit, claim, compute and write the days.
-        Publisher(self.ledger, self.kpi_table, self.compute).publish(runs)
+        self.publisher.publish(runs)
         # 6. The state machine archives the files after this.
         for file in files:
             self.ledger.advance_file(file.key, file.version_id, FileStatus.LOADED, {"loaded_by": self.run})
 
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots) -> list[Item]:
-        """All rows of the claimed days, from exactly their runs."""
-        return kpi_items(
-            self.lake.read_runs(claims),
-            self.lake.read_snapshot("songs", snapshots["songs"]),
-            self.lake.read_snapshot("users", snapshots["users"]),
-            top_songs=self.top_songs,
-            top_genres=self.top_genres,
-        )
+    def _known(self, dates: Sequence[str]) -> Sequence[str]:
+        unknown = [date for date in dates if self.ledger.day(date) is None]
+        if unknown:
+            raise UnknownDayError(
+                f"No file has ever had plays of {', '.join(unknown)}: nothing was computed. Ask for days that "
+                "the ledger lists."
+            )
+        return dates
 
-    def _make_snapshot(self, file: AcceptedFile) -> bool:
-        """Writes a reference file as a snapshot; returns whether it is the current one from here on."""
-        rows = valid_rows(judge_rows(self.spark, file.dataset, [file.source]), file.dataset).persist()
-        name = f"{self.run}-{file_name(file.key, file.version_id)[:16]}"
-        snapshot = Snapshot(
-            dataset=file.dataset,
-            uri=self.lake.write_snapshot(rows, file.dataset, name),
-            key=file.key,
-            version_id=file.version_id,
-            last_modified=file.uploaded_at,
-            rows=rows.count(),
-        )
-        rows.unpersist()
-        is_current = self.ledger.make_current(snapshot)
-        logger.info("%s snapshot of %d rows: %s", file.dataset, snapshot.rows, "current" if is_current else "older")
+    def _is_current(self, file: AcceptedFile, tombstones: Tombstones) -> bool:
+        """Makes a reference file the current snapshot unless a newer one is; returns whether it is the current one.
+
+        True as well when an earlier, crashed run has made it current: the days that lack its tracks may be undone.
+        """
+        current = self.ledger.current_snapshot(file.dataset)
+        if current is None or current.age < (file.uploaded_at, file.key, file.version_id):
+            name = f"{self.run}-{file_name(file.key, file.version_id)[:16]}"
+            uri, rows = self.engine.write_snapshot(file, name, tombstones)
+            snapshot = Snapshot(
+                dataset=file.dataset,
+                uri=uri,
+                key=file.key,
+                version_id=file.version_id,
+                last_modified=file.uploaded_at,
+                rows=rows,
+            )
+            self.ledger.make_current(snapshot)
+            current = self.ledger.current_snapshot(file.dataset)
+        is_current = current is not None and (current.key, current.version_id) == (file.key, file.version_id)
+        logger.info("%s snapshot of %s: %s", file.dataset, file.key, "current" if is_current else "older")
         return is_current
-
-    def _write_plays(self, files: Sequence[AcceptedFile]) -> list[str]:
-        if not files:
-            return []
-        judged = judge_rows(self.spark, "streams", [file.source for file in files])
-        return self.lake.write_runs(valid_rows(judged, "streams"), self.run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -38,11 +38,13 @@ class KpiTable:
     Args:
         table: the boto3 table resource.
         ledger_table_name: where a day's claim is checked.
+        sleep: waits for so many seconds.
     """
 
-    def __init__(self, table: Table, ledger_table_name: str) -> None:
+    def __init__(self, table: Table, ledger_table_name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._table = table
         self._ledger_table_name = ledger_table_name
+        self._sleep = sleep
 
     def write_day(self, claim: Claim, items: Sequence[Item], computed_at: str) -> bool:
         """Makes a day's rows equal to `items`.
@@ -100,7 +102,7 @@ class KpiTable:
                     raise
             else:
                 return True
-            time.sleep(random.uniform(0, min(MAX_WAIT_SECONDS, 0.1 * 2**attempt)))
+            self._sleep(random.uniform(0, min(MAX_WAIT_SECONDS, 0.1 * 2**attempt)))
         raise TransactionNotWrittenError(
             f"The rows of {claim.date} met conflicts or throttling in {MAX_TRIES} tries. Nothing is lost: redrive the "
             "execution when the table's throttling has ended."

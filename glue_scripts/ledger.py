@@ -405,6 +405,22 @@ class Ledger:
             },
         )
 
+    def replace_snapshot(self, old: Snapshot, new: Snapshot) -> bool:
+        """Swaps the current snapshot for another one made of the same file, as a purge does.
+
+        Rows change only when days are claimed and computed after this.
+
+        Returns:
+            False where `old` is not the current one: a newer file is, or the swap has been made.
+        """
+        return self._update_if(
+            f"SNAPSHOT#{old.dataset}",
+            "SET uri = :uri, #rows = :rows",
+            "uri = :old AND age = :age",
+            {"#rows": "rows"},
+            {":uri": new.uri, ":rows": new.rows, ":old": old.uri, ":age": "\n".join(old.age)},
+        )
+
     def _get(self, key: str) -> Mapping[str, Any]:
         return self._table.get_item(Key={LEDGER_PARTITION_KEY: key}, ConsistentRead=True).get("Item", {})
 

@@ -13,21 +13,24 @@ from dataclasses import dataclass
 
 from glue_scripts.kpi_table import SUMMARY, KpiTable
 from glue_scripts.kpis import Item
-from glue_scripts.ledger import Claim, Ledger, Snapshot, utc_now
+from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones, utc_now
 from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY
 
 MAX_CLAIMS = 5
 """How often a job claims a day anew when the job that superseded it does not publish."""
-WAIT_FOR_OTHERS_SECONDS = 600.0
+MAX_POLLS = 300
 POLL_SECONDS = 2.0
+"""A superseded job looks so often, at this interval, whether the later claim is published: ten minutes."""
 PARALLEL_DAYS = 8
+MAX_DAYS_AT_ONCE = 31
+"""Days claimed and computed together: a day of the public files has 2,700 rows, which the driver holds in memory."""
 
 logger = logging.getLogger(__name__)
 
 Snapshots = Mapping[str, Snapshot | None]
 """By dataset, `songs` and `users`: the snapshot used; None where there is none."""
-Compute = Callable[[Sequence[Claim], Snapshots], list[Item]]
-"""Computes all rows of the claimed days from exactly their runs."""
+Compute = Callable[[Sequence[Claim], Snapshots, Tombstones], list[Item]]
+"""Computes all rows of the claimed days from exactly their runs, purged users left out."""
 
 
 class DayNotPublishedError(RuntimeError):
@@ -41,12 +44,14 @@ class Publisher:
     Attributes:
         ledger: claims and published days.
         kpi_table: the rows.
-        compute: from claims and snapshots to rows.
+        compute: from claims, snapshots and tombstones to rows.
+        sleep: waits for so many seconds.
     """
 
     ledger: Ledger
     kpi_table: KpiTable
     compute: Compute
+    sleep: Callable[[float], None] = time.sleep
 
     def publish(self, runs: Mapping[str, str | None]) -> None:
         """Commits runs to their days and returns when rows that hold them are visible.
@@ -57,24 +62,30 @@ class Publisher:
         Raises:
             DayNotPublishedError: other jobs kept superseding this one and did not publish either.
         """
+        dates = sorted(runs)
+        for start in range(0, len(dates), MAX_DAYS_AT_ONCE):
+            self._publish_together({date: runs[date] for date in dates[start : start + MAX_DAYS_AT_ONCE]})
+
+    def _publish_together(self, runs: Mapping[str, str | None]) -> None:
         waiting = dict(runs)
         for _ in range(MAX_CLAIMS):
-            if not waiting:
-                return
             # 2. Commit the run to the day and claim the day, in one atomic update.
-            claims = [self.ledger.claim_day(date, run) for date, run in sorted(waiting.items())]
-            # 3. Only then read the snapshot pointers and the day's runs, and compute.
+            claims = [self.ledger.claim_day(date, run) for date, run in waiting.items()]
+            # 3. Only then read the tombstones, the snapshot pointers and the days' runs, and compute.
+            tombstones = self.ledger.purged_users()
             snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}
-            items = _items_by_day(self.compute(claims, snapshots))
+            items = _items_by_day(self.compute(claims, snapshots, tombstones))
             # 4. Write under the claim; 5. whoever is superseded waits for the later claim's rows.
             superseded = self._write(claims, items, snapshots)
             late = self._not_published_in_time(superseded)
-            waiting = {date: run for date, run in waiting.items() if date in late}
-        if waiting:
-            raise DayNotPublishedError(
-                f"Not published after {MAX_CLAIMS} claims: {', '.join(sorted(waiting))}. The plays are committed; "
-                "redrive the execution when no other one computes these days."
-            )
+            if not late:
+                return
+            # Without the run: it is committed, and a purge may have swapped it for another meanwhile.
+            waiting = dict.fromkeys(sorted(late))
+        raise DayNotPublishedError(
+            f"Not published after {MAX_CLAIMS} claims: {', '.join(sorted(waiting))}. The plays are committed; "
+            "redrive the execution when no other one computes these days."
+        )
 
     def _write(self, claims: Sequence[Claim], items: Mapping[str, list[Item]], snapshots: Snapshots) -> list[Claim]:
         """Writes days in parallel; returns the claims that were superseded."""
@@ -100,13 +111,13 @@ class Publisher:
     def _not_published_in_time(self, superseded: Iterable[Claim]) -> set[str]:
         """Waits for the claims that superseded ours; returns the dates that did not get published."""
         missing = {claim.date: claim for claim in superseded}
-        deadline = time.monotonic() + WAIT_FOR_OTHERS_SECONDS
-        while missing and time.monotonic() < deadline:
+        for _ in range(MAX_POLLS):
             missing = {
                 date: claim for date, claim in missing.items() if self.ledger.published_claim(date) < claim.number
             }
-            if missing:
-                time.sleep(POLL_SECONDS)
+            if not missing:
+                break
+            self.sleep(POLL_SECONDS)
         return set(missing)
 
 

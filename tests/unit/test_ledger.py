@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from glue_scripts.ledger import Day, DayStatus, FileStatus, Snapshot
@@ -157,3 +159,16 @@ def test_a_tombstone_is_a_salted_hash_that_only_its_user_matches(tables: Tables)
     assert "björn" in tombstones
     assert "anna" not in tombstones
     assert "ann" not in str(tables.ledger_table.scan()["Items"])
+
+
+def test_a_snapshot_is_swapped_for_another_of_the_same_file_and_no_other_one(tables: Tables) -> None:
+    june, july = snapshot("2024-06-01T00:00:00Z"), snapshot("2024-07-01T00:00:00Z")
+    clean = replace(june, uri="s3://bucket/reference/songs/clean/", rows=6)
+    tables.ledger.make_current(june)
+    assert tables.ledger.replace_snapshot(june, clean)
+    assert tables.ledger.current_snapshot("songs") == clean
+    assert not tables.ledger.replace_snapshot(june, clean)
+    assert not tables.ledger.make_current(june)
+    assert tables.ledger.make_current(july)
+    assert not tables.ledger.replace_snapshot(clean, june)
+    assert tables.ledger.current_snapshot("songs") == july

@@ -9,14 +9,14 @@ import pytest
 
 from glue_scripts import publication
 from glue_scripts.kpis import Item
-from glue_scripts.ledger import Claim
+from glue_scripts.ledger import Claim, Tombstones
 from glue_scripts.publication import DayNotPublishedError, Publisher, Snapshots
 from tests.unit.conftest import Tables
 
 DATE = "2024-06-25"
 
 
-def rows_of(claims: Sequence[Claim], _: Snapshots) -> list[Item]:
+def rows_of(claims: Sequence[Claim], _: Snapshots, __: Tombstones) -> list[Item]:
     """Rows that tell the runs they were computed from: many, so that a day takes several transactions."""
     return [
         {"pk": f"DAY#{claim.date}", "sk": sort_key, "runs": sorted(claim.runs), "unknown_track_plays": 0}
@@ -29,10 +29,10 @@ def publisher(tables: Tables, meanwhile: Callable[[], Any] = lambda: None) -> Pu
     """A publisher during whose first computation something happens."""
     happenings = [meanwhile]
 
-    def compute(claims: Sequence[Claim], snapshots: Snapshots) -> list[Item]:
+    def compute(claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
         if happenings:
             happenings.pop()()
-        return rows_of(claims, snapshots)
+        return rows_of(claims, snapshots, tombstones)
 
     return Publisher(tables.ledger, tables.kpi_table, compute)
 
@@ -43,7 +43,7 @@ def visible(tables: Tables) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publication, "WAIT_FOR_OTHERS_SECONDS", 0.2)
+    monkeypatch.setattr(publication, "MAX_POLLS", 20)
     monkeypatch.setattr(publication, "POLL_SECONDS", 0.01)
 
 
@@ -71,9 +71,9 @@ def test_who_is_superseded_by_a_job_that_dies_claims_again(tables: Tables) -> No
 
 
 def test_a_day_that_is_claimed_over_and_over_ends_in_an_error_that_names_it(tables: Tables) -> None:
-    def compute(claims: Sequence[Claim], snapshots: Snapshots) -> list[Item]:
+    def compute(claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
         tables.ledger.claim_day(DATE, None)
-        return rows_of(claims, snapshots)
+        return rows_of(claims, snapshots, tombstones)
 
     with pytest.raises(DayNotPublishedError, match=DATE):
         Publisher(tables.ledger, tables.kpi_table, compute).publish({DATE: "run-1"})

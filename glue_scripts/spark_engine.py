@@ -1,0 +1,60 @@
+"""What the KPI job does with rows, by Spark: from accepted files to the lake, and from the lake to KPI rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+
+from glue_scripts.kpi_batch import AcceptedFile
+from glue_scripts.kpis import Item, kpi_items
+from glue_scripts.lake import Lake
+from glue_scripts.ledger import Claim, Tombstones
+from glue_scripts.publication import Snapshots
+from glue_scripts.tombstones import without_purged
+from validators.batches import judge_rows
+from validators.rows import valid_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparkEngine:
+    """The engine of `KpiBatch` on Glue.
+
+    Attributes:
+        spark: a session in UTC with ANSI mode on.
+        lake: plays and snapshots.
+        top_songs: how many songs a genre's day ranks.
+        top_genres: how many genres a day ranks.
+    """
+
+    spark: SparkSession
+    lake: Lake
+    top_songs: int
+    top_genres: int
+
+    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
+        """Writes the files' valid plays as one run for each of their days; returns the dates."""
+        return self.lake.write_runs(without_purged(self._valid_rows("streams", files), tombstones), run)
+
+    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
+        """Writes the file's valid rows as a snapshot; returns its URI and its rows."""
+        valid = self._valid_rows(file.dataset, [file])
+        rows = (without_purged(valid, tombstones) if "user_id" in valid.columns else valid).persist()
+        try:
+            return self.lake.write_snapshot(rows, file.dataset, name), rows.count()
+        finally:
+            rows.unpersist()
+
+    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
+        """All rows of the claimed days, from exactly their runs."""
+        return kpi_items(
+            without_purged(self.lake.read_runs(claims), tombstones),
+            self.lake.read_snapshot("songs", snapshots["songs"]),
+            self.lake.read_snapshot("users", snapshots["users"]),
+            top_songs=self.top_songs,
+            top_genres=self.top_genres,
+        )
+
+    def _valid_rows(self, dataset: str, files: Sequence[AcceptedFile]) -> DataFrame:
+        return valid_rows(judge_rows(self.spark, dataset, [file.source for file in files]), dataset)
