@@ -123,9 +123,6 @@ class Settings:
     retain_data: Annotated[bool, _OneOf(True, False)]
     """Whether bucket, tables and topic outlive their stack, with deletion and termination protection."""
 
-    raw_days: Annotated[int, _Whole(REDRIVE_DAYS + 1, 3650, "days")]
-    """When a file that is still in raw/ expires: nothing worked on it, in spite of queue, alerts and redrives."""
-
     processing_days: Annotated[int, _Whole(REDRIVE_DAYS + 1, 365, "days")]
     """When working copies expire: a redrive needs them, and is possible for 14 days."""
 

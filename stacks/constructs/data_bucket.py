@@ -114,21 +114,27 @@ class DataBucket(Construct):
 
 
 def _lifecycle_rules(settings: Settings) -> list[s3.LifecycleRule]:
+    """Nothing in raw/ expires, no version of it either: what is still there, nothing has worked on yet."""
     days_by_prefix = {
-        names.RAW_PREFIX: settings.raw_days,
         names.PROCESSING_PREFIX: settings.processing_days,
         names.ARCHIVE_PREFIX: settings.archive_days,
         names.ERROR_PREFIX: settings.error_days,
         names.QUALITY_PREFIX: settings.quality_days,
+        names.CURATED_PREFIX: None,
+        names.REFERENCE_PREFIX: None,
     }
-    expirations = [
-        s3.LifecycleRule(id=f"expire-{prefix.rstrip('/')}", prefix=prefix, expiration=cdk.Duration.days(days))
+    by_prefix = [
+        s3.LifecycleRule(
+            id=f"expire-{prefix.rstrip('/')}",
+            prefix=prefix,
+            expiration=None if days is None else cdk.Duration.days(days),
+            noncurrent_version_expiration=cdk.Duration.days(_NONCURRENT_DAYS),
+        )
         for prefix, days in days_by_prefix.items()
     ]
     leftovers = s3.LifecycleRule(
         id="clean-leftovers",
         abort_incomplete_multipart_upload_after=cdk.Duration.days(7),
-        noncurrent_version_expiration=cdk.Duration.days(_NONCURRENT_DAYS),
         expired_object_delete_marker=True,
     )
-    return [*expirations, leftovers]
+    return [*by_prefix, leftovers]

@@ -42,10 +42,9 @@ def test_bucket_and_topic_refuse_what_comes_without_tls(deployment: Deployment) 
 
 def test_working_copies_expire_after_the_days_in_which_a_redrive_is_possible(deployment: Deployment) -> None:
     rules = properties(deployment.storage, "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
-    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
     settings = deployment.settings
     assert days == {
-        names.RAW_PREFIX: settings.raw_days,
         names.PROCESSING_PREFIX: settings.processing_days,
         names.ARCHIVE_PREFIX: settings.archive_days,
         names.ERROR_PREFIX: settings.error_days,
@@ -54,17 +53,24 @@ def test_working_copies_expire_after_the_days_in_which_a_redrive_is_possible(dep
     assert days[names.PROCESSING_PREFIX] > 14
 
 
-def test_the_lake_and_the_snapshots_never_expire(deployment: Deployment) -> None:
+def test_neither_a_file_that_waits_nor_the_lake_nor_a_snapshot_expires(deployment: Deployment) -> None:
     rules = properties(deployment.storage, "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
-    expiring = [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule]
-    assert not {names.CURATED_PREFIX, names.REFERENCE_PREFIX} & set(expiring)
+    expiring = {rule["Prefix"] for rule in rules if "ExpirationInDays" in rule}
+    assert not {names.RAW_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX} & expiring
 
 
-def test_old_versions_delete_markers_and_broken_uploads_are_cleaned_everywhere(deployment: Deployment) -> None:
+def test_old_versions_are_cleaned_but_never_those_of_a_file_that_waits(deployment: Deployment) -> None:
+    rules = properties(deployment.storage, "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    days = {rule.get("Prefix"): rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules[:-1]}
+    assert names.RAW_PREFIX not in days
+    assert min(days.values()) > 14
+
+
+def test_delete_markers_and_broken_uploads_are_cleaned_everywhere(deployment: Deployment) -> None:
     rules = properties(deployment.storage, "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
     (everywhere,) = [rule for rule in rules if "Prefix" not in rule]
     assert everywhere["Status"] == "Enabled"
-    assert everywhere["NoncurrentVersionExpiration"]["NoncurrentDays"] > 14
+    assert "NoncurrentVersionExpiration" not in everywhere
     assert everywhere["ExpiredObjectDeleteMarker"] is True
     assert everywhere["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
 
