@@ -62,11 +62,11 @@ def test_a_directory_asset_is_packed_with_its_files_in_order(tmp_path: Path) -> 
     script.parent.mkdir(parents=True)
     script.write_text("echo hello\n", encoding="utf-8")
     script.chmod(0o755)
-    (tmp_path / "asset.abc" / "a.py").write_text("", encoding="utf-8")
+    (tmp_path / "asset.abc" / "z.py").write_text("", encoding="utf-8")
 
     (asset,) = read_assembly(tmp_path).assets
     with zipfile.ZipFile(io.BytesIO(asset.body())) as archive:
-        assert archive.namelist() == ["a.py", "package/script.sh"]
+        assert archive.namelist() == ["package/script.sh", "z.py"]
         assert archive.read("package/script.sh") == b"echo hello\n"
         assert archive.getinfo("package/script.sh").external_attr >> 16 & 0o777 == 0o755
 

@@ -35,6 +35,7 @@ TRUST = {
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
 ROLE: tuple[str, dict[str, Any]] = ("AWS::IAM::Role", {"AssumeRolePolicyDocument": TRUST})
 ROLE_ARN = {"Fn::GetAtt": ["Role", "Arn"]}
+MACHINE_WITHOUT_PLACEHOLDERS = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
 
 
 @pytest.fixture(scope="module")
@@ -553,7 +554,7 @@ def test_pipes_and_event_buses_are_there_with_what_they_refer_to(target: Target,
             "Queue": ("AWS::SQS::Queue", {"QueueName": "uploads"}),
             "Machine": (
                 "AWS::StepFunctions::StateMachine",
-                {"StateMachineName": "batch", "RoleArn": ROLE_ARN, "DefinitionString": "{}"},
+                {"StateMachineName": "batch", "RoleArn": ROLE_ARN, "Definition": MACHINE_WITHOUT_PLACEHOLDERS},
             ),
             "Pipe": (
                 "AWS::Pipes::Pipe",
@@ -581,7 +582,7 @@ def test_pipes_and_event_buses_are_there_with_what_they_refer_to(target: Target,
     assert pipe.properties["Target"] == f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:batch"
 
 
-MACHINE = {"Comment": "${Bucket}", "StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
+MACHINE = {**MACHINE_WITHOUT_PLACEHOLDERS, "Comment": "${Bucket}"}
 
 
 @pytest.mark.parametrize(

@@ -365,8 +365,7 @@ def test_up_detached_returns_when_it_answers_and_down_stops_it(assembly: Path, w
 
     assert down.returncode == 0, down.stderr
     assert "has stopped" in down.stdout
-    with pytest.raises(ProcessLookupError):
-        os.kill(state.pid, 0)
+    assert has_ended(state.pid)
     assert not endpoint_answers(state.endpoint_url)
 
 
@@ -408,6 +407,50 @@ def test_after_a_kill_a_new_start_works_in_the_same_folder(assembly: Path, work_
 
     with EmbeddedAws(assembly, work_dir) as aws:
         assert "Contents" not in client(aws, "s3").list_objects_v2(Bucket="data")
+
+
+def test_a_kill_in_the_middle_of_a_job_leaves_no_process_behind(tmp_path: Path, work_dir: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = "import os, pathlib, sys, time; pathlib.Path(sys.argv[2]).write_text(str(os.getpid())); time.sleep(600)\n"
+    location = {"Fn::Sub": "s3://cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}/job.py"}
+    job = {
+        "Name": "sleeps",
+        "Role": ROLE_ARN,
+        "Command": {"Name": "pythonshell", "ScriptLocation": location},
+        "DefaultArguments": {"--pid_file": str(pid_file)},
+    }
+    write_assembly(
+        tmp_path / "cdk.out",
+        {"Stack": template({"Role": ROLE, "Job": ("AWS::Glue::Job", job)})},
+        files={"job.py": {"path": "job.py", "packaging": "file"}},
+    )
+    (tmp_path / "cdk.out" / "job.py").write_text(script, encoding="utf-8")
+    process = start_in_foreground(tmp_path / "cdk.out", work_dir)
+    state = read_state(work_dir)
+    assert state is not None
+    glue = boto3.client(
+        "glue",
+        endpoint_url=state.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+    glue.start_job_run(JobName="sleeps")
+    wait_until(lambda: pid_file.exists() and bool(pid_file.read_text(encoding="utf-8")), "the job")
+    job_pid = int(pid_file.read_text(encoding="utf-8"))
+
+    process.kill()
+    process.communicate(timeout=DEADLINE_SECONDS)
+
+    wait_until(lambda: has_ended(job_pid), "the end of the job's process")
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_down_where_nothing_runs_says_so(work_dir: Path) -> None:
