@@ -44,6 +44,7 @@ run: $(ASSEMBLY) ## The pipeline on this computer, on samples or on the CSVs of 
 
 .PHONY: up
 up: $(ASSEMBLY) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
+	@echo "Starting the embedded AWS and deploying the stacks"
 	@$(PY) -m local_aws up --assembly .local/assembly --work-dir .local/aws --port 4566 --detach
 	@$(PY) -m laptop.aws_cli
 

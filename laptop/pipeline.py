@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from glue_scripts import names
+from glue_scripts.ledger import FileStatus
 from laptop.inputs import Input
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
-FINAL_FILE_STATUSES = ("REJECTED", "ARCHIVED")
+FINAL_FILE_STATUSES = (FileStatus.REJECTED, FileStatus.ARCHIVED)
 FILE_KEY_PREFIX = "FILE#"
 DAY_KEY_PREFIX = "DAY#"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from glue_scripts import names
+from glue_scripts.ledger import FileStatus
 from laptop.collect import LastRun, read_emails
 from laptop.inputs import Input, InputError, find_inputs
 from laptop.outcome import problems
@@ -26,7 +27,7 @@ ASSEMBLY = Path(".local/assembly")
 WORK_DIR = Path(".local/run")
 SAMPLES_DIR = Path(".local/samples")
 SAMPLES_SEED = 7
-STATUS_OF_OUTCOME = {"accepted": "ARCHIVED", "rejected": "REJECTED"}
+STATUS_OF_OUTCOME = {"accepted": FileStatus.ARCHIVED, "rejected": FileStatus.REJECTED}
 LAST_RUN = LastRun(Path(".local/last_run"))
 LOG_WIDTH = 120
 """Columns of the tables where the output is not a terminal."""
@@ -99,7 +100,7 @@ def _show(answers: Answers, console: Console) -> None:
     console.print(*kpi_tables(answers.kpi_rows))
 
 
-def _samples() -> tuple[list[Input], dict[str, str]]:
+def _samples() -> tuple[list[Input], Mapping[str, str]]:
     """Writes generated files. Returns them and, by key, the ledger status that each has to end with."""
     shutil.rmtree(SAMPLES_DIR, ignore_errors=True)
     samples = sample_files(seed=SAMPLES_SEED)
