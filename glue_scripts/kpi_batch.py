@@ -115,10 +115,11 @@ class KpiBatch:
         runs: dict[str, str | None] = dict.fromkeys(self._known(document.get("recompute", [])))
         tombstones = self.ledger.purged_users()
         # A new snapshot takes effect first; the days are claimed afterwards.
-        current = [
-            file for dataset in SNAPSHOT_DATASETS for file in by_dataset[dataset] if self._is_current(file, tombstones)
-        ]
-        if any(file.dataset == "songs" for file in current):
+        for dataset in SNAPSHOT_DATASETS:
+            for file in by_dataset[dataset]:
+                self._make_current(file, tombstones)
+        if by_dataset["songs"]:
+            # Whether or not the snapshot is the current one: an earlier run of this batch may have died over the days.
             runs |= dict.fromkeys(self.ledger.days_that_may_lack_tracks())
         # 1. Write the plays to places of this job run's own: nothing is visible yet.
         if by_dataset["streams"]:
@@ -130,7 +131,7 @@ class KpiBatch:
             self.ledger.advance_file(file.key, file.version_id, FileStatus.LOADED, {"loaded_by": self.run})
 
     def _known(self, dates: Sequence[str]) -> Sequence[str]:
-        unknown = [date for date in dates if self.ledger.day(date) is None]
+        unknown = sorted(set(dates) - set(self.ledger.dates())) if dates else []
         if unknown:
             raise UnknownDayError(
                 f"No file has ever had plays of {', '.join(unknown)}: nothing was computed. Ask for days that "
@@ -138,25 +139,21 @@ class KpiBatch:
             )
         return dates
 
-    def _is_current(self, file: AcceptedFile, tombstones: Tombstones) -> bool:
-        """Makes a reference file the current snapshot unless a newer one is; returns whether it is the current one.
-
-        True as well when an earlier, crashed run has made it current: the days that lack its tracks may be undone.
-        """
+    def _make_current(self, file: AcceptedFile, tombstones: Tombstones) -> None:
+        """Makes a reference file the current snapshot, unless that is of a newer file or of this one already."""
         current = self.ledger.current_snapshot(file.dataset)
-        if current is None or current.age < (file.uploaded_at, file.key, file.version_id):
-            name = f"{self.run}-{file_name(file.key, file.version_id)[:16]}"
-            uri, rows = self.engine.write_snapshot(file, name, tombstones)
-            snapshot = Snapshot(
-                dataset=file.dataset,
-                uri=uri,
-                key=file.key,
-                version_id=file.version_id,
-                last_modified=file.uploaded_at,
-                rows=rows,
-            )
-            self.ledger.make_current(snapshot)
-            current = self.ledger.current_snapshot(file.dataset)
-        is_current = current is not None and (current.key, current.version_id) == (file.key, file.version_id)
-        logger.info("%s snapshot of %s: %s", file.dataset, file.key, "current" if is_current else "older")
-        return is_current
+        if current is not None and current.age >= (file.uploaded_at, file.key, file.version_id):
+            logger.info("%s: the current snapshot is %s, %s", file.key, current.key, current.last_modified)
+            return
+        name = f"{self.run}-{file_name(file.key, file.version_id)[:16]}"
+        uri, rows = self.engine.write_snapshot(file, name, tombstones)
+        snapshot = Snapshot(
+            dataset=file.dataset,
+            uri=uri,
+            key=file.key,
+            version_id=file.version_id,
+            last_modified=file.uploaded_at,
+            rows=rows,
+        )
+        is_current = self.ledger.make_current(snapshot)
+        logger.info("%s snapshot of %d rows: %s", file.dataset, rows, "current" if is_current else "older")

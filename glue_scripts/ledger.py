@@ -237,6 +237,8 @@ class Ledger:
     def dates(self, first: str = FIRST_DATE, last: str | None = None) -> list[str]:
         """Every day that was ever claimed, consistently read: one read a year.
 
+        The last thing that a dying job did may have been to list a day that it did not claim any more.
+
         Args:
             first: yyyy-mm-dd; no play is older than FIRST_DATE.
             last: yyyy-mm-dd; the end of next year if not given, as no play is from the future.
@@ -250,7 +252,7 @@ class Ledger:
         return sorted(date for date in dates if first <= date <= last)
 
     def day(self, date: str) -> Day | None:
-        """What is known of a day, consistently read; None where it was never claimed."""
+        """What is known of a day, consistently read; None where it was never claimed, listed or not."""
         item = self._get(day_key(date))
         if not item:
             return None

@@ -1,0 +1,1 @@
+"""The law holds under any history: an in-memory DynamoDB, a simulation on it, and random histories."""

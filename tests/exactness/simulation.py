@@ -1,0 +1,542 @@
+"""The pipeline as far as exactness goes: uploads, executions, purges, on the real ledger, claim and writer code.
+
+Spark is replaced by the oracle behind `Engine`, DynamoDB by `MemoryDynamoDB`, Step Functions by `Execution`. The world
+watches every write and raises `LawBrokenError` when one of them must not be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+from glue_scripts import kpi_batch, kpi_table, ledger, publication
+from glue_scripts.kpi_batch import AcceptedFile
+from glue_scripts.ledger import Claim, FileStatus, Snapshot, Tombstones, file_key
+from glue_scripts.publication import Snapshots
+from tests import oracle
+from tests.exactness.actors import Actor, CrashError
+from tests.exactness.memory_dynamodb import Key, MemoryDynamoDB, MemoryTable, cancelled
+from tests.oracle import Play, User
+
+TOP_SONGS: Final = 2
+TOP_GENRES: Final = 2
+MAX_STEPS: Final = 20_000
+MAX_REDRIVES: Final = 30
+BOOKKEEPING: Final = {"claim", "computed_at"}
+
+
+class LawBrokenError(AssertionError):
+    """Something happened that must not happen under any history."""
+
+
+class Code(NamedTuple):
+    """The code under test: modules, of which a mutation test replaces one."""
+
+    ledger: ModuleType = ledger
+    kpi_table: ModuleType = kpi_table
+    publication: ModuleType = publication
+    kpi_batch: ModuleType = kpi_batch
+
+
+class _InTurn:
+    """A pool that does one thing after another: of a job, one step is under way at a time."""
+
+    def __init__(self, max_workers: int) -> None:
+        pass
+
+    def __enter__(self) -> _InTurn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterator[Any]:
+        return iter([function(argument) for argument in arguments])
+
+
+@contextmanager
+def small_numbers(code: Code) -> Iterator[None]:
+    """Few rows a transaction, few polls, few days at once: small histories meet every limit."""
+    settings = [
+        (code.kpi_table, "MAX_WRITES", 2),
+        (code.publication, "MAX_POLLS", 3),
+        (code.publication, "MAX_DAYS_AT_ONCE", 2),
+        (code.publication, "ThreadPoolExecutor", _InTurn),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in settings]
+    for module, name, value in settings:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+class FileVersion(NamedTuple):
+    """An uploaded object version."""
+
+    key: str
+    version_id: str
+    dataset: str
+    rows: tuple[Any, ...]
+    is_valid: bool
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        return self.key, self.version_id
+
+
+@dataclass
+class Execution:
+    """A batch on its way through the state machine; a redrive resumes at the state that it had come to."""
+
+    files: tuple[FileVersion, ...]
+    recompute: tuple[str, ...] = ()
+    state: str = "validate"
+    actor: Actor | None = None
+    accepted: list[FileVersion] = field(default_factory=list)
+    purged_before: frozenset[str] = frozenset()
+
+
+@dataclass
+class Purge:
+    """An operator's purge of a user; run again from the start after a crash, with its journal."""
+
+    user_id: str
+    journal: set[str] = field(default_factory=set)
+    state: str = "purge"
+    actor: Actor | None = None
+
+
+class World:
+    """Everything that outlives a job, and the checks of every write.
+
+    Args:
+        code: the code under test.
+        conflict_every: one in so many transactions meets a conflict; 0 for none.
+    """
+
+    def __init__(self, code: Code, conflict_every: int = 0) -> None:
+        self.code = code
+        self.database = MemoryDynamoDB({"ledger": ("pk",), "kpis": ("pk", "sk")}, written=self._written)
+        self.ledger = code.ledger.Ledger(self.database.table("ledger"))
+        self.files: dict[tuple[str, str], FileVersion] = {}
+        self.raw: set[tuple[str, str]] = set()
+        self.archive: set[tuple[str, str]] = set()
+        self.error: set[tuple[str, str]] = set()
+        self.runs: dict[tuple[str, str], frozenset[Play]] = {}
+        self.snapshots: dict[str, tuple[Any, ...]] = {}
+        self.computed: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+        self.plays_of_claim: dict[tuple[str, int], frozenset[Play]] = {}
+        self.claimant: dict[str, object] = {}
+        self.purged: set[str] = set()
+        self.work: list[Execution | Purge] = []
+        self.acting: object = None
+        self._conflict_every = conflict_every
+        self._transactions = 0
+        self._numbers: dict[str, int] = {}
+
+    def number(self, kind: str) -> int:
+        """Counts 1, 2, 3… for each kind of thing."""
+        self._numbers[kind] = self._numbers.get(kind, 0) + 1
+        return self._numbers[kind]
+
+    # What happens
+
+    def upload(self, key: str, dataset: str, rows: Sequence[Any], *, is_valid: bool = True) -> FileVersion:
+        """A new object version in raw/; uploads are a second apart."""
+        file = FileVersion(key, f"v{self.number('version'):04}", dataset, tuple(rows), is_valid)
+        self.files[file.identity] = file
+        self.raw.add(file.identity)
+        return file
+
+    def begin(self, work: Execution | Purge) -> None:
+        """Starts an execution or a purge, or starts it again after a crash or failure."""
+        if work not in self.work:
+            self.work.append(work)
+
+        def run(actor: Actor) -> None:
+            if isinstance(work, Purge):
+                PurgeJob(self, actor).run(work)
+            else:
+                ExecutionJob(self, actor).run(work)
+
+        work.actor = Actor(run)
+
+    def advance(self, work: Execution | Purge, steps: int, stop_before: str = "") -> None:
+        """Lets it go on; what it breaks is raised here."""
+        if work.actor:
+            self.acting = work
+            work.actor.advance(steps, stop_before)
+            if work.actor.is_finished:
+                error, work.actor = work.actor.error, None
+                if isinstance(error, LawBrokenError):
+                    raise error
+                if error and not isinstance(error, JobFailedError | self.code.publication.DayNotPublishedError):
+                    raise error
+
+    def crash(self, work: Execution | Purge) -> None:
+        """Kills it before its next step."""
+        if work.actor:
+            self.acting = work
+            work.actor.kill()
+            error, work.actor = work.actor.error, None
+            if error and not isinstance(error, CrashError):
+                raise error
+
+    def come_to_rest(self) -> None:
+        """Lets everything under way end, and redrives what failed until nothing is left to do."""
+        for _ in range(MAX_REDRIVES):
+            unfinished = [work for work in self.work if work.state != "finished"]
+            if not unfinished:
+                return
+            for work in unfinished:
+                if work.actor is None:
+                    self.begin(work)
+            steps = 0
+            while any(work.actor for work in unfinished):
+                for work in unfinished:
+                    self.advance(work, 7)
+                steps += 1
+                if steps > MAX_STEPS:
+                    raise LawBrokenError("something never ends")
+        raise LawBrokenError("redriven again and again, and not finished")
+
+    def close(self) -> None:
+        """Ends every thread."""
+        for work in self.work:
+            if work.actor:
+                work.actor.kill()
+                work.actor = None
+
+    # What must hold
+
+    def rows(self, date: str) -> dict[str, dict[str, Any]]:
+        """The visible rows of a day, by sort key."""
+        items = self.database.stored["kpis"].items
+        return {sk: item for (pk, sk), item in items.items() if pk == f"DAY#{date}"}
+
+    def accepted_plays(self) -> frozenset[Play]:
+        """Every play of every accepted file, without those of purged users."""
+        plays = (play for key in self.archive for play in self._streams(self.files[key]))
+        return frozenset(play for play in plays if play.user_id not in self.purged)
+
+    def check_at_rest(self) -> None:
+        """The law, once everything has ended.
+
+        Raises:
+            LawBrokenError: it does not hold.
+        """
+        plays = self.accepted_plays()
+        dates = {date_of(play) for play in plays}
+        listed = set(self.ledger.dates())
+        _require(dates <= listed, f"days missing in the ledger: {dates - listed}")
+        with_rows = {pk.removeprefix("DAY#") for pk, _ in self.database.stored["kpis"].items}
+        _require(with_rows == dates, f"rows of {with_rows}, plays of {dates}")
+        for date in sorted(listed):
+            self._check_day_at_rest(date, frozenset(play for play in plays if date_of(play) == date))
+        for identity, file in self.files.items():
+            if identity in self.raw:
+                continue
+            place = (identity in self.archive, identity in self.error)
+            _require(place == (file.is_valid, not file.is_valid), f"{identity} is in archive/, error/: {place}")
+            status = self.ledger.file_status(*identity)
+            _require(status == ("ARCHIVED" if file.is_valid else "REJECTED"), f"{identity} is {status}")
+
+    def _check_day_at_rest(self, date: str, plays: frozenset[Play]) -> None:
+        day = self.ledger.day(date)
+        _require(day is not None and day.is_published, f"{date} is not published: {day}")
+        rows = self.rows(date)
+        summary = rows.get("SUMMARY", {})
+        songs = self.snapshots.get(str(summary.get("songs_snapshot")), ())
+        users = self.snapshots.get(str(summary.get("users_snapshot")), ())
+        expected = by_sort_key(oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES))
+        _require(comparable(rows) == comparable(expected), f"{date}: {comparable(rows)} and not {comparable(expected)}")
+        if summary.get("unknown_track_plays"):
+            current = self.ledger.current_snapshot("songs")
+            uri = current.uri if current else None
+            _require(summary["songs_snapshot"] == uri, f"{date} lacks tracks and is not of the current catalogue {uri}")
+
+    def check_visible(self, execution: Execution) -> None:
+        """Called when the KPI job of an execution ends well: its plays are visible."""
+        for file in execution.accepted:
+            for play in self._streams(file):
+                day = self.ledger.day(date_of(play))
+                seen = self.plays_of_claim.get((date_of(play), day.published if day else 0), frozenset())
+                is_there = play in seen or play.user_id in self.purged
+                _require(is_there, f"the job has SUCCEEDED and {play} is not published")
+
+    def _streams(self, file: FileVersion) -> tuple[Play, ...]:
+        return file.rows if file.dataset == "streams" else ()
+
+    # Every write
+
+    def _written(self, table: str, changes: Mapping[Key, tuple[Any, Any]]) -> None:
+        if table == "kpis":
+            self._check_kpis(changes)
+        else:
+            for (pk, *_), (before, after) in changes.items():
+                if pk.startswith("DAY#"):
+                    self._check_ledger_day(pk.removeprefix("DAY#"), before or {}, after)
+
+    def _check_ledger_day(self, date: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        claim, published = int(after["claim"]), int(after.get("published", 0))
+        _require(claim >= before.get("claim", 0), f"the claim of {date} decreased")
+        _require(published >= before.get("published", 0), f"the published claim of {date} decreased")
+        if claim != before.get("claim", 0):
+            self.claimant[date] = self.acting
+        if published != before.get("published", 0):
+            _require(published == claim, f"claim {published} of {date} was published after claim {claim}")
+            self._check_complete(date, published)
+
+    def _check_kpis(self, changes: Mapping[Key, tuple[Any, Any]]) -> None:
+        dates = {pk.removeprefix("DAY#") for pk, _ in changes}
+        _require(len(dates) == 1, f"a transaction writes several days: {dates}")
+        (date,) = dates
+        _require(self.claimant.get(date) is self.acting, f"a stale writer writes {date}")
+        for (_, sort_key), (before, after) in changes.items():
+            is_change = before is None or after is None or comparable({"": before}) != comparable({"": after})
+            _require(is_change or sort_key == "SUMMARY", f"{date} {sort_key} was written unchanged")
+            _require(before is not None or after is not None, f"{date} {sort_key} was deleted, which was not there")
+            if sort_key == "SUMMARY":
+                day = self.ledger.day(date)
+                self._check_complete(date, int(after["claim"]) if after else day.claim)
+
+    def _check_complete(self, date: str, claim: int) -> None:
+        expected = self.computed.get((date, claim), {})
+        _require(comparable(self.rows(date)) == comparable(expected), f"{date}: claim {claim} is not complete")
+
+    # The services
+
+    def before(self, actor: Actor) -> Callable[[str, Mapping[str, Any]], None]:
+        """What a job's handle of a table calls before an operation: a pause, and sometimes a conflict."""
+
+        def before(operation: str, request: Mapping[str, Any]) -> None:
+            key = str(request.get("Key", {}).get("pk", ""))
+            if key.startswith("PURGED#") and operation == "get_item" and not key.endswith("SALT"):
+                return  # the shards of one read: a user's tombstone is in one of them
+            actor.pause(step_of(operation, key, str(request.get("UpdateExpression", ""))))
+            if operation == "transact_write_items":
+                self._transactions += 1
+                if self._conflict_every and self._transactions % self._conflict_every == 0:
+                    raise cancelled(["TransactionConflict", *["None"] * (len(request["TransactItems"]) - 1)])
+
+        return before
+
+    def table(self, name: str, actor: Actor) -> MemoryTable:
+        """A job's own handle of a table."""
+        return self.database.table(name, self.before(actor))
+
+
+class JobFailedError(Exception):
+    """A job ends with an error that its retry or redrive mends."""
+
+
+@dataclass(frozen=True)
+class PlainEngine:
+    """The engine of a KPI job: rows in Python, the lake in the world."""
+
+    world: World
+    actor: Actor
+
+    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
+        rows = {play for file in files for play in self.world.files[file.key, file.version_id].rows}
+        plays = [play for play in rows if play.user_id not in tombstones]
+        dates = sorted({date_of(play) for play in plays})
+        for date in dates:
+            self.actor.pause("write run")
+            self.world.runs[date, run] = frozenset(play for play in plays if date_of(play) == date)
+        return dates
+
+    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
+        self.actor.pause("write snapshot")
+        rows = self.world.files[file.key, file.version_id].rows
+        kept = tuple(row for row in rows if not isinstance(row, User) or row.user_id not in tombstones)
+        uri = f"{file.dataset}/{name}"
+        self.world.snapshots[uri] = kept
+        return uri, len(kept)
+
+    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[dict[str, Any]]:
+        self.actor.pause("compute")
+        items = []
+        for claim in claims:
+            missing = [run for run in claim.runs if (claim.date, run) not in self.world.runs]
+            if missing:
+                raise JobFailedError(f"no such folder: {missing}")
+            plays = frozenset(play for run in claim.runs for play in self.world.runs[claim.date, run])
+            plays = frozenset(play for play in plays if play.user_id not in tombstones)
+            songs, users = (self._snapshot(snapshots[dataset]) for dataset in ("songs", "users"))
+            rows = oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
+            self.world.computed[claim.date, claim.number] = by_sort_key(rows)
+            self.world.plays_of_claim[claim.date, claim.number] = plays
+            items += rows
+        self.actor.pause("computed")
+        return items
+
+    def _snapshot(self, snapshot: Snapshot | None) -> tuple[Any, ...]:
+        return self.world.snapshots[snapshot.uri] if snapshot else ()
+
+
+@dataclass(frozen=True)
+class ExecutionJob:
+    """What the state machine and its jobs do for one batch."""
+
+    world: World
+    actor: Actor
+
+    def run(self, execution: Execution) -> None:
+        """From the state that the execution has come to."""
+        for state, work in (("validate", self._validate), ("compute", self._compute), ("archive", self._archive)):
+            if execution.state == state:
+                work(execution)
+                execution.state = {"validate": "compute", "compute": "archive", "archive": "finished"}[state]
+
+    def _validate(self, execution: Execution) -> None:
+        books = self.world.code.ledger.Ledger(self.world.table("ledger", self.actor))
+        execution.accepted = []
+        for file in execution.files:
+            status = books.file_status(*file.identity)
+            if status == FileStatus.ARCHIVED or (status == FileStatus.REJECTED and file.identity not in self.world.raw):
+                continue
+            books.receive_file(*file.identity, {"execution": str(id(execution))})
+            status = FileStatus.ACCEPTED if file.is_valid else FileStatus.REJECTED
+            is_ours = books.advance_file(*file.identity, status, {})
+            if file.is_valid and (is_ours or books.file_status(*file.identity) == FileStatus.LOADED):
+                execution.accepted.append(file)
+            if not file.is_valid:
+                self._move(file, self.world.error)
+
+    def _compute(self, execution: Execution) -> None:
+        if not execution.accepted and not execution.recompute:
+            return
+        world, code = self.world, self.world.code
+        engine = PlainEngine(world, self.actor)
+        books = code.ledger.Ledger(world.table("ledger", self.actor))
+        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), "ledger", sleep=self._sleep)
+        publisher = code.publication.Publisher(books, rows, engine.compute, sleep=self._sleep)
+        document = {"files": [_entry(file) for file in execution.accepted], "recompute": list(execution.recompute)}
+        code.kpi_batch.KpiBatch(
+            engine=engine, ledger=books, publisher=publisher, run=f"run-{world.number('run')}"
+        ).load(document)
+        world.check_visible(execution)
+
+    def _archive(self, execution: Execution) -> None:
+        table = self.world.table("ledger", self.actor)
+        for file in execution.accepted:
+            self._move(file, self.world.archive)
+            table.update_item(
+                Key={"pk": file_key(*file.identity)},
+                UpdateExpression="SET #status = :archived",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={":archived": "ARCHIVED"},
+            )
+
+    def _move(self, file: FileVersion, target: set[tuple[str, str]]) -> None:
+        self.actor.pause("copy")
+        target.add(file.identity)
+        self.actor.pause("delete")
+        self.world.raw.discard(file.identity)
+
+    def _sleep(self, seconds: float) -> None:
+        self.actor.pause("wait")
+
+
+@dataclass(frozen=True)
+class PurgeJob:
+    """What `operations purge-user` does as far as KPIs go, on the same ledger and publisher."""
+
+    world: World
+    actor: Actor
+
+    def run(self, purge: Purge) -> None:
+        """Tombstone first, then the runs, then claim and compute."""
+        world, code = self.world, self.world.code
+        books = code.ledger.Ledger(world.table("ledger", self.actor))
+        books.purge_user(purge.user_id)
+        world.purged.add(purge.user_id)
+        for date in books.dates():
+            while self._clean(books, purge, date):
+                pass
+        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), "ledger", sleep=self._sleep)
+        engine = PlainEngine(world, self.actor)
+        publisher = code.publication.Publisher(books, rows, engine.compute, sleep=self._sleep)
+        publisher.publish(dict.fromkeys(sorted(purge.journal)))
+        for date in purge.journal:
+            day = world.ledger.day(date)
+            seen = world.plays_of_claim[date, day.published]
+            _require(all(play.user_id != purge.user_id for play in seen), f"{purge.user_id} is purged and in {date}")
+        purge.state = "finished"
+
+    def _clean(self, books: Any, purge: Purge, date: str) -> bool:  # noqa: ANN401 - a Ledger of the code under test
+        """Swaps a day's runs that hold the user; returns whether there were any."""
+        runs = self.world.runs
+        day = books.day(date)
+        found = {run for run in (day.runs if day else ()) if (date, run) in runs}
+        dirty = {run for run in found if any(play.user_id == purge.user_id for play in runs[date, run])}
+        if not dirty:
+            return False
+        purge.journal.add(date)
+        clean = {f"clean-{self.world.number('clean')}": runs[date, run] for run in sorted(dirty)}
+        self.actor.pause("write run")
+        for run, plays in clean.items():
+            runs[date, run] = frozenset(play for play in plays if play.user_id != purge.user_id)
+        if books.replace_runs(date, dirty, set(clean)):
+            self.actor.pause("delete")
+            for run in dirty:
+                runs.pop((date, run), None)
+        return True
+
+    def _sleep(self, seconds: float) -> None:
+        self.actor.pause("wait")
+
+
+def step_of(operation: str, key: str, update: str) -> str:
+    """The name of a step: what an interleaving is told by."""
+    if operation == "transact_write_items":
+        return "write"
+    if operation == "query":
+        return "read rows"
+    if key.startswith("DAY#") and operation == "update_item":
+        return "claim" if "claim :one" in update else "publish" if "published" in update else "change day"
+    if key.startswith("SNAPSHOT#") and operation == "get_item":
+        return "read pointer"
+    return f"{operation} {key.partition('#')[0]}"
+
+
+def date_of(play: Play) -> str:
+    """The play's day, yyyy-mm-dd."""
+    return play.listen_time.strftime("%Y-%m-%d")
+
+
+def by_sort_key(items: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A day's rows by sort key."""
+    return {item["sk"]: item for item in items}
+
+
+def comparable(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Rows without what differs between two computations of the same."""
+    varying = BOOKKEEPING | {"songs_snapshot", "users_snapshot"}
+    return {sk: {name: value for name, value in row.items() if name not in varying} for sk, row in rows.items()}
+
+
+def _entry(file: FileVersion) -> dict[str, Any]:
+    """The file in `accepted.json`; version ids ascend as the seconds of the uploads do."""
+    uploaded_at = datetime.fromtimestamp(1_700_000_000 + int(file.version_id[1:]), UTC)
+    return {
+        "key": file.key,
+        "version_id": file.version_id,
+        "dataset": file.dataset,
+        "last_modified": uploaded_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "uri": f"s3://bucket/{file.key}",
+        "header": [],
+    }
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise LawBrokenError(message)
