@@ -1,0 +1,225 @@
+"""The commands. Each finds its environment by name, does one thing, and tells what it did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Annotated, Any, NoReturn
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from typer.exceptions import TyperException
+
+from operations import executions, kpis, purge, recompute, replay, show, status
+from operations.deployment import Deployment
+from operations.errors import ExitCode, OperationError, RefusedError
+
+HELP = """
+The operator's commands for the music KPI pipeline, on AWS and on the embedded AWS (set AWS_ENDPOINT_URL).
+
+Every command can be interrupted and repeated. Exit codes: 0 done; 1 failed; 2 wrong usage, or there is no such
+environment, execution, file or day; 3 not done in time, repeat it; 4 refused, see the message; 130 interrupted.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+console = Console()
+errors = Console(stderr=True)
+
+Environment = Annotated[
+    str, typer.Option("--env", envvar="MUSIC_KPI_ENV", help="dev, staging or prod: a part of every resource's name.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+Minutes = Annotated[float, typer.Option("--minutes", min=0, help="How long to wait at most for what runs.")]
+DAY = "%Y-%m-%d"
+
+
+def main() -> NoReturn:
+    """Runs a command, and turns what an operator must know into one sentence and an exit code."""
+    try:
+        exit_code = app(standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("Interrupted: repeat the command, it goes on where this one ended.", ExitCode.INTERRUPTED)
+    except OperationError as error:
+        _fail(str(error), error.exit_code)
+    except (ClientError, BotoCoreError) as error:
+        _fail(
+            f"AWS refused or did not answer: {error}. Check credentials and permissions, then repeat.", ExitCode.FAILED
+        )
+    except TyperException as error:
+        _fail(f"{error.format_message()} See python -m operations --help.", ExitCode.USAGE)
+    sys.exit(exit_code or ExitCode.DONE)
+
+
+@app.command("status")
+def show_status(environment: Environment, as_json: AsJson = False) -> None:
+    """How the pipeline stands: files, days, queues, executions, purges."""
+    found = status.status(Deployment.find(environment))
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        for part in show.status_tables(found):
+            console.print(part)
+
+
+@app.command("redrive")
+def redrive_executions(
+    environment: Environment,
+    named: Annotated[
+        list[str] | None, typer.Argument(metavar="[EXECUTION]...", help="ARNs or names; all if none.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Let failed, timed-out or aborted executions go on at the state that failed."""
+    deployment = Deployment.find(environment)
+    purge.refuse_while_purging(deployment)
+    found = executions.find_failed(deployment, named) if named else executions.failed_executions(deployment)
+    for execution in found:
+        if execution.obstacle:
+            console.print(f"{execution.name} cannot be redriven: {execution.obstacle}", markup=False)
+    due = [execution for execution in found if not execution.obstacle]
+    if not due:
+        console.print("There is nothing to redrive.")
+        raise typer.Exit(ExitCode.DONE if not named else ExitCode.FAILED)
+    if not named:
+        _confirm(f"Redrive {len(due)} executions: {', '.join(execution.name for execution in due)}?", yes)
+    for execution in due:
+        executions.redrive(deployment, execution)
+        console.print(f"{execution.name} goes on", markup=False)
+
+
+@app.command("replay")
+def replay_files(
+    environment: Environment,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys in raw/ or in error/.")] = None,
+    error: Annotated[bool, typer.Option("--error", help="Everything in error/; KEYs are prefixes then.")] = False,
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="The dead letters of the upload queue.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Only remove from error/ what is accepted meanwhile.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Give rejected files, or dead letters, a second try; and remove from error/ what has been accepted.
+
+    A file goes back under its key in raw/ as a fresh version. Its copy and report in error/ go once that is loaded: at
+    the next `replay`, or `replay --clean`.
+    """
+    deployment = Deployment.find(environment)
+    purge.refuse_while_purging(deployment)
+    if sum((bool(keys) or error, dead_letters, clean)) != 1:
+        raise typer.BadParameter("give KEYs, --error, --dead-letters or --clean.")
+    for file in replay.clean(deployment):
+        console.print(f"{file.error_key} is accepted and removed from error/", markup=False)
+    if dead_letters:
+        console.print(f"{replay.replay_dead_letters(deployment)} dead letters are back in the upload queue")
+    elif not clean:
+        files = _error_files(deployment, keys or [], is_prefix=error)
+        if error and files:
+            _confirm(f"Replay {len(files)} files?", yes)
+        for file in files:
+            console.print(f"{file.key} (version {file.version_id}) {replay.replay(deployment, file)}", markup=False)
+        if not files:
+            console.print("There is nothing to replay.")
+
+
+def _error_files(deployment: Deployment, keys: Sequence[str], *, is_prefix: bool) -> list[replay.ErrorFile]:
+    if not is_prefix:
+        return replay.find_error_files(deployment, keys)
+    return [file for prefix in keys or [""] for file in replay.error_files(deployment, prefix)]
+
+
+@app.command("recompute")
+def recompute_days(
+    environment: Environment,
+    first: Annotated[datetime, typer.Option("--from", formats=[DAY], help="First day.")],
+    last: Annotated[datetime, typer.Option("--to", formats=[DAY], help="Last day, included.")],
+    minutes: Minutes = 240,
+    as_json: AsJson = False,
+) -> None:
+    """Compute days anew from all their plays and the current snapshots, after a correction of the catalogue."""
+    deployment = Deployment.find(environment)
+    purge.refuse_while_purging(deployment)
+    dates = recompute.days_between(deployment, first.strftime(DAY), last.strftime(DAY))
+    days = recompute.recompute(deployment, dates, minutes=minutes, tell=_tell)
+    if as_json:
+        _print_json([asdict(day) for day in days])
+    else:
+        console.print(show.days_table(days))
+
+
+@app.command("purge-user")
+def purge_user(
+    environment: Environment,
+    user_id: Annotated[str, typer.Argument(help="The id, or - to read it from standard input.")],
+    yes: Yes = False,
+    minutes: Minutes = 240,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person from every file, every version and the lake, and compute the touched days anew.
+
+    The pipe is paused meanwhile; uploads wait in the queue. If it is interrupted, repeat it with the same id.
+    """
+    user_id = sys.stdin.readline() if user_id == "-" else user_id
+    if not user_id.strip():
+        raise typer.BadParameter("the user id is empty.")
+    deployment = Deployment.find(environment)
+    if not yes:
+        raise RefusedError(
+            f"This removes a person's data from {deployment.bucket} for good, all versions included, and cannot be "
+            "undone: repeat it with --yes."
+        )
+    removed = purge.purge_user(deployment, user_id, minutes=minutes, tell=_tell)
+    if as_json:
+        _print_json(asdict(removed))
+    else:
+        for part in show.removed_tables(removed):
+            console.print(part)
+
+
+@app.command("kpis")
+def show_kpis(
+    environment: Environment,
+    day: Annotated[datetime, typer.Argument(formats=[DAY], help="The day, in UTC.")],
+    genre: Annotated[str | None, typer.Option("--genre", help="Only this genre.")] = None,
+    hours: Annotated[bool, typer.Option("--hours", help="The hours, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A day's KPIs, with the state of their computation."""
+    rows = kpis.read_day(Deployment.find(environment), day.strftime(DAY), genre=genre, hours=hours)
+    if as_json:
+        _print_json(kpis.plain(asdict(rows)))
+    else:
+        for part in show.kpi_tables(rows):
+            console.print(part)
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError(f"{question} There is nobody to ask: repeat it with --yes.")
+    if not typer.confirm(question):
+        raise RefusedError("Nothing was done.")
+
+
+def _tell(sentence: str) -> None:
+    errors.print(sentence, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    errors.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _print_json(value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=_as_json))
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{value!r} has no place in JSON")

@@ -1,0 +1,117 @@
+"""Executions of the pipeline and runs of its jobs: what runs, what failed, and redrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+from botocore.exceptions import ClientError
+
+from operations.deployment import Deployment
+from operations.errors import UnknownThingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
+
+FAILED_STATUSES: Final[tuple[Literal["FAILED", "TIMED_OUT", "ABORTED"], ...]] = ("FAILED", "TIMED_OUT", "ABORTED")
+UNFINISHED_JOB_STATES: Final = ("STARTING", "RUNNING", "STOPPING", "WAITING")
+FAIL_STATES: Final = ("JobDidNotSucceed", "VerdictNotUnderstood", "VersionNotUnderstood")
+"""Errors of the state machine's own Fail states: a redrive enters the same state and fails again."""
+
+
+@dataclass(frozen=True)
+class FailedExecution:
+    """An execution that ended otherwise than as designed, and was not redriven.
+
+    Attributes:
+        arn: of the execution.
+        name: its name.
+        status: FAILED, TIMED_OUT or ABORTED.
+        stopped: when, ISO 8601 in UTC.
+        error: the error's name; None where there is none.
+        obstacle: why it cannot be redriven; None where it can.
+    """
+
+    arn: str
+    name: str
+    status: str
+    stopped: str
+    error: str | None
+    obstacle: str | None
+
+
+def running_executions(deployment: Deployment) -> list[str]:
+    """Names of the executions under way."""
+    return [execution["name"] for execution in _listed(deployment, "RUNNING")]
+
+
+def failed_executions(deployment: Deployment) -> list[FailedExecution]:
+    """Executions that failed, timed out or were aborted, and were not redriven; the oldest first."""
+    listed = [execution for status in FAILED_STATUSES for execution in _listed(deployment, status)]
+    listed.sort(key=lambda execution: (execution["startDate"], execution["name"]))
+    return [_described(deployment, execution["executionArn"]) for execution in listed]
+
+
+def find_failed(deployment: Deployment, named: Sequence[str]) -> list[FailedExecution]:
+    """Failed executions by their ARNs or names.
+
+    Raises:
+        UnknownThingError: one of them does not exist, or did not fail.
+    """
+    prefix = deployment.state_machine_arn.replace(":stateMachine:", ":execution:") + ":"
+    return [_described(deployment, name if name.startswith("arn:") else prefix + name) for name in named]
+
+
+def redrive(deployment: Deployment, execution: FailedExecution) -> None:
+    """Lets an execution go on at the state that failed."""
+    deployment.step_functions.redrive_execution(executionArn=execution.arn)
+
+
+def unfinished_job_runs(deployment: Deployment) -> list[str]:
+    """Job runs under way, as `job: run`; one can outlive its execution, because aborting is best effort."""
+    runs = []
+    for job in (deployment.validate_batch_job, deployment.compute_kpis_job):
+        for page in deployment.glue.get_paginator("get_job_runs").paginate(JobName=job):
+            runs += [f"{job}: {run['Id']}" for run in page["JobRuns"] if run["JobRunState"] in UNFINISHED_JOB_STATES]
+    return runs
+
+
+def _listed(
+    deployment: Deployment, status: Literal["RUNNING", "FAILED", "TIMED_OUT", "ABORTED"]
+) -> list[ExecutionListItemTypeDef]:
+    pages = deployment.step_functions.get_paginator("list_executions").paginate(
+        stateMachineArn=deployment.state_machine_arn, statusFilter=status
+    )
+    return [execution for page in pages for execution in page["executions"]]
+
+
+def _described(deployment: Deployment, arn: str) -> FailedExecution:
+    try:
+        found = deployment.step_functions.describe_execution(executionArn=arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ExecutionDoesNotExist", "InvalidArn"):
+            raise
+        raise UnknownThingError(f"There is no execution {arn}: take its ARN or name from `status`.") from error
+    if found["status"] not in FAILED_STATUSES:
+        raise UnknownThingError(f"The execution {found['name']} is {found['status']}: there is nothing to redrive.")
+    error_name = found.get("error")
+    obstacle = None
+    if error_name in FAIL_STATES:
+        obstacle = f"it ended in the Fail state {error_name}; start its batch anew, see docs/runbook.md"
+    elif found.get("redriveStatus") != "REDRIVABLE":
+        obstacle = found.get("redriveStatusReason", "Step Functions does not redrive it")
+    return FailedExecution(
+        arn=arn,
+        name=found["name"],
+        status=found["status"],
+        stopped=found["stopDate"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        error=error_name,
+        obstacle=obstacle,
+    )
+
+
+def now() -> str:
+    """This moment as a part of names."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -1,0 +1,332 @@
+"""Removes a person: from every file, every version of it and the lake; then computes the touched days anew.
+
+The order makes it safe to interrupt anywhere and to run again with the same user id:
+
+1. the tombstone, which every later ingest and computation honours; 2. the journal, with whether the pipe ran; 3. the
+pipe is paused, and what runs is waited for: from here on nobody but us reads or writes files; 4. the lake: a day is
+noted in the journal, then its runs are swapped; 5. all other files, raw/ last; 6. the noted days are claimed and
+computed; 7. the pipe runs again; 8. the journal is closed. Every step finds done what an earlier try has done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Final
+
+from glue_scripts import names
+from glue_scripts.ledger import Day, salted_hash
+from operations import csv_rows, documents, parquet_rows
+from operations.csv_rows import Cleaned, Person, UnreadableTextError
+from operations.deployment import Deployment
+from operations.errors import OperationError, RefusedError
+from operations.executions import running_executions, unfinished_job_runs
+from operations.journal import Entry, Journal
+from operations.pending import PendingFiles
+from operations.recompute import recompute
+from operations.versions import Version, delete, delete_all_versions, versions
+from operations.waiting import wait_until
+from validators.reports import masked
+
+PARALLEL_OBJECTS: Final = 8
+SPOOLED_BYTES: Final = 16 * 1024**2
+_QUARANTINE: Final = names.QUALITY_PREFIX + "quarantine/"
+_FILE_PREFIXES: Final = (
+    names.PROCESSING_PREFIX,
+    names.ARCHIVE_PREFIX,
+    names.ERROR_PREFIX,
+    names.QUALITY_PREFIX,
+    names.REFERENCE_PREFIX,
+    names.CURATED_PREFIX,
+)
+
+
+class LakeChangedError(OperationError):
+    """Somebody else swapped runs of a day while the pipe was paused."""
+
+
+@dataclass
+class Removed:
+    """What a purge removed.
+
+    Attributes:
+        rows: rows, or mentions in reports, by prefix; a play that lies in several files counts in each.
+        versions: object versions that held them and are gone, by prefix.
+        unreadable: keys that could not be read row by row, held the id and were deleted as a whole.
+        named: keys that hold the id in their name, which only whoever uploads can change.
+        days: the touched days, as they are after being computed anew.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
+    days: list[Day] = field(default_factory=list)
+
+    def note(self, key: str, rows: int) -> None:
+        """Counts one version that is gone."""
+        prefix = key.partition("/")[0] + "/"
+        self.rows[prefix] += rows
+        self.versions[prefix] += 1
+
+
+def unfinished_purges(deployment: Deployment) -> list[Entry]:
+    """Purges that were begun and not ended."""
+    return Journal(deployment.ledger_table).unfinished()
+
+
+def refuse_while_purging(deployment: Deployment) -> None:
+    """Raises RefusedError while a purge is unfinished: files must rest until it is done."""
+    if purges := unfinished_purges(deployment):
+        raise RefusedError(
+            f"A purge that was begun at {purges[0].begun_at} is unfinished: repeat its `purge-user` command first."
+        )
+
+
+def purge_user(deployment: Deployment, user_id: str, *, minutes: float, tell: Callable[[str], None]) -> Removed:
+    """Removes a person and computes the touched days anew.
+
+    Args:
+        deployment: where.
+        user_id: as in the data.
+        minutes: how long to wait at most for what runs, and for the computation.
+        tell: gets one sentence per step.
+
+    Raises:
+        RefusedError: the purge of another user is unfinished.
+        NotDoneYetError: something still runs; the pipe stays paused until the command is repeated.
+        JobRunFailedError: the days could not be computed; likewise.
+    """
+    person = Person(user_id)
+    user_id = person.id.decode()
+    journal = Journal(deployment.ledger_table)
+    salt = deployment.ledger.purged_users().salt
+    if any(entry.user != salted_hash(salt, user_id) for entry in journal.unfinished()):
+        refuse_while_purging(deployment)
+    deployment.ledger.purge_user(user_id)
+    tell(f"Left a tombstone of {masked('user_id', user_id)}: no later file brings the plays back")
+    user = salted_hash(deployment.ledger.purged_users().salt, user_id)
+    entry = journal.open(user, resume_pipe=_pipe_state(deployment, "DesiredState") == "RUNNING")
+    _pause(deployment, minutes=minutes, tell=tell)
+
+    purge = _Purge(deployment, person, user, journal)
+    purge.clean_lake()
+    tell("Swapped the runs of the lake that held plays")
+    for prefix in _FILE_PREFIXES:
+        purge.clean_prefix(prefix)
+    purge.clean_raw()
+    tell("Rewrote the files")
+    days = journal.days(user)
+    if days:
+        purge.removed.days = recompute(deployment, days, minutes=minutes, tell=tell)
+    if entry.resume_pipe:
+        _resume(deployment, tell=tell)
+    journal.close(user)
+    return purge.removed
+
+
+def _pause(deployment: Deployment, *, minutes: float, tell: Callable[[str], None]) -> None:
+    if _pipe_state(deployment, "DesiredState") == "RUNNING":
+        deployment.pipes.stop_pipe(Name=deployment.pipe)
+    repeat = "the pipe stays paused and uploads wait in the queue; repeat the command."
+    tell(f"Pausing the pipe {deployment.pipe}, and waiting for what runs")
+    wait_until(
+        lambda: _pipe_state(deployment, "CurrentState") == "STOPPED",
+        minutes=minutes,
+        otherwise=f"the pipe {deployment.pipe} has not stopped; {repeat}",
+    )
+    wait_until(
+        lambda: not running_executions(deployment) and not unfinished_job_runs(deployment),
+        minutes=minutes,
+        otherwise=f"executions or job runs are still under way (see `status`); {repeat}",
+    )
+
+
+def _resume(deployment: Deployment, *, tell: Callable[[str], None]) -> None:
+    if _pipe_state(deployment, "DesiredState") != "RUNNING":
+        deployment.pipes.start_pipe(Name=deployment.pipe)
+    tell(f"The pipe {deployment.pipe} runs again")
+
+
+def _pipe_state(deployment: Deployment, state: str) -> str:
+    return str(deployment.pipes.describe_pipe(Name=deployment.pipe)[state])
+
+
+class _Purge:
+    """The part that works on objects."""
+
+    def __init__(self, deployment: Deployment, person: Person, user: str, journal: Journal) -> None:
+        self._deployment = deployment
+        self._person = person
+        self._user_id = person.id.decode()
+        self._user = user
+        self._journal = journal
+        self.removed = Removed()
+
+    # The lake
+
+    def clean_lake(self) -> None:
+        """Swaps every run of a day that holds plays of the person for one without them."""
+        for date in self._deployment.ledger.dates():
+            day = self._deployment.ledger.day(date)
+            runs = sorted(day.runs) if day else []
+            touched = [run for run in runs if self._count_rows(_run_prefix(date, run))]
+            if touched:
+                self._swap(date, touched)
+
+    def _swap(self, date: str, runs: Sequence[str]) -> None:
+        # First the journal: once the runs are swapped, nothing else tells that the day is to be computed anew.
+        self._journal.add_days(self._user, [date])
+        successors = {run: self._write_successor(date, run) for run in runs}
+        new = [successor for successor in successors.values() if successor]
+        if not self._deployment.ledger.replace_runs(date, runs, new):
+            raise LakeChangedError(f"Somebody else changed the runs of {date} meanwhile: repeat the command.")
+        for run in runs:
+            prefix = _run_prefix(date, run)
+            self.removed.rows[names.CURATED_PREFIX] += self._count_rows(prefix)
+            for version in list(versions(self._deployment, prefix)):
+                delete(self._deployment, version)
+                self.removed.versions[names.CURATED_PREFIX] += 1
+
+    def _write_successor(self, date: str, run: str) -> str | None:
+        """Writes a run without the person's plays; None where nothing is left. Repeated, it has the same name."""
+        successor = "purge-" + hashlib.sha256(f"{run}#{self._user}".encode()).hexdigest()[:24]
+        is_written = False
+        for version in self._current_parquet(_run_prefix(date, run)):
+            with self._download(version) as (source, _), _temporary() as target:
+                cleaned = parquet_rows.remove_rows(source, target, self._user_id)
+                if cleaned.left:
+                    target.seek(0)
+                    key = _run_prefix(date, successor) + version.key.rpartition("/")[2]
+                    self._deployment.s3.put_object(Bucket=self._deployment.bucket, Key=key, Body=target)
+                    is_written = True
+        return successor if is_written else None
+
+    def _count_rows(self, prefix: str) -> int:
+        count = 0
+        for version in self._current_parquet(prefix):
+            with self._download(version) as (source, _):
+                count += parquet_rows.count_rows(source, self._user_id)
+        return count
+
+    def _current_parquet(self, prefix: str) -> Iterator[Version]:
+        found = versions(self._deployment, prefix)
+        return (version for version in found if version.is_latest and version.key.endswith(".parquet"))
+
+    # Files
+
+    def clean_prefix(self, prefix: str) -> None:
+        """Rewrites what is current and deletes what is not, wherever it holds the person."""
+        found = list(versions(self._deployment, prefix))
+        self.removed.named += sorted({v.key for v in found if self._person.is_in_name(v.key)})
+        with ThreadPoolExecutor(max_workers=PARALLEL_OBJECTS) as pool:
+            outcomes = list(pool.map(self._clean_version, [version for version in found if not version.is_marker]))
+        touched = set()
+        for version, rows in outcomes:
+            if rows:
+                self.removed.note(version.key, rows)
+                touched.add(version.key)
+        for key in touched:
+            left = [version for version in versions(self._deployment, key) if version.key == key]
+            if all(version.is_marker for version in left):
+                delete_all_versions(self._deployment, key)
+
+    def clean_raw(self) -> None:
+        """Rewrites files that wait for the pipeline; see `PendingFiles`."""
+        pending = PendingFiles(self._deployment)
+        for version in pending.oldest_first():
+            if self._person.is_in_name(version.key):
+                self.removed.named.append(version.key)
+            with self._download(version) as (source, _), _temporary() as target:
+                try:
+                    cleaned = self._clean_csv(source, target)
+                except UnreadableTextError:
+                    self._delete_unreadable(version)
+                    self.removed.note(version.key, 1)
+                    continue
+                if cleaned.removed:
+                    pending.replace(version, target if cleaned.left else None)
+                    self.removed.note(version.key, cleaned.removed)
+                else:
+                    pending.keep(version, source)
+
+    def _clean_version(self, version: Version) -> tuple[Version, int]:
+        """Removes the person from one version; returns the rows that were theirs."""
+        with self._download(version) as (source, metadata), _temporary() as target:
+            try:
+                cleaned = self._clean(version.key, source, target)
+            except UnreadableTextError:
+                self._delete_unreadable(version)
+                return version, 1
+            if cleaned.removed:
+                # Nobody reads a run that no day is made of: it is not rewritten.
+                if version.is_latest and not version.key.startswith(names.CURATED_PREFIX):
+                    target.seek(0)
+                    self._deployment.s3.put_object(
+                        Bucket=self._deployment.bucket, Key=version.key, Body=target, **metadata
+                    )
+                delete(self._deployment, version)
+            return version, cleaned.removed
+
+    def _clean(self, key: str, source: IO[bytes], target: IO[bytes]) -> Cleaned:
+        if key.startswith((names.CURATED_PREFIX, names.REFERENCE_PREFIX)):
+            return self._clean_parquet(source, target) if key.endswith(".parquet") else _NOTHING
+        if key.endswith(".html"):  # Great Expectations' pages: counts by file and rule, no values
+            return _NOTHING
+        if not csv_rows.contains(source, self._person):
+            return _NOTHING
+        source.seek(0)
+        if key.startswith(_QUARANTINE):
+            return documents.remove_quarantined(source, target, self._person)
+        if key.endswith(".json"):
+            document, mentions = documents.remove_mentions(json.loads(source.read()), self._person)
+            target.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
+            return Cleaned(removed=mentions, left=1)
+        return csv_rows.remove_rows(source, target, self._person)
+
+    def _clean_parquet(self, source: IO[bytes], target: IO[bytes]) -> Cleaned:
+        if not parquet_rows.count_rows(source, self._user_id):
+            return _NOTHING
+        source.seek(0)
+        return parquet_rows.remove_rows(source, target, self._user_id)
+
+    def _clean_csv(self, source: IO[bytes], target: IO[bytes]) -> Cleaned:
+        if not csv_rows.contains(source, self._person):
+            return _NOTHING
+        source.seek(0)
+        return csv_rows.remove_rows(source, target, self._person)
+
+    def _delete_unreadable(self, version: Version) -> None:
+        delete(self._deployment, version)
+        self.removed.unreadable.append(version.key)
+
+    @contextmanager
+    def _download(self, version: Version) -> Iterator[tuple[IO[bytes], dict[str, Any]]]:
+        """The bytes of a version, and what is to be kept of it when it is written anew."""
+        found = self._deployment.s3.get_object(
+            Bucket=self._deployment.bucket, Key=version.key, VersionId=version.version_id
+        )
+        with _temporary() as file:
+            for chunk in found["Body"].iter_chunks(1024**2):
+                file.write(chunk)
+            file.seek(0)
+            yield file, {"Metadata": found["Metadata"], "ContentType": found["ContentType"]}
+
+
+_NOTHING: Final = Cleaned(removed=0, left=0)
+
+
+def _run_prefix(date: str, run: str) -> str:
+    return f"{names.PLAYS_PREFIX}listen_date={date}/run={run}/"
+
+
+@contextmanager
+def _temporary() -> Iterator[IO[bytes]]:
+    with SpooledTemporaryFile(max_size=SPOOLED_BYTES) as file:
+        yield file

@@ -1,0 +1,120 @@
+"""How the pipeline stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from glue_scripts.ledger import DayStatus, FileStatus, Ledger
+from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+from operations.deployment import Deployment
+from operations.executions import FailedExecution, failed_executions, running_executions, unfinished_job_runs
+from operations.journal import Entry, Journal
+from validators.schemas import SNAPSHOT_DATASETS
+
+UNFINISHED_FILES: Final = (FileStatus.RECEIVED, FileStatus.ACCEPTED, FileStatus.LOADED)
+_PUBLISHED: Final = (DayStatus.PUBLISHED, DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How the pipeline stands; files and days by an index that lags a little.
+
+    Attributes:
+        pipe: state of the pipe, RUNNING or STOPPED at rest.
+        files: number of files by ledger status.
+        unfinished_files: key and version of each file that is neither archived nor rejected, by ledger status.
+        days: number of days ever computed.
+        days_not_published: days whose latest claim is not published.
+        days_on_older_snapshots: days computed with a snapshot of songs or users that is not the current one.
+        days_with_unknown_tracks: plays of unknown tracks by day.
+        queued: events of new files that wait, or are being collected into a batch.
+        dead_letters: events of new files that could not be delivered or worked on.
+        notifier_dead_letters: failures of which no e-mail could be sent.
+        running: executions under way.
+        job_runs: job runs under way.
+        failed: executions that failed and were not redriven.
+        purges: purges that were begun and not ended; the pipe is paused until they are.
+    """
+
+    pipe: str
+    files: dict[str, int]
+    unfinished_files: dict[str, list[str]]
+    days: int
+    days_not_published: list[str]
+    days_on_older_snapshots: list[str]
+    days_with_unknown_tracks: dict[str, int]
+    queued: int
+    dead_letters: int
+    notifier_dead_letters: int
+    running: list[str]
+    job_runs: list[str]
+    failed: list[FailedExecution]
+    purges: list[Entry]
+
+
+def status(deployment: Deployment) -> Status:
+    """Looks at everything once."""
+    ledger = deployment.ledger
+    not_published, older, unknown = _days(ledger)
+    return Status(
+        pipe=deployment.pipes.describe_pipe(Name=deployment.pipe)["DesiredState"],
+        files={file_status.value: _count(deployment, file_status) for file_status in FileStatus},
+        unfinished_files={
+            file_status.value: sorted(
+                str(item[LEDGER_PARTITION_KEY]).removeprefix("FILE#") for item in ledger.items_with_status(file_status)
+            )
+            for file_status in UNFINISHED_FILES
+        },
+        days=len(ledger.dates()),
+        days_not_published=not_published,
+        days_on_older_snapshots=older,
+        days_with_unknown_tracks=unknown,
+        queued=_messages(deployment, deployment.upload_queue_url),
+        dead_letters=_messages(deployment, deployment.dead_letter_queue_url),
+        notifier_dead_letters=_messages(deployment, deployment.notifier_dead_letter_queue_url),
+        running=running_executions(deployment),
+        job_runs=unfinished_job_runs(deployment),
+        failed=failed_executions(deployment),
+        purges=Journal(deployment.ledger_table).unfinished(),
+    )
+
+
+def _days(ledger: Ledger) -> tuple[list[str], list[str], dict[str, int]]:
+    """Dates not published, dates on older snapshots, and plays of unknown tracks by date."""
+    current = {dataset: ledger.current_snapshot(dataset) for dataset in SNAPSHOT_DATASETS}
+    uris = {dataset: snapshot.uri for dataset, snapshot in current.items() if snapshot}
+    published = [item for day_status in _PUBLISHED for item in ledger.items_with_status(day_status)]
+    older = sorted(_date(item) for item in published if item.get("snapshots", {}) != uris)
+    unknown = {_date(item): int(item["unknown_plays"]) for item in published if item.get("unknown_plays")}
+    claimed = sorted(_date(item) for item in ledger.items_with_status(DayStatus.CLAIMED))
+    return claimed, older, dict(sorted(unknown.items()))
+
+
+def _date(item: Any) -> str:  # noqa: ANN401 - an item of DynamoDB
+    return str(item[LEDGER_PARTITION_KEY]).removeprefix("DAY#")
+
+
+def _count(deployment: Deployment, file_status: FileStatus) -> int:
+    query: dict[str, Any] = {
+        "IndexName": STATUS_INDEX,
+        "KeyConditionExpression": "#status = :status",
+        "ExpressionAttributeNames": {"#status": STATUS_INDEX_PARTITION_KEY},
+        "ExpressionAttributeValues": {":status": file_status},
+        "Select": "COUNT",
+    }
+    count = 0
+    while True:
+        page = deployment.ledger_table.query(**query)
+        count += page["Count"]
+        if "LastEvaluatedKey" not in page:
+            return count
+        query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _messages(deployment: Deployment, queue_url: str) -> int:
+    counts = deployment.sqs.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return sum(map(int, counts.values()))
