@@ -17,8 +17,10 @@ from typing import Any, Final, Self
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from moto.pipes.models import Pipe as MotoPipe
+from moto.pipes.models import PipeStatus, pipes_backends
 
-from local_aws.patching import JsonValue, MotoObject
+from local_aws.patching import JsonValue, MotoObject, replace
 
 _LOG: Final = logging.getLogger(__name__)
 _PLACEHOLDER: Final = re.compile(r"<(\$[^<>]*|aws\.pipes\.[a-z.-]+)>")
@@ -100,6 +102,11 @@ class Pipe:
         """Region of the queue."""
         return self.queue_arn.split(":")[3]
 
+    @property
+    def account(self) -> str:
+        """Account of the queue."""
+        return self.queue_arn.split(":")[4]
+
 
 def transform(template: str | None, record: Mapping[str, Any]) -> JsonValue:
     """Apply a pipe's input template to a record.
@@ -150,8 +157,19 @@ def _as_text(value: JsonValue, place: re.Match[str]) -> str:
     return json.dumps(text)[1:-1] if inside_text else text
 
 
+def install() -> None:
+    """Make StopPipe true: in moto a stopped pipe starts again when it is looked at, and STOPPED means nothing."""
+    replace(MotoPipe, "advance", _advance)
+
+
+def _advance(self: MotoObject) -> None:
+    """Replace `Pipe.advance`: a pipe is STOPPED once the poller has let go of the queue, which only it can tell."""
+    if self.status in (PipeStatus.CREATING, PipeStatus.STARTING):
+        self.status = PipeStatus.RUNNING.value
+
+
 class PipePoller:
-    """Runs pipes: one thread each, until it is closed.
+    """Runs pipes: one thread each, until it is closed. A pipe can be stopped and started by the API.
 
     Args:
         pipes: The pipes.
@@ -167,6 +185,7 @@ class PipePoller:
 
     def start(self) -> None:
         """Start polling."""
+        install()
         for thread in self._threads:
             thread.start()
 
@@ -199,6 +218,9 @@ class _PipeRun:
         """Collect batches and start executions until told to stop; a failure is logged and tried again."""
         while not self._stop.is_set():
             try:
+                if self._is_paused():
+                    self._stop.wait(_IDLE_SECONDS)
+                    continue
                 queue_url = self._queue_url()
                 batch = self._collect(queue_url)
                 if batch and not self._stop.is_set():
@@ -207,16 +229,33 @@ class _PipeRun:
                 _LOG.warning("pipe %s: %s; it tries again", self._pipe.name, error)
                 self._stop.wait(_FAILURE_SECONDS)
 
+    def _is_paused(self) -> bool:
+        """Whether somebody has stopped the pipe; called when no message is in hand, it says so to the API as well."""
+        if not self._should_pause():
+            return False
+        self._moto_pipe().status = PipeStatus.STOPPED.value
+        return True
+
+    def _should_pause(self) -> bool:
+        pipe = self._moto_pipe()
+        return pipe is not None and pipe.desired_state == PipeStatus.STOPPED.value
+
+    def _moto_pipe(self) -> MotoObject:
+        return pipes_backends[self._pipe.account][self._pipe.region].pipes.get(self._pipe.name)
+
     def _queue_url(self) -> str:
         url: str = self._sqs.get_queue_url(QueueName=self._pipe.queue_arn.rsplit(":", 1)[1])["QueueUrl"]
         return url
 
     def _collect(self, queue_url: str) -> list[dict[str, Any]]:
-        """Receive until the batch is full or its window is over; the window begins with the first message."""
+        """Receive until the batch is full or its window is over; the window begins with the first message.
+
+        A stop ends the window: what has been received is still passed on.
+        """
         batch: list[dict[str, Any]] = []
         deadline: float | None = None
         while not self._stop.is_set() and len(batch) < self._pipe.batch_size:
-            if deadline is not None and time.monotonic() >= deadline:
+            if self._should_pause() or (deadline is not None and time.monotonic() >= deadline):
                 break
             received = self._sqs.receive_message(
                 QueueUrl=queue_url,

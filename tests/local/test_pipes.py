@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from local_aws.pipes import MalformedMessageError, Pipe, PipePoller, UnsupportedPipeError, transform
-from tests.local.workflow_server import WorkflowServer, wait_for, workflow_server
+from tests.local.workflow_server import ROLE_ARN, WorkflowServer, wait_for, workflow_server
 
 ECHO: Final = {"StartAt": "Echo", "States": {"Echo": {"Type": "Pass", "End": True}}}
 TEMPLATE: Final = "<$.body.detail>"
@@ -146,3 +146,41 @@ def test_a_pipe_that_is_not_run_here_is_refused_with_the_reason(change: dict[str
     good = properties("arn:aws:sqs:us-east-1:1:q", "arn:aws:states:us-east-1:1:stateMachine:m")
     with pytest.raises(UnsupportedPipeError, match=message):
         Pipe.from_properties("pipe", good | change)
+
+
+def test_a_stopped_pipe_leaves_the_queue_alone_until_it_is_started_again(server: WorkflowServer) -> None:
+    url, arn = server.queue("uploads")
+    machine = server.create_state_machine(ECHO)
+    pipes = server.client("pipes")
+    pipe_properties = properties(arn, machine)
+    pipes.create_pipe(Name="uploads", RoleArn=ROLE_ARN, **pipe_properties)
+
+    with running_pipe(server, pipe_properties):
+        pipes.stop_pipe(Name="uploads")
+        wait_for(lambda: pipes.describe_pipe(Name="uploads")["CurrentState"] == "STOPPED", "the end of the pipe's work")
+        send(server, url, 1)
+        assert [pipes.describe_pipe(Name="uploads")["CurrentState"] for _ in range(5)] == ["STOPPED"] * 5
+        assert (left(server, url), outputs(server, machine)) == (1, [])
+
+        pipes.start_pipe(Name="uploads")
+        wait_for(lambda: left(server, url) == 0, "the message's delivery")
+        assert outputs(server, machine) == [[1]]
+        assert pipes.describe_pipe(Name="uploads")["CurrentState"] == "RUNNING"
+
+
+def test_a_stop_ends_the_window_and_passes_on_what_was_received(server: WorkflowServer) -> None:
+    url, arn = server.queue("uploads")
+    machine = server.create_state_machine(ECHO)
+    pipes = server.client("pipes")
+    pipe_properties = properties(arn, machine, window=300)
+    pipes.create_pipe(Name="uploads", RoleArn=ROLE_ARN, **pipe_properties)
+    visible = ["ApproximateNumberOfMessages"]
+
+    with running_pipe(server, pipe_properties):
+        send(server, url, 1)
+        attributes = server.client("sqs").get_queue_attributes
+        wait_for(lambda: attributes(QueueUrl=url, AttributeNames=visible)["Attributes"][visible[0]] == "0", "a receipt")
+        pipes.stop_pipe(Name="uploads")
+        wait_for(lambda: pipes.describe_pipe(Name="uploads")["CurrentState"] == "STOPPED", "the end of the pipe's work")
+
+        assert outputs(server, machine) == [[1]]
