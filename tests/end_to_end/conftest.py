@@ -21,7 +21,7 @@ from laptop.watch import watch
 from local_aws.server import EmbeddedAws
 
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE_SECONDS = 240.0
+DEADLINE_SECONDS = 400.0
 
 
 @dataclass(frozen=True)
