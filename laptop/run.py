@@ -17,7 +17,7 @@ from laptop.collect import LastRun, read_emails
 from laptop.inputs import Input, InputError, find_inputs
 from laptop.outcome import problems
 from laptop.pipeline import Answers, Pipeline, Uploaded, all_outputs
-from laptop.show import email_panels, executions_table, files_table, kpi_tables
+from laptop.show import data_console, email_panels, executions_table, files_table, kpi_tables
 from laptop.watch import StuckError, watch
 from local_aws.server import EmbeddedAws
 from local_aws.work_dir import WorkDirInUseError
@@ -29,8 +29,6 @@ SAMPLES_DIR = Path(".local/samples")
 SAMPLES_SEED = 7
 STATUS_OF_OUTCOME = {"accepted": FileStatus.ARCHIVED, "rejected": FileStatus.REJECTED}
 LAST_RUN = LastRun(Path(".local/last_run"))
-LOG_WIDTH = 120
-"""Columns of the tables where the output is not a terminal."""
 
 
 def main() -> int:
@@ -40,21 +38,21 @@ def main() -> int:
         0 if everything ended as it should, 1 if not, 2 if there was nothing to run on, 130 if it was interrupted.
     """
     arguments = _parse()
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    console = data_console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     LAST_RUN.empty()
     try:
         inputs, expected = _samples() if arguments.input is None else (find_inputs(arguments.input), {})
         found = _run(inputs, expected, console, deadline_seconds=60 * arguments.deadline_minutes)
     except (InputError, WorkDirInUseError) as error:
-        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        console.print(str(error), style="red", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print(f"Interrupted. What there is so far is in {LAST_RUN.folder}/", style="red")
         return 130
     if found:
         for problem in found:
-            console.print(problem, style="red", markup=False, highlight=False, soft_wrap=True)
+            console.print(problem, style="red", soft_wrap=True)
         console.print(f"The run did not end as it should: read the job logs in {LAST_RUN.folder}/logs/", style="red")
         return 1
     console.print(f"Everything ended as it should. Tables, e-mails, reports and logs are in {LAST_RUN.folder}/")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import zip_longest
+from typing import IO, Any
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -16,10 +18,18 @@ from laptop.collect import Email
 from laptop.pipeline import FILE_KEY_PREFIX, SUCCEEDED, Answers
 
 GENRES_SHOWN = 3
-HOURS_SHOWN = 24
-EMAIL_LINES = 12
+EMAIL_LINES = 10
+
+LOG_WIDTH = 120
+"""Columns where the output is not a terminal."""
 
 Row = Mapping[str, Any]
+
+
+def data_console(file: IO[str] | None = None) -> Console:
+    """A console that prints data as it is: `[b]` in a name is no markup, and `:x:` no emoji."""
+    is_terminal = (file or sys.stdout).isatty()
+    return Console(file=file, width=None if is_terminal else LOG_WIDTH, markup=False, emoji=False, highlight=False)
 
 
 def executions_table(executions: Sequence[Row]) -> Table:
@@ -40,7 +50,7 @@ def files_table(answers: Answers) -> Table:
         table.add_column(heading)
     for ledger_key, status in sorted(answers.file_statuses.items()):
         key = ledger_key.removeprefix(FILE_KEY_PREFIX).rpartition("#")[0]
-        table.add_row(Text(key), status, Text("\n".join(reasons.get(key, []))))
+        table.add_row(key, status, "\n".join(reasons.get(key, [])))
     return table
 
 
@@ -104,14 +114,20 @@ def genres_table(summary: Row, day_rows: Sequence[Row]) -> Table:
 
 
 def hours_table(genre: str, day_rows: Sequence[Row]) -> Table:
-    """One genre, hour by hour."""
-    hours = [row for row in day_rows if row["sk"].startswith("HOUR#") and row["genre"] == genre]
+    """One genre, hour by hour, in two halves side by side."""
+    rows = sorted((row for row in day_rows if row["sk"].startswith("HOUR#") and row["genre"] == genre), key=_hour)
+    cells = [(_hour(row), *_figures(row)) for row in rows]
+    half = (len(cells) + 1) // 2
     table = Table(title=f"Hours of {genre}", title_justify="left")
-    for heading in ("hour", "plays", "listeners", "time", "per listener"):
+    for heading in ("hour", "plays", "listeners", "time", "per listener") * 2:
         table.add_column(heading, justify="right")
-    for row in sorted(hours, key=lambda row: str(row["hour"])):
-        table.add_row(row["hour"], *_figures(row))
+    for left, right in zip_longest(cells[:half], cells[half:], fillvalue=()):
+        table.add_row(*left, *right)
     return table
+
+
+def _hour(row: Row) -> str:
+    return str(row["hour"])
 
 
 def _song(song: Row) -> str:

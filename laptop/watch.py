@@ -108,7 +108,7 @@ def _progress(files: Sequence[Uploaded], console: Console) -> Iterator[Callable[
         for line in progress_lines(files, snapshot):
             if line not in printed:
                 printed.add(line)
-                console.print(f"{datetime.now(UTC):%H:%M:%S}  {line}", highlight=False, markup=False, soft_wrap=True)
+                console.print(f"{datetime.now(UTC):%H:%M:%S}  {line}", soft_wrap=True)
 
     yield print_changes
 

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from laptop.collect import Email, LastRun, read_emails
 from laptop.inputs import InputError, find_inputs
 from laptop.outcome import problems
 from laptop.pipeline import Answers, Execution, Snapshot, Uploaded, is_run_of, plain_numbers
-from laptop.show import email_panels, executions_table, files_table, kpi_tables, rejection_reasons
+from laptop.show import data_console, email_panels, executions_table, files_table, kpi_tables, rejection_reasons
 from laptop.watch import StuckError, is_over, progress_lines, progress_table, watch
 
 NOON = datetime(2024, 6, 25, 12, tzinfo=UTC)
@@ -90,10 +89,9 @@ def described(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def printed(*renderables: Any) -> str:  # noqa: ANN401
-    console = Console(file=io.StringIO(), width=120)
-    console.print(*renderables)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    text = io.StringIO()
+    data_console(text).print(*renderables)
+    return text.getvalue()
 
 
 class TestInputs:
@@ -168,10 +166,9 @@ class TestWatch:
             while True:
                 yield snapshots[-1]
 
-        console = Console(file=io.StringIO(), width=120)
-        watch(looks().__next__, [STREAMS], console, deadline_seconds=deadline_seconds, grace_seconds=0.1)
-        assert isinstance(console.file, io.StringIO)
-        return console.file.getvalue()
+        text = io.StringIO()
+        watch(looks().__next__, [STREAMS], data_console(text), deadline_seconds=deadline_seconds, grace_seconds=0.1)
+        return text.getvalue()
 
     def test_a_log_gets_one_line_per_change(self) -> None:
         validating = snapshot(execution("RUNNING", state="Validate", since=NOON, job_run="RUNNING"))
@@ -267,6 +264,13 @@ class TestTables:
         assert "KPIs of 2024-06-25" in text
         assert "Hours of" not in text
 
+    def test_a_name_that_looks_like_markup_stands_as_it_is(self) -> None:
+        songs = [{**TOP_SONGS[0], "track_name": "[/b] :smile: [red]"}]
+
+        text = printed(*kpi_tables([{**DAY[0], "top_songs": songs}, SUMMARY]))
+
+        assert "[/b] :smile: [red]" in text
+
     def test_an_execution_tells_what_became_of_its_files_or_why_it_failed(self) -> None:
         text = printed(executions_table([described(), described(status="FAILED", output=None, error="E", cause="Why")]))
 
@@ -292,8 +296,8 @@ class TestTables:
         text = printed(*email_panels([Email("[dev] A subject", "\n".join(f"line {n}" for n in range(40)))]))
 
         assert "[dev] A subject" in text
-        assert "line 11" in text
-        assert "line 12" not in text
+        assert "line 9" in text
+        assert "line 10" not in text
 
 
 class TestLastRun:
