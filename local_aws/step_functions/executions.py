@@ -24,6 +24,7 @@ from local_aws.step_functions.progress import Progress
 from local_aws.step_functions.status_events import redrive_status, send_status_change
 
 _HISTORY_PAGE: Final = 100
+_DATA_MEMBERS: Final = ("input", "inputDetails", "output", "outputDetails", "parameters", "assignedVariables")
 
 
 class ExecutionNotRedrivableError(AWSError):
@@ -232,9 +233,21 @@ def _get_execution_history(self: MotoObject) -> ActionResult:
     """Answer GetExecutionHistory; like AWS, at most 100 events at a time unless `maxResults` says otherwise."""
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     events = execution.history.get_event_history()
+    if self._get_param("includeExecutionData") is False:
+        events = [_without_data(event) for event in events]
     if self._get_param("reverseOrder"):
         events.reverse()
     start = int(self._get_param("nextToken") or 0)
     end = start + (self._get_int_param("maxResults") or _HISTORY_PAGE)
     answer = {"events": events[start:end]}
     return ActionResult(answer if end >= len(events) else {**answer, "nextToken": str(end)})
+
+
+def _without_data(event: dict[str, Any]) -> dict[str, Any]:
+    """Leave inputs, outputs and what else the execution's data is out of an event."""
+    return {
+        name: {key: value for key, value in member.items() if key not in _DATA_MEMBERS}
+        if isinstance(member, dict)
+        else member
+        for name, member in event.items()
+    }

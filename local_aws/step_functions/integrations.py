@@ -13,13 +13,18 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from botocore import xform_name
+from botocore.exceptions import BotoCoreError
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
+from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
 from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
@@ -184,25 +189,26 @@ def _glue_sync(
         if description["JobRunState"] in _GLUE_ENDED_WELL:
             return description
         if description["JobRunState"] in _GLUE_ENDED_BADLY:
-            raise _task_failed(self, env, json_text(description))
+            task_failed = StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed)
+            raise _task_failed(self, env, json_text(description), task_failed)
         return None
 
     return result_if_ended
 
 
-def _task_failed(task: MotoObject, env: MotoObject, cause: str) -> FailureEventException:
+def _task_failed(task: MotoObject, env: MotoObject, cause: str, name: ErrorName) -> FailureEventException:
     details: MotoObject = {
         "taskFailedEventDetails": {
             "resource": task._get_sfn_resource(),
             "resourceType": task._get_sfn_resource_type(),
-            "error": "States.TaskFailed",
+            "error": name.error_name,
             "cause": cause,
         }
     }
     return FailureEventException(
         FailureEvent(
             env=env,
-            error_name=StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed),
+            error_name=name,
             event_type=HistoryEventType.TaskFailed,
             event_details=details,
         )
@@ -236,6 +242,18 @@ def _make_sync_work() -> None:
     eval_callback_pattern = replace(StateTaskServiceCallback, "_eval_integration_pattern", eval_integration_pattern)
 
 
+def _name_errors_without_an_answer() -> None:
+    """Let a call that got no readable answer fail as `<service>.SdkClientException`, which retries know."""
+
+    def from_error(self: MotoObject, env: MotoObject, ex: Exception) -> MotoObject:
+        if not isinstance(ex, (BotoCoreError, ResponseParserError)):
+            return describe(self, env=env, ex=ex)
+        name = f"{_sdk_service_name(self.resource.service_name)}.SdkClientException"
+        return _task_failed(self, env, str(ex), CustomErrorName(name)).failure_event
+
+    describe = replace(ExecutionState, "_from_error", from_error)
+
+
 def _matches_error(self: MotoObject, env: MotoObject) -> None:
     """Replace `ErrorEqualsDecl._eval_body`: `States.TaskFailed` matches any error but a timeout.
 
@@ -257,3 +275,4 @@ def install() -> None:
     replace(StateTaskServiceGlue, "_sync_to_start_job_run", _glue_sync)
     replace(ErrorEqualsDecl, "_eval_body", _matches_error)
     _make_sync_work()
+    _name_errors_without_an_answer()

@@ -56,7 +56,13 @@ def client_for(region: str, service: str, state_credentials: object = None) -> M
                     max_pool_connections=50,
                 ),
             )
+            _clients[key].meta.events.register("after-call", _complete_metadata)
         return _clients[key]
+
+
+def _complete_metadata(parsed: dict[str, Any], **_: object) -> None:
+    """Give every answer a request id: without one, moto's integrations crash on an error instead of retrying it."""
+    parsed.setdefault("ResponseMetadata", {}).setdefault("RequestId", "none")
 
 
 def install() -> None:

@@ -12,6 +12,8 @@ from typing import Any, Final
 import pytest
 from botocore.exceptions import ClientError
 from moto.core.exceptions import JsonRESTError
+from moto.dynamodb.responses import DynamoHandler
+from moto.sns.responses import SNSResponse
 
 from local_aws import step_functions
 from local_aws.step_functions.integrations import copy_source
@@ -326,6 +328,21 @@ def test_a_redrive_resumes_a_map_whose_execution_timed_out(server: WorkflowServe
     assert [run["Arguments"]["--item"] for run in server.glue.runs.values()].count("quick") == 1
 
 
+def test_a_map_fails_with_the_error_of_its_iteration_and_can_be_retried_for_it(server: WorkflowServer) -> None:
+    outcomes = iter(["FAILED", "SUCCEEDED", "FAILED", "FAILED"])
+    server.glue.outcomes["job"] = lambda _: next(outcomes)
+    run = task(GLUE_SYNC, {"JobName": "job"}, End=True)
+    retried = map_over({"Run": run}, "Run", Retry=RETRY_ONCE)
+    assert server.run(retried, [1])["status"] == "SUCCEEDED"
+    ended = server.run(retried, [1])
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.TaskFailed")
+    assert json.loads(ended["cause"])["JobRunState"] == "FAILED"
+    server.glue.outcomes["job"] = lambda _: "RUNNING"
+    slow = map_over({"Run": {**run, "TimeoutSeconds": 1}}, "Run", Retry=RETRY_ONCE)
+    assert server.run(slow, [1])["error"] == "States.Timeout"
+    assert len(server.glue.runs) == 5, "a timeout is not retried as a failed task"
+
+
 # Redrive
 
 
@@ -418,6 +435,39 @@ def test_the_history_comes_in_pages_and_backwards_if_asked(server: WorkflowServe
     assert [event["type"] for event in page["events"]] == ["ExecutionSucceeded"]
     rest = client.get_execution_history(executionArn=arn, reverseOrder=True, nextToken=page["nextToken"])
     assert [event["id"] for event in rest["events"]] == [3, 2, 1]
+
+
+def test_the_history_leaves_the_data_out_if_asked(server: WorkflowServer) -> None:
+    arn = server.run(passing("x"), {"secret": 1})["executionArn"]
+    answer = server.client("stepfunctions").get_execution_history(executionArn=arn, includeExecutionData=False)
+    assert answer["events"][1]["stateEnteredEventDetails"] == {"name": "Only"}
+    assert "secret" not in str(answer["events"])
+
+
+@pytest.mark.parametrize(
+    ("handler", "action", "state"),
+    [
+        (SNSResponse, "publish", task("arn:aws:states:::sns:publish", {"TopicArn": "t", "Message": "m"}, End=True)),
+        (
+            DynamoHandler,
+            "update_item",
+            task("arn:aws:states:::dynamodb:updateItem", {"TableName": "t", "Key": {"pk": {"S": "a"}}}, End=True),
+        ),
+    ],
+)
+def test_a_service_that_crashes_is_tried_again(
+    server: WorkflowServer, monkeypatch: pytest.MonkeyPatch, handler: type, action: str, state: dict[str, Any]
+) -> None:
+    calls = []
+
+    def crash(_: object) -> None:
+        calls.append(action)
+        raise RuntimeError("the service crashed")
+
+    monkeypatch.setattr(handler, action, crash)
+    ended = server.run({"StartAt": "Only", "States": {"Only": {**state, "Retry": RETRY_ONCE}}})
+    assert ended["status"] == "FAILED"
+    assert len(calls) == 2
 
 
 def test_retries_and_waits_keep_their_pace_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
