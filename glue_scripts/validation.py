@@ -18,8 +18,8 @@ from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot
 from glue_scripts.objects import Location, file_name, read_json, target_key, write_json
 from validators.batches import ReadableFile, broken_rows, judge_batch, judge_rows, samples
-from validators.file_checks import FileRejectedError, check_text, plain_chunks
-from validators.reports import JudgedFile, file_report, rejection_email
+from validators.file_checks import FileRejectedError, check_text, plain_chunks, row_positions
+from validators.reports import JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
 from validators.rows import FILE, valid_rows
 from validators.schemas import MAX_FILE_BYTES, SNAPSHOT_DATASETS, dataset_of
 
@@ -68,6 +68,11 @@ class StagedFile:
     def name(self) -> str:
         """A name that is unique in the batch and safe for Spark."""
         return file_name(self.key, self.version_id)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is what the S3 console's «Create folder» leaves: an empty object whose key ends with a slash."""
+        return self.key.endswith("/") and self.size == 0
 
     @property
     def dataset(self) -> str | None:
@@ -144,20 +149,27 @@ class Validation:
             report_key = self._write_report(file, judged[file], execution_arn)
             entry = self._settle(file, judged[file], report_key, verdict)
             if entry:
-                emailed.append((judged[file], entry["target_key"], entry["report_key"]))
+                target = None if file.last_modified is None else entry["target_key"]
+                emailed.append(RejectedFile(judged[file], target, report_key))
         self._write_verdict(verdict, readable, emailed, execution_arn)
 
     # Which files are due
 
     def _is_skipped(self, file: StagedFile, execution_arn: str, verdict: Verdict) -> bool:
-        """Whether another execution has ended, or holds, this file: a second event for it is a no-op."""
+        """Whether this is no file, or another execution has ended, or holds, it: a second event for it is a no-op."""
+        if file.is_folder:
+            self._skip(file, verdict, "a folder, which stays where it is")
+            return True
         status, execution = self.ledger.file_status_and_execution(file.key, file.version_id)
         is_gone = file.last_modified is None
         is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
         is_skipped = status is FileStatus.ARCHIVED or (is_gone and is_held_by_other)
         if is_skipped:
-            verdict.skipped.append({"key": file.key, "version_id": file.version_id, "reason": f"already {status}"})
+            self._skip(file, verdict, f"already {status}")
         return is_skipped
+
+    def _skip(self, file: StagedFile, verdict: Verdict, reason: str) -> None:
+        verdict.skipped.append({"key": file.key, "version_id": file.version_id, "reason": reason})
 
     # Bytes
 
@@ -242,22 +254,32 @@ class Validation:
             Bucket=self.manifest.bucket, Key=page, Body=result.data_docs.encode(), ContentType="text/html"
         )
         quarantine = Location(self.manifest.bucket, f"{names.QUALITY_PREFIX}quarantine/{dataset}/run={self.run}/")
-        found = {}
+        found: dict[str, dict[str, list[Sample]]] = {}
         if any(counts.quarantined for counts in result.counts.values()):
             broken = broken_rows(rows).persist()
-            broken.select("file", "row", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
+            broken.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
             found = samples(broken)
             broken.unpersist()
         return rows, {
             file: file.judged(
                 counts=result.counts[source.name],
                 results=result.results[source.name],
-                samples=found.get(source.name, {}),
+                columns=len(source.header),
+                samples=self._located(source, found.get(source.name, {})),
                 quarantine=f"{quarantine.uri}file={source.name}/" if result.counts[source.name].quarantined else None,
                 data_docs=Location(self.manifest.bucket, page).uri,
             )
             for file, source in zip(files, sources, strict=True)
         }
+
+    def _located(self, source: ReadableFile, found: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
+        """Samples with their lines: Spark counts rows, and does not count blank lines."""
+        rows = {sample.row for samples_of_rule in found.values() for sample in samples_of_rule}
+        if not rows:
+            return {}
+        location = Location.of_uri(source.uri)
+        stream = self.s3.get_object(Bucket=location.bucket, Key=location.key)["Body"]
+        return located(found, row_positions(stream, rows))
 
     def _ids(
         self,
@@ -296,7 +318,7 @@ class Validation:
         if not is_ours:
             present = self.ledger.file_status(file.key, file.version_id)
             if not (status is FileStatus.ACCEPTED and present is FileStatus.LOADED):
-                verdict.skipped.append({**identity, "reason": f"already {present}"})
+                self._skip(file, verdict, f"already {present}")
                 return None
         if status is FileStatus.ACCEPTED:
             target = target_key(names.ARCHIVE_PREFIX, file.key, file.version_id)
@@ -325,7 +347,7 @@ class Validation:
         self,
         verdict: Verdict,
         readable: Mapping[StagedFile, ReadableFile],
-        emailed: Sequence[tuple[JudgedFile, str, str]],
+        emailed: Sequence[RejectedFile],
         execution_arn: str,
     ) -> None:
         """Writes what the KPI job reads, then what the state machine reads."""

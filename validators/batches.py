@@ -12,10 +12,13 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from validators.expectations import WARNS_PREFIX, SuiteResult, expectation_suite, run_suite
+from validators.file_checks import field_count
 from validators.reports import Sample, masked
 from validators.rows import (
     FAILS_PREFIX,
     FILE,
+    LINES,
+    MALFORMED_ROW,
     RAW,
     ROW_ID,
     failing,
@@ -105,7 +108,7 @@ def judge_batch(
 
 
 def broken_rows(judged: DataFrame) -> DataFrame:
-    """The rows that break a rule: file, row (the header is row 1), rules, fields as text.
+    """The rows that break a rule: file, row (the header is row 1, blank lines aside), lines, rules, fields as text.
 
     At most MAX_QUARANTINED_ROWS of each file, the first ones.
     """
@@ -119,6 +122,7 @@ def broken_rows(judged: DataFrame) -> DataFrame:
         .select(
             F.col(FILE).alias("file"),
             (F.col(ROW_ID) - F.col("_first") + 2).alias("row"),
+            F.col(LINES).alias("lines"),
             _broken_rules(judged).alias("rules"),
             F.col(RAW).alias("fields"),
             *(text_column(column) for column in _checked_columns(judged)),
@@ -135,7 +139,7 @@ def samples(broken: DataFrame) -> dict[str, dict[str, list[Sample]]]:
     texts = [name for name in broken.columns if name.startswith(text_column(""))]
     order = Window.partitionBy("file", "rule").orderBy("row")
     rows = (
-        broken.select("file", "row", F.explode("rules").alias("rule"), *texts)
+        broken.select("file", "row", "lines", "fields", F.explode("rules").alias("rule"), *texts)
         .withColumn("_rank", F.row_number().over(order))
         .where(F.col("_rank") <= MAX_SAMPLES)
         .collect()
@@ -143,8 +147,13 @@ def samples(broken: DataFrame) -> dict[str, dict[str, list[Sample]]]:
     found: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for row in sorted(rows, key=lambda row: row["row"]):
         column = RULES_BY_ID[row["rule"]].column
-        value = row[text_column(column)] if column else None
-        found[row["file"]][row["rule"]].append(Sample(row=row["row"], value=masked(column, value)))
+        sample = Sample(
+            row=row["row"],
+            lines=row["lines"],
+            value=masked(column, row[text_column(column)]) if column else None,
+            fields=field_count(row["fields"][0]) if row["rule"] == MALFORMED_ROW else None,
+        )
+        found[row["file"]][row["rule"]].append(sample)
     return found
 
 

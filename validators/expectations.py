@@ -27,7 +27,7 @@ from great_expectations.render.view.view import DefaultJinjaPageView
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from validators.results import RowCounts, RuleResult
+from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rows import FAILS_PREFIX, FILE, LINES, flag_columns
 from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
 
@@ -155,8 +155,16 @@ class ExpectFilesToFollowRule(BatchExpectation):
             failed = int(not success)
         else:
             failed = counts.get(self.rule_id, 0)
-            success = severity is Severity.WARN or failed <= self.tolerance * rows
-        return {"rows": rows, "valid": valid, "quarantined": rows - valid, "failed": failed, "success": success}
+            success = severity is Severity.WARN or failed <= tolerated_rows(self.tolerance, rows)
+        judged = {"rows": rows, "valid": valid, "quarantined": rows - valid, "failed": failed, "success": success}
+        return judged | {"detail": "" if success else self._detail(valid)}
+
+    def _detail(self, valid: int) -> str:
+        if self.rule_id == NO_ROWS:
+            return "there is no row below the header"
+        if self.rule_id == SNAPSHOT_SHRUNK:
+            return f"{valid} good rows, where at least {self.minimum_rows} are needed: half of the current snapshot's"
+        return ""
 
 
 def expectation_suite(
@@ -232,7 +240,9 @@ def run_suite(judged: DataFrame, suite: ExpectationSuite, tolerances: Mapping[st
     return SuiteResult(
         results={
             file: [
-                RuleResult(rule=rules[rule_id], failed=by_file[file]["failed"], success=by_file[file]["success"])
+                RuleResult(
+                    rule=rules[rule_id], **{name: by_file[file][name] for name in ("failed", "success", "detail")}
+                )
                 for rule_id, by_file in details.items()
             ]
             for file in files

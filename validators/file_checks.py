@@ -1,4 +1,8 @@
-"""What is looked at before Spark sees a file: its bytes. Works on streams, in bounded memory."""
+"""What is looked at before Spark sees a file: its bytes, its header and where its rows end.
+
+Works on streams, in bounded memory. What Spark cannot take is rejected here: a row of millions of fields or a quote
+that stays open for gigabytes would crash the job.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,15 @@ import codecs
 import csv
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
-from validators.schemas import MAX_FILE_BYTES, REQUIRED_COLUMNS
+from validators import hints
+from validators.schemas import MAX_COLUMNS, MAX_FILE_BYTES, MAX_ROW_CHARACTERS, REQUIRED_COLUMNS
 
 CHUNK_BYTES = 4 * 1024**2
-MAX_HEADER_CHARACTERS = 1024**2
 MAX_GZIP_RATIO = 250
 """Text of this kind packs 3 to 20 times; deflate's limit is 1032 times (zlib's technical details)."""
 GZIP_RATIO_CHECKED_FROM_BYTES = 64 * 1024**2
@@ -23,6 +28,7 @@ _UTF8_BOM = codecs.BOM_UTF8
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP_WINDOW = 31  # zlib.decompressobj: 15 bits of window, gzip container
 _ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
+_END_OF_FILE = "end of file"
 
 
 class Readable(Protocol):
@@ -55,6 +61,19 @@ class CsvText:
     is_plain: bool
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where a row stands in its file.
+
+    Attributes:
+        row: as a spreadsheet numbers it: blank lines count, a row of several lines counts once. The first is 1.
+        line: as a text editor numbers it, the row's first line. The first is 1.
+    """
+
+    row: int
+    line: int
+
+
 def plain_chunks(stream: Readable) -> Iterator[bytes]:
     """The text of a file in chunks of bytes: unpacked where it is gzip (told by its magic bytes), without UTF-8 BOM.
 
@@ -69,55 +88,72 @@ def plain_chunks(stream: Readable) -> Iterator[bytes]:
 
 
 def check_text(stream: Readable, dataset: str) -> CsvText:
-    """Reads a whole file once and checks its bytes and its header.
+    """Reads a whole file once and checks its bytes, its header and that its rows can be told apart.
 
     Args:
         stream: the file's own bytes.
         dataset: whose required columns the header must have.
 
     Raises:
-        FileRejectedError: rule `unreadable`, `not_utf8`, `too_large`, `unbalanced_quote`, `missing_column`,
-            `duplicate_column` or `no_rows` is broken.
+        FileRejectedError: rule `unreadable`, `not_utf8`, `too_large`, `long_row`, `unbalanced_quote`,
+            `missing_column`, `duplicate_column`, `too_many_columns` or `no_rows` is broken.
     """
     watched = _FirstBytes(stream)
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    head = ""
-    size = quotes = 0
-    for chunk in plain_chunks(watched):
-        _check_chunk(chunk, size)
-        try:
-            text = decoder.decode(chunk)
-        except UnicodeDecodeError as error:
-            position = size + error.start
-            raise FileRejectedError("not_utf8", f"byte {position + 1} is not UTF-8") from error
-        if len(head) < MAX_HEADER_CHARACTERS:
-            head += text[:MAX_HEADER_CHARACTERS]
-        size += len(chunk)
-        quotes += chunk.count(b'"')
-        if size > MAX_FILE_BYTES:
-            raise FileRejectedError("too_large", f"more than {MAX_FILE_BYTES} bytes when unpacked")
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise FileRejectedError("not_utf8", "the file ends within a character") from error
-    if not head.strip(_ASCII_WHITESPACE):
-        raise FileRejectedError("no_rows", "the file is empty")
+    lines = _lines(_texts(plain_chunks(watched)))
+    head = _header_lines(lines)
     header = _header(head)
     check_header(header, dataset)
-    if quotes % 2:
-        raise FileRejectedError("unbalanced_quote", f"{quotes} quotes: one is not closed")
+    _check_rows(chain(head, lines))
     return CsvText(header=header, is_plain=not watched.first.startswith((_GZIP_MAGIC, _UTF8_BOM)))
 
 
 def check_header(header: tuple[str, ...], dataset: str) -> None:
-    """Raises FileRejectedError where a required column is missing or a column name stands twice."""
-    missing = [column for column in REQUIRED_COLUMNS[dataset] if column not in header]
+    """Raises FileRejectedError where the header lacks a required column, repeats a name, or has too many."""
+    required = REQUIRED_COLUMNS[dataset]
+    missing = [column for column in required if column not in header]
     if missing:
-        found = ", ".join(header)
-        raise FileRejectedError("missing_column", f"missing: {', '.join(missing)}; the header has: {_shortened(found)}")
-    repeated = sorted({column for column in header if header.count(column) > 1})
+        other = hints.text_format(",".join(header))
+        if other:
+            raise FileRejectedError("unreadable", f"the file seems to be {other}")
+        raise FileRejectedError("missing_column", _missing_columns(header, required, missing))
+    # Excel writes commas without a name above columns that were emptied.
+    repeated = sorted({column for column in header if column and header.count(column) > 1})
     if repeated:
         raise FileRejectedError("duplicate_column", f"twice in the header: {_shortened(', '.join(repeated))}")
+    if len(header) > MAX_COLUMNS:
+        raise FileRejectedError("too_many_columns", f"the header has {len(header)} columns")
+
+
+def row_positions(stream: Readable, rows: Collection[int]) -> dict[int, Position]:
+    """Where rows stand in their file.
+
+    Args:
+        stream: the bytes of a file that `check_text` has passed.
+        rows: numbers as Spark counts rows: blank lines aside, the header is 1.
+    """
+    last_line = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal last_line
+        for line in _lines(_texts(plain_chunks(stream))):
+            last_line += 1
+            yield line
+
+    positions: dict[int, Position] = {}
+    number, first_line = 0, 1
+    for row, fields in enumerate(_reader(counted()), start=1):
+        number += bool(fields)
+        if fields and number in rows:
+            positions[number] = Position(row=row, line=first_line)
+            if len(positions) == len(rows):
+                break
+        first_line = last_line + 1
+    return positions
+
+
+def field_count(text: str) -> int:
+    """How many fields a row has, given as its text."""
+    return len(next(_reader(io.StringIO(text, newline="")), []))
 
 
 class _FirstBytes:
@@ -163,23 +199,160 @@ def _unpacked(first: bytes, stream: Readable) -> Iterator[bytes]:
         raise FileRejectedError("unreadable", f"the gzip ends too early, after {plain} unpacked bytes")
 
 
-def _check_chunk(chunk: bytes, offset: int) -> None:
-    if offset == 0 and chunk.startswith(_UTF16_BOMS):
-        raise FileRejectedError("not_utf8", "the file begins with the byte order mark of UTF-16")
-    position = chunk.find(b"\x00")
-    if position >= 0:
-        raise FileRejectedError("unreadable", f"byte {offset + position + 1} is NUL: this is not a text file")
-
-
-def _header(head: str) -> tuple[str, ...]:
-    limit = csv.field_size_limit(MAX_HEADER_CHARACTERS)
+def _texts(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Decodes chunks of UTF-8 and checks that they are, that there is no NUL and that they are not too many."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    size = line_breaks = 0
+    for chunk in chunks:
+        if size == 0:
+            _check_start(chunk)
+        nul = chunk.find(b"\x00")
+        if nul >= 0:
+            line = line_breaks + chunk.count(b"\n", 0, nul) + 1
+            raise FileRejectedError("unreadable", f"line {line} holds a NUL byte: this is not a text file")
+        size += len(chunk)
+        if size > MAX_FILE_BYTES:
+            raise FileRejectedError("too_large", f"more than {MAX_FILE_BYTES} bytes when unpacked")
+        try:
+            yield decoder.decode(chunk)
+        except UnicodeDecodeError as error:
+            raise _not_utf8(error, line_breaks) from error
+        line_breaks += chunk.count(b"\n")
     try:
-        fields = next((row for row in csv.reader(io.StringIO(head, newline="")) if row), [])
-    except csv.Error as error:
-        raise FileRejectedError("unreadable", f"the header is not CSV: {error}") from error
-    finally:
-        csv.field_size_limit(limit)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise FileRejectedError("not_utf8", "the file ends within a character") from error
+
+
+def _check_start(chunk: bytes) -> None:
+    if chunk.startswith(_UTF16_BOMS) or hints.is_like_utf16(chunk):
+        raise FileRejectedError("not_utf8", "the file is UTF-16 (Excel calls it «Unicode text»)")
+    binary = hints.binary_format(chunk)
+    if binary:
+        raise FileRejectedError("unreadable", f"the file seems to be {binary}")
+
+
+def _not_utf8(error: UnicodeDecodeError, lines_before: int) -> FileRejectedError:
+    line = lines_before + error.object.count(b"\n", 0, error.start) + 1
+    byte = error.object[error.start]
+    return FileRejectedError(
+        "not_utf8", f"line {line} holds the byte 0x{byte:02X}, which is not UTF-8{hints.in_windows_1252(byte)}"
+    )
+
+
+def _lines(texts: Iterator[str]) -> Iterator[str]:
+    r"""Lines with their ends: \n, \r\n or \r.
+
+    The last line of a text waits for the next text, for it may go on there.
+    """
+    rest = ""
+    count = 0
+    for text in texts:
+        lines = list(io.StringIO(rest + text, newline=""))
+        rest = lines.pop() if lines else ""
+        if max(map(len, lines), default=0) > MAX_ROW_CHARACTERS or len(rest) > MAX_ROW_CHARACTERS:
+            line = count + next(n for n, line in enumerate([*lines, rest], 1) if len(line) > MAX_ROW_CHARACTERS)
+            raise FileRejectedError("long_row", f"line {line} has more than {MAX_ROW_CHARACTERS} characters")
+        yield from lines
+        count += len(lines)
+    if rest:
+        yield rest
+
+
+def _header_lines(lines: Iterator[str]) -> list[str]:
+    """The lines up to the end of the first row that is not blank: a name in quotes may hold a line break."""
+    head: list[str] = []
+
+    def kept() -> Iterator[str]:
+        for line in lines:
+            head.append(line)
+            if sum(map(len, head)) > MAX_ROW_CHARACTERS:
+                raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed")
+            yield line
+
+    if not any(_reader(kept())):
+        raise FileRejectedError("no_rows", "the file is empty")
+    return head
+
+
+def _header(head: list[str]) -> tuple[str, ...]:
+    fields = next(row for row in _reader(head) if row)
     return tuple(field.strip(_ASCII_WHITESPACE) for field in fields)
+
+
+def _reader(lines: Iterable[str]) -> Iterator[list[str]]:
+    csv.field_size_limit(2 * MAX_ROW_CHARACTERS)  # of the whole process; the length of rows is checked by us
+    return csv.reader(lines)
+
+
+def _check_rows(lines: Iterator[str]) -> None:
+    """Checks that every quote that opens a field is closed.
+
+    A quote inside of a field that does not begin with one (`12" mix`) opens nothing, neither here nor in Spark.
+    """
+    for number, line in enumerate(lines):
+        if '"' in line:  # before it, rows are lines
+            _check_quoted_rows(chain([line], lines), number)
+            return
+
+
+def _check_quoted_rows(lines: Iterator[str], lines_before: int) -> None:
+    open_row: list[str] = []
+    length = 0
+    is_over = False
+    first_line = lines_before + 1
+    first_of_several: int | None = None
+
+    def counted() -> Iterator[str]:
+        nonlocal length, is_over
+        for line in lines:
+            open_row.append(line)
+            length += len(line)
+            if length > MAX_ROW_CHARACTERS:
+                raise _unbalanced(first_line, first_of_several, f"within {MAX_ROW_CHARACTERS} characters")
+            yield line
+        is_over = True
+        yield _END_OF_FILE
+
+    for row in _reader(counted()):
+        if is_over and row != [_END_OF_FILE]:  # an open quote has swallowed it
+            raise _unbalanced(first_line, first_of_several, "up to the end of the file")
+        if len(open_row) > 1:
+            if not _is_strictly_quoted(open_row):
+                raise _unbalanced(first_line, first_of_several, "where its field ends")
+            first_of_several = first_of_several or first_line
+        first_line += len(open_row)
+        open_row.clear()
+        length = 0
+
+
+def _is_strictly_quoted(row: list[str]) -> bool:
+    """Whether each field that begins with a quote ends with one.
+
+    Otherwise a row of several lines has swallowed the rows below, and may look like a good one.
+    """
+    try:
+        next(csv.reader(row, strict=True))
+    except csv.Error:
+        return False
+    return True
+
+
+def _unbalanced(line: int, first_of_several: int | None, where: str) -> FileRejectedError:
+    detail = f"in the row that begins in line {line} a quote is opened and not closed {where}"
+    if first_of_several is not None and first_of_several < line:
+        detail += f"; look at line {first_of_several} first, where the first row of several lines begins"
+    return FileRejectedError("unbalanced_quote", detail)
+
+
+def _missing_columns(header: tuple[str, ...], required: tuple[str, ...], missing: list[str]) -> str:
+    details = [f"missing: {', '.join(missing)}"]
+    if hints.is_like_header(header, required):
+        details.append(f"the header has: {_shortened(', '.join(header))}")
+    else:  # a row of data may hold user ids
+        details.append(f"the first line has {len(header)} fields, none of them a column's name")
+    hint = hints.header_hint(header, required, missing)
+    return "; ".join([*details, *([hint] if hint else [])])
 
 
 def _shortened(text: str, characters: int = 300) -> str:

@@ -1,23 +1,28 @@
 """What people read about a judged file: its report, and the e-mail about a batch with rejected files.
 
-Values of user ids are masked: they are personal data.
+Both say the same in the same words: which rule the file breaks, in which lines, and what to do. Values of personal
+columns are masked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from validators.results import RowCounts, RuleResult
-from validators.rules import RULES_BY_ID, Severity
+from validators.file_checks import Position
+from validators.results import RowCounts, RuleResult, tolerated_rows
+from validators.rules import RULES_BY_ID, Rule, Severity
 
 MAX_SUBJECT_CHARACTERS = 99
 """SNS takes subjects of less than 100 characters, ASCII, in one line (Amazon SNS API reference, Publish)."""
 MAX_FILES_IN_EMAIL = 20
-MAX_SAMPLES_IN_EMAIL = 3
+MAX_MESSAGE_BYTES = 48 * 1024
+"""The message travels in the state machine's state, which holds 256 KiB at most, beside up to 100 files' entries."""
+MAX_SAMPLES_IN_EMAIL = 5
 MAX_VALUE_CHARACTERS = 80
 _PERSONAL_COLUMNS = ("user_id", "user_name")
+_SHOWN_OF_PERSONAL = 2
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,18 @@ class Sample:
     """One row that breaks a rule.
 
     Attributes:
-        row: its number as a spreadsheet shows it: the header is row 1.
-        value: the offending field, masked where it is personal; None for a rule about the whole row.
+        row: its number, the header being row 1; as a spreadsheet shows it once `located` has counted blank lines.
+        lines: how many lines it takes.
+        value: the offending field, masked where it is personal; None where it is empty, and for a rule about the row.
+        fields: how many fields a malformed row has; None for other rules.
+        line: the line of the file in which it begins; None as long as nobody has looked.
     """
 
     row: int
-    value: str | None
+    lines: int = 1
+    value: str | None = None
+    fields: int | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +56,7 @@ class JudgedFile:
         etag: of the object.
         last_modified: when the version was uploaded, ISO 8601; None where it is gone.
         problem: the file rule that the bytes break, and the detail; None where the rows were judged.
+        columns: how many columns the header has; None where the rows were not judged.
         counts: rows; None where they were not judged.
         results: one per rule; empty where the rows were not judged.
         samples: by rule id, the first rows that break it.
@@ -59,6 +71,7 @@ class JudgedFile:
     etag: str
     last_modified: str | None
     problem: tuple[str, str] | None = None
+    columns: int | None = None
     counts: RowCounts | None = None
     results: Sequence[RuleResult] = ()
     samples: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
@@ -73,28 +86,63 @@ class JudgedFile:
         return [result.rule.id for result in self.results if not result.success]
 
 
+@dataclass(frozen=True)
+class RejectedFile:
+    """A rejected file and where to find it.
+
+    Attributes:
+        file: the file.
+        target_key: where it is moved to; None where there is nothing to move.
+        report_key: its report.
+    """
+
+    file: JudgedFile
+    target_key: str | None
+    report_key: str
+
+
 def masked(column: str | None, value: str | None) -> str | None:
-    """A value as reports show it: shortened, and of personal columns only its first two characters and its length."""
-    if value is None:
-        return None
+    """A value as reports show it: shortened, and of personal columns only its beginning and its length."""
+    if value is None or not value.strip():
+        return value
+    shown = MAX_VALUE_CHARACTERS
     if column in _PERSONAL_COLUMNS:
-        return f"{value[:2]}… ({len(value)} characters)"
-    return value if len(value) <= MAX_VALUE_CHARACTERS else f"{value[:MAX_VALUE_CHARACTERS]}… ({len(value)} characters)"
+        shown = _SHOWN_OF_PERSONAL if len(value) > 2 * _SHOWN_OF_PERSONAL else 0
+    return value if len(value) <= shown else f"{value[:shown]}… ({len(value)} characters)"
+
+
+def located(samples: Mapping[str, Sequence[Sample]], positions: Mapping[int, Position]) -> dict[str, list[Sample]]:
+    """Samples with their lines and with the row numbers of a spreadsheet.
+
+    Args:
+        samples: by rule id.
+        positions: by the samples' row numbers, what `row_positions` gives.
+    """
+    return {
+        rule_id: [
+            replace(sample, row=positions[sample.row].row, line=positions[sample.row].line)
+            if sample.row in positions
+            else sample
+            for sample in found
+        ]
+        for rule_id, found in samples.items()
+    }
 
 
 def file_report(file: JudgedFile, *, report_format: str, execution_arn: str) -> dict[str, Any]:
-    """The report of one file, as JSON: what it is, the verdict, and how it stands with each rule."""
+    """The report of one file, as JSON: the verdict in words, what the file is, and how it stands with each rule."""
     return {
         "format": report_format,
-        "execution_arn": execution_arn,
+        "verdict": "rejected" if file.reasons else "accepted",
+        "rejected_by": file.reasons,
+        "in_words": in_words(file),
         "key": file.key,
         "version_id": file.version_id,
         "dataset": file.dataset,
         "size": file.size,
         "etag": file.etag,
         "last_modified": file.last_modified,
-        "verdict": "rejected" if file.reasons else "accepted",
-        "rejected_by": file.reasons,
+        "execution_arn": execution_arn,
         "rows": file.counts.rows if file.counts else None,
         "valid": file.counts.valid if file.counts else None,
         "quarantined": file.counts.quarantined if file.counts else None,
@@ -104,87 +152,171 @@ def file_report(file: JudgedFile, *, report_format: str, execution_arn: str) -> 
     }
 
 
+def in_words(file: JudgedFile, max_samples: int | None = None) -> list[str]:
+    """What is wrong with a file, where, and what to do: lines of text, the rules that reject it first.
+
+    Args:
+        file: the judged file.
+        max_samples: rows shown per rule; None shows all samples, and warnings too.
+    """
+    if file.problem:
+        rule_id, detail = file.problem
+        return [f"Rejected by {rule_id}: {detail}.", *_advice(RULES_BY_ID[rule_id])]
+    lines = []
+    if file.counts:
+        counts = file.counts
+        lines = [f"{_rows(counts.rows)}: {counts.valid} good, {counts.quarantined} breaking a rule."]
+    rejecting = [result for result in file.results if not result.success]
+    tolerated = [result for result in file.results if result.success and result.failed]
+    for result in [*rejecting, *(result for result in tolerated if not _is_warning(result))]:
+        lines += _result_in_words(file, result, max_samples)
+    if max_samples is None:
+        for result in filter(_is_warning, tolerated):
+            lines += [f"Warning {result.rule.id}: {_rows(result.failed)}.", *_advice(result.rule)]
+    return lines
+
+
 def rejection_email(
-    files: Sequence[tuple[JudgedFile, str, str]], *, environment: str, bucket: str, accepted: int, execution_arn: str
+    files: Sequence[RejectedFile], *, environment: str, bucket: str, accepted: int, execution_arn: str
 ) -> dict[str, str]:
     """The e-mail about a batch's rejected files.
 
     Args:
-        files: each rejected file, where it is moved to, and its report's key.
+        files: each rejected file.
         environment: dev, staging or prod.
         bucket: the data bucket.
         accepted: how many files of the batch were accepted.
         execution_arn: the execution that judged them.
 
     Returns:
-        `subject` and `message`, plain text.
+        `subject` and `message`, plain text of at most MAX_MESSAGE_BYTES.
     """
     count = len(files)
     subject = f"[{environment}] Music KPI pipeline: {count} file{'s' if count > 1 else ''} rejected"
-    lines = [
-        f"{count} file(s) of this batch were rejected and moved to error/; {accepted} were accepted and went through.",
-        "The pipeline works: this is about the data. Correct the files and upload them again.",
+    others = "no other file was in the batch" if not accepted else f"{accepted} accepted and went through"
+    parts = [
+        f"{count} of {count + accepted} files rejected; {others}.\n"
+        "The pipeline works: this is about the data. Of a rejected file nothing has been counted. Correct it as told\n"
+        "below and upload it again to where it was."
     ]
-    for file, target_key, report_key in files[:MAX_FILES_IN_EMAIL]:
-        lines += ["", *_email_entry(file, bucket, target_key, report_key)]
-    if count > MAX_FILES_IN_EMAIL:
-        lines += ["", f"and {count - MAX_FILES_IN_EMAIL} more: see the output of the execution."]
-    lines += ["", f"Execution: {execution_arn}"]
-    return {"subject": subject[:MAX_SUBJECT_CHARACTERS], "message": "\n".join(lines)}
+    end = f"Execution: {execution_arn}"
+    room = MAX_MESSAGE_BYTES - len("\n\n".join([*parts, end]).encode()) - 100
+    for number, rejected in enumerate(files[:MAX_FILES_IN_EMAIL], start=1):
+        entry = "\n".join(_email_entry(number, rejected, bucket))
+        room -= len(entry.encode()) + 2
+        if room < 0:
+            break
+        parts.append(entry)
+    told = len(parts) - 1
+    if told < count:
+        parts.append(f"And {count - told} more: see the output of the execution, and the reports in error/.")
+    return {"subject": subject[:MAX_SUBJECT_CHARACTERS], "message": "\n\n".join([*parts, end])}
 
 
-def _email_entry(file: JudgedFile, bucket: str, target_key: str, report_key: str) -> list[str]:
-    lines = [f"{file.key} (version {file.version_id})"]
-    if file.counts:
-        lines.append(
-            f"  rows: {file.counts.rows}, valid: {file.counts.valid}, breaking a rule: {file.counts.quarantined}"
-        )
-    if file.problem:
-        rule = RULES_BY_ID[file.problem[0]]
-        lines += [f"  {rule.id}: {file.problem[1]}", f"    What must hold: {rule.meaning} {rule.fix}"]
-    for result in file.results:
-        if not result.success:
-            lines += _email_rule(result, file)
-    return [*lines, f"  Now at: s3://{bucket}/{target_key}", f"  Report: s3://{bucket}/{report_key}"]
-
-
-def _email_rule(result: RuleResult, file: JudgedFile) -> list[str]:
-    rule = result.rule
-    share = ""
-    if rule.severity is Severity.QUARANTINE_ROW and file.counts:
-        share = f" {result.failed} of {file.counts.rows} rows ({result.failed / file.counts.rows:.2%})"
-        share += f" break it, {rule.tolerance:.2%} may."
-    lines = [f"  {rule.id}:{share}", f"    What must hold: {rule.meaning} {rule.fix}"]
-    for sample in file.samples.get(rule.id, [])[:MAX_SAMPLES_IN_EMAIL]:
-        lines.append(f"    row {sample.row}" + (f": {sample.value!r}" if sample.value is not None else ""))
+def _email_entry(number: int, rejected: RejectedFile, bucket: str) -> list[str]:
+    file = rejected.file
+    lines = [f"{number}. {_printable(file.key)}"]
+    lines += [f"   {line}" for line in in_words(file, MAX_SAMPLES_IN_EMAIL)]
+    folder = f"s3://{bucket}/"
+    if rejected.target_key:
+        lines.append(f"   The file:     {folder}{_printable(rejected.target_key)}")
+    lines.append(f"   Its report:   {folder}{rejected.report_key}")
+    if file.quarantine:
+        lines.append(f"   Broken rows:  {file.quarantine}")
     return lines
+
+
+def _result_in_words(file: JudgedFile, result: RuleResult, max_samples: int | None) -> list[str]:
+    rule = result.rule
+    about = f"{rule.id} (column {rule.column})" if rule.column else rule.id
+    if rule.severity is Severity.REJECT_FILE:
+        return [f"Rejected by {about}: {result.detail}.", *_advice(rule)]
+    rows = file.counts.rows if file.counts else 0
+    limit = tolerated_rows(rule.tolerance, rows)
+    share = f"{_rows(result.failed)} of {rows} ({_percent(result.failed / rows)})"
+    verdict = "Tolerated, but left out," if result.success else "Rejected"
+    lines = [f"{verdict} by {about}: {share}; tolerated are {limit} ({_percent(rule.tolerance)}).", *_advice(rule)]
+    samples = file.samples.get(rule.id, [])
+    shown = samples if max_samples is None else samples[:max_samples]
+    lines += [f"    {_place(sample)}: {_finding(file, rule, sample)}" for sample in shown]
+    if shown and result.failed > sum(sample.lines for sample in shown):
+        lines.append("    … and more.")
+    return lines
+
+
+def _place(sample: Sample) -> str:
+    if sample.line is None:
+        return f"row {sample.row}"
+    lines = f"line {sample.line}" if sample.lines == 1 else f"lines {sample.line} to {sample.line + sample.lines - 1}"
+    return lines if sample.row == sample.line else f"{lines} (row {sample.row} of a spreadsheet)"
+
+
+def _finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
+    if sample.fields is not None:
+        found = f"{sample.fields} field{'s' if sample.fields != 1 else ''}, the header has {file.columns}"
+    elif not sample.value:
+        found = f"{rule.column} is empty"
+    elif not sample.value.strip():
+        found = f"{rule.column} is blank: {sample.value!r}"
+    else:
+        found = repr(sample.value)
+    return found if sample.lines == 1 else f"{found}; is a quote opened in it that is not closed?"
+
+
+def _advice(rule: Rule) -> list[str]:
+    return [f"  What must hold: {rule.meaning}", f"  What to do: {rule.fix}"]
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"
+
+
+def _percent(share: float) -> str:
+    """Two decimals, so that what exceeds a tolerance of whole per cents does not look like it."""
+    return f"{100 * share:.2f} %"
+
+
+def _is_warning(result: RuleResult) -> bool:
+    return result.rule.severity is Severity.WARN
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _result_entry(file: JudgedFile, result: RuleResult) -> dict[str, Any]:
     rows = file.counts.rows if file.counts else 0
     rule = result.rule
+    is_row_rule = rule.severity is Severity.QUARANTINE_ROW
     return {
-        "rule": rule.id,
-        "severity": rule.severity,
-        "column": rule.column,
-        "meaning": rule.meaning,
-        "fix": rule.fix,
-        "success": result.success,
+        **_rule_entry(rule, success=result.success, detail=result.detail),
         "failed": result.failed,
         "percent": round(100 * result.failed / rows, 4) if rows else 0.0,
-        "tolerated_percent": 100 * rule.tolerance if rule.severity is Severity.QUARANTINE_ROW else None,
-        "samples": [{"row": sample.row, "value": sample.value} for sample in file.samples.get(rule.id, [])],
+        "tolerated_percent": 100 * rule.tolerance if is_row_rule else None,
+        "tolerated_rows": tolerated_rows(rule.tolerance, rows) if is_row_rule else None,
+        "samples": [
+            {
+                "line": sample.line,
+                "row": sample.row,
+                "value": sample.value,
+                "finding": _finding(file, rule, sample),
+            }
+            for sample in file.samples.get(rule.id, [])
+        ],
     }
 
 
 def _problem_entry(rule_id: str, detail: str) -> dict[str, Any]:
-    rule = RULES_BY_ID[rule_id]
+    return _rule_entry(RULES_BY_ID[rule_id], success=False, detail=detail)
+
+
+def _rule_entry(rule: Rule, *, success: bool, detail: str) -> dict[str, Any]:
     return {
         "rule": rule.id,
         "severity": rule.severity,
         "column": rule.column,
         "meaning": rule.meaning,
         "fix": rule.fix,
-        "success": False,
-        "detail": detail,
+        "success": success,
+        "detail": detail or None,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from validators.rules import Rule
 
@@ -15,11 +16,13 @@ class RuleResult:
         rule: the rule, with the tolerance that held.
         failed: rows that break it; for a file rule 1 or 0.
         success: whether the file may pass.
+        detail: of a broken file rule, what was found; otherwise empty.
     """
 
     rule: Rule
     failed: int
     success: bool
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,3 +32,8 @@ class RowCounts:
     rows: int
     valid: int
     quarantined: int
+
+
+def tolerated_rows(tolerance: float, rows: int) -> int:
+    """How many of a file's rows may break a rule: exactly, because as floats 0.29 * 100 is less than 29."""
+    return int(Decimal(str(tolerance)) * rows)

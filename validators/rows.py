@@ -6,6 +6,7 @@ The session must run in UTC with ANSI mode on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
@@ -22,6 +23,7 @@ from validators.schemas import (
     MAX_GENRE_BYTES,
     MAX_ID_BYTES,
     MAX_NAME_CHARACTERS,
+    MAX_ROW_CHARACTERS,
     REQUIRED_COLUMNS,
 )
 
@@ -42,6 +44,7 @@ _ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
 # Java's zone offsets end at 18:00. `\A` and `\z`, because `$` would let a final line break pass.
 _TIMESTAMP = r"\A\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00)?\z"
 _DATE = r"\A\d{4}-\d{2}-\d{2}\z"
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _-]*")
 _INTEGER = r"\A[+-]?\d{1,18}\z"
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
@@ -60,9 +63,10 @@ def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], 
     Returns:
         The dataset's required columns as strings, with FILE, ROW_ID, LINES, RAW and `_fails_malformed_row`.
     """
-    names = [f"c{position}" for position in range(len(header))]
+    names = _column_names(header)
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
-    fields = F.array(*names)
+    columns = [F.col(f"`{name}`") for name in names]
+    fields = F.array(*columns)
     raw = (
         spark.read.schema(schema)
         .option("header", True)
@@ -70,11 +74,14 @@ def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], 
         .option("escape", '"')
         .option("mode", "PERMISSIVE")
         .option("columnNameOfCorruptRecord", _CORRUPT)
+        # A row with more fields than this crashes the parser: more than a row has characters cannot be.
+        .option("maxColumns", MAX_ROW_CHARACTERS + 2)
         .csv(list(paths))
     )
+    texts = [*columns[:-1], _without_carriage_return(columns[-1])]
     text = F.when(F.col(_CORRUPT).isNull(), F.concat_ws("", fields)).otherwise(F.col(_CORRUPT))
     return raw.select(
-        *(F.col(names[header.index(column)]).alias(column) for column in REQUIRED_COLUMNS[dataset]),
+        *(texts[header.index(column)].alias(column) for column in REQUIRED_COLUMNS[dataset]),
         F.col("_metadata.file_name").alias(FILE),
         F.monotonically_increasing_id().alias(ROW_ID),
         _line_count(text).alias(LINES),
@@ -259,6 +266,20 @@ def _latest(last_modified: Mapping[str, datetime]) -> Column:
         for part in (file, moment + timedelta(hours=FUTURE_GRACE_HOURS))
     ]
     return F.create_map(*pairs)[F.col(FILE)]
+
+
+def _column_names(header: Sequence[str]) -> list[str]:
+    """The file's own names where Spark can tell them apart and from its own, otherwise numbers.
+
+    With other names than the file's, Spark warns for each file that header and schema differ.
+    """
+    is_usable = all(_PLAIN_NAME.fullmatch(name) for name in header) and len({*map(str.lower, header)}) == len(header)
+    return list(header) if is_usable else [f"c{position}" for position in range(len(header))]
+
+
+def _without_carriage_return(last: Column) -> Column:
+    r"""Spark ends rows as the first one ends: where that is \n, it leaves the \r of a later \r\n in the last field."""
+    return F.regexp_replace(last, r"\r\z", "")
 
 
 def _line_count(text: Column) -> Column:

@@ -92,13 +92,18 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
     _file_rule(
         "unreadable",
-        "The file is CSV text, plain or as one whole gzip stream, without NUL bytes.",
+        "The file is CSV text, plain or gzipped whole, without NUL bytes.",
         "Export it again as UTF-8 CSV; a gzip must be complete.",
     ),
     _file_rule("not_utf8", "The file is UTF-8.", "Export the file with the encoding UTF-8."),
     _file_rule(
+        "long_row",
+        "No line has more than 1,048,576 characters.",
+        "Check that lines end with a line break, and that it is CSV at all.",
+    ),
+    _file_rule(
         "unbalanced_quote",
-        "Every quote that is opened is closed (RFC 4180: a quote inside a quoted field is doubled).",
+        "A field that begins with a quote ends with one, and quotes between the two are doubled (RFC 4180).",
         "Close or double the quote; from it on, rows cannot be told apart.",
     ),
     _file_rule(
@@ -107,8 +112,11 @@ RULES: Final[tuple[Rule, ...]] = (
         "Add the missing columns to the header and the rows; separate columns by commas.",
     ),
     _file_rule(
-        "duplicate_column", "No column name stands twice in the header.", "Rename or remove the repeated columns."
+        "duplicate_column",
+        "No column name stands twice in the header; columns without a name do not matter.",
+        "Rename or remove the repeated columns.",
     ),
+    _file_rule("too_many_columns", "The header has at most 1,000 columns.", "Leave out columns that are not required."),
     _file_rule("no_rows", "The file has at least one row below its header.", "Upload a file with rows."),
     _file_rule(
         "snapshot_shrunk",

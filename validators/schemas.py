@@ -28,6 +28,10 @@ MAX_COUNTRY_BYTES: Final = 64
 MAX_NAME_CHARACTERS: Final = 300
 MAX_FILE_BYTES: Final = 5 * 1024**3
 """CopyObject takes no larger object (Amazon S3 API reference)."""
+MAX_ROW_CHARACTERS: Final = 1024**2
+"""Far more than a row of music needs; a row of gigabytes, such as an open quote makes, fits into no executor."""
+MAX_COLUMNS: Final = 1000
+"""Each column is a part of Spark's plan, whose making takes a minute for some thousands of them."""
 MAX_DURATION_MS: Final = 2**31 - 1
 EARLIEST_LISTEN_TIME: Final = "2000-01-01 00:00:00"
 FUTURE_GRACE_HOURS: Final = 24

@@ -119,7 +119,7 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     found = samples(broken_rows(judge_rows(spark, "streams", files)))["file"]
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
-    assert found["malformed_row"] == [Sample(row=5, value=None)]
+    assert found["malformed_row"] == [Sample(row=5, fields=2)]
 
 
 def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: SparkSession, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from validators import file_checks
-from validators.file_checks import FileRejectedError, check_text, plain_chunks
+from validators.file_checks import FileRejectedError, Position, check_text, plain_chunks
 
 STREAMS = b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"
 
@@ -58,7 +58,14 @@ def test_extra_and_reordered_columns_are_fine() -> None:
         ("unreadable", gzip.compress(STREAMS)[:-8] + b"\0" * 8),
         ("unreadable", b"\x1f\x8b" + b"junk" * 9),
         ("unreadable", gzip.compress(STREAMS) + b"junk after the end"),
+        ("unreadable", b'{"user_id": "u1"}'),
+        ("not_utf8", STREAMS.decode().encode("utf-16-be")),
         ("unbalanced_quote", STREAMS + b'"u2,t1,2024-06-25 10:00:00\n'),
+        ("unbalanced_quote", STREAMS + b'"u2\n"u3,t1,2024-06-25 10:00:00\n'),
+        ("unbalanced_quote", b'"user_id,track_id,listen_time\n' * 40_000),
+        ("long_row", STREAMS + b"a" * (1024**2 + 1)),
+        ("long_row", b"a" * 50 * 1024**2),
+        ("too_many_columns", STREAMS.splitlines()[0] + b"".join(b",%d" % n for n in range(998))),
     ],
 )
 def test_each_breach_has_its_rule(rule_id: str, data: bytes) -> None:
@@ -67,7 +74,7 @@ def test_each_breach_has_its_rule(rule_id: str, data: bytes) -> None:
 
 def test_a_gzip_bomb_is_rejected_long_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_checks, "GZIP_RATIO_CHECKED_FROM_BYTES", 1024**2)
-    assert rule_broken_by(gzip.compress(STREAMS + b"a" * 50 * 1024**2)) == "unreadable"
+    assert rule_broken_by(gzip.compress(STREAMS * 1024**2)) == "unreadable"
 
 
 def test_a_file_that_is_too_large_when_unpacked_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +85,45 @@ def test_a_file_that_is_too_large_when_unpacked_is_rejected(monkeypatch: pytest.
 def test_a_character_that_two_chunks_share_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_checks, "CHUNK_BYTES", 1)
     assert check(STREAMS + "u2,é🎵,2024-06-25 10:00:00\n".encode()).is_plain
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b'12" mix,t1,2024-06-25 10:00:00',
+        b'"12" mix",t1,2024-06-25 10:00:00',
+        b'u1,"t1, t2",2024-06-25 10:00:00',
+        b'u1,"t1\n""t2""\r\n",2024-06-25 10:00:00',
+        b'u1,t1,"end of file',
+    ],
+)
+def test_quotes_that_open_nothing_or_are_closed_are_fine(row: bytes) -> None:
+    assert check(STREAMS + row + b'"' * row.endswith(b"file") + b"\n" + STREAMS)
+    assert check(STREAMS + row + b'"' * row.endswith(b"file"))
+
+
+def test_a_row_may_have_a_mebibyte_and_a_header_a_thousand_columns() -> None:
+    assert check(STREAMS + b"a" * 1024**2)
+    assert check(STREAMS + b'"' + b"a\n" * (2**19 - 2) + b'"\n')
+    assert len(check(STREAMS.splitlines()[0] + b"".join(b",%d" % n for n in range(997))).header) == 1000
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 4 * 1024**2])
+def test_rows_are_found_by_line_and_as_a_spreadsheet_numbers_them(
+    monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr(file_checks, "CHUNK_BYTES", chunk_bytes)
+    data = STREAMS + b'\r\n"a\r\nb",t1,x\r\nu2,t2,x\r\n'
+    assert file_checks.row_positions(io.BytesIO(data), {2, 3, 4}) == {
+        2: Position(row=2, line=2),
+        3: Position(row=4, line=4),
+        4: Position(row=5, line=6),
+    }
+
+
+def test_data_in_place_of_a_header_is_not_repeated_for_it_may_be_personal() -> None:
+    with pytest.raises(FileRejectedError, match="the first line has 3 fields, none of them a column's name"):
+        check(b"someone@example.com,t1,2024-06-25 10:00:00\n")
 
 
 def test_the_message_names_the_missing_columns_and_the_header() -> None:

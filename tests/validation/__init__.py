@@ -1,0 +1,1 @@
+"""Every bad input through the real validation job."""
