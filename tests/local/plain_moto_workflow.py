@@ -153,6 +153,13 @@ def query_error_is_retried_as_task_failed() -> bool:
     return [event["type"] for event in events].count("EvaluationFailed") > 2
 
 
+def error_of_a_map_is_lost() -> bool:
+    late = task(SDK + "s3:listBuckets", {"Prefix": "{% $missing %}"})
+    processor = {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "T", "States": late}
+    each = {"Type": "Map", "Items": [1], "ItemProcessor": processor, "End": True}
+    return "Custom Error Names MUST NOT begin" in run({"M": each})["cause"]
+
+
 def name_of_an_unnamed_execution() -> str:
     arn = client("stepfunctions").start_execution(stateMachineArn=machine(passing("x")))["executionArn"]
     return str(arn).rsplit(":", 1)[1]
@@ -184,7 +191,7 @@ def redrive() -> str:
 
 
 def stop_date_of_a_timeout() -> bool:
-    return "stopDate" in run({"W": {"Type": "Wait", "Seconds": 2, "End": True}}, TimeoutSeconds=1)
+    return "stopDate" in run({"W": {"Type": "Wait", "Seconds": 15, "End": True}}, TimeoutSeconds=1)
 
 
 def size_of_a_history_page_of_one() -> int:
@@ -309,6 +316,7 @@ PROBES: Final[tuple[Callable[[], Any], ...]] = (
     encoded_copy_source,
     glue_sync,
     query_error_is_retried_as_task_failed,
+    error_of_a_map_is_lost,
     name_of_an_unnamed_execution,
     stop_in_a_retry_interval,
     redrive,

@@ -47,6 +47,7 @@ def _plain_moto() -> dict[str, Any]:
         ("described_by_sdk", "FAILED", "integrations.to_request"),
         ("encoded_copy_source", "FAILED", "integrations.copy_source"),
         ("query_error_is_retried_as_task_failed", False, "integrations._matches_error"),
+        ("error_of_a_map_is_lost", True, "control_flow.install: CustomErrorName"),
         ("name_of_an_unnamed_execution", "None", "executions._name_executions"),
         ("stop_in_a_retry_interval", ["RUNNING", None], "control_flow._retry, executions._stop_execution"),
         ("redrive", "INTERNAL SERVER ERROR", "executions._redrive_execution, progress"),
