@@ -85,10 +85,10 @@ class StateMachine(Construct):
         allow(role, actions=["states:StartExecution"], resources=[self.machine.state_machine_arn])
 
     def grant_describe_executions(self, role: iam.IRole) -> None:
-        """Let a role read how executions ended."""
+        """Let a role read how executions ended, and where."""
         allow(
             role,
-            actions=["states:DescribeExecution"],
+            actions=["states:DescribeExecution", "states:GetExecutionHistory"],
             resources=[self._execution_arns],
             wildcard_because="An execution gets its name when it starts.",
         )
