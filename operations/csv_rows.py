@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import io
 import itertools
 import re
 import zlib
@@ -26,6 +25,7 @@ MAX_RECORD_BYTES: Final = 64 * 1024**2
 _ASCII_WHITESPACE: Final = b" \t\n\r\x0b\x0c"
 _BOM: Final = codecs.BOM_UTF8
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_WINDOW: Final = 31  # zlib.decompressobj: 15 bits of window, gzip container
 _CHUNK: Final = 4 * 1024**2
 _SONG_COLUMNS: Final = frozenset(column.encode() for column in REQUIRED_COLUMNS["songs"])
 
@@ -104,9 +104,9 @@ def contains(stream: IO[bytes], person: Person) -> bool:
 def remove_rows(source: IO[bytes], target: IO[bytes], person: Person) -> Cleaned:
     """Writes a file without the person's rows.
 
-    A row is the person's if a column `user_id` holds the id. In a row that has not as many fields as the header, or
-    spans lines (a stray quote swallows the rows up to the next one), it is enough that the id stands somewhere; in a
-    file without such a column, that any field holds it. A catalogue has no people.
+    A row is the person's if a column `user_id` holds the id. In a row that has not as many fields as the header, and in
+    a field that spans lines (a stray quote swallows the rows up to the next one), it is enough that the id stands
+    somewhere; in a file without such a column, that any field holds it. A catalogue has no people.
 
     Args:
         source: the file's own bytes, at their beginning.
@@ -126,26 +126,24 @@ def remove_rows(source: IO[bytes], target: IO[bytes], person: Person) -> Cleaned
 
 
 def _remove_rows(source: IO[bytes], target: IO[bytes] | gzip.GzipFile, person: Person) -> Cleaned:
-    records = _records(_lines(_plain_chunks(source)))
     removed = left = 0
-    header: list[bytes] | None = None
     layout: _Layout | None = None
-    for number, (record, fields) in enumerate(records):
+    is_start = True
+    for record, fields in _records(_lines(_plain_chunks(source))):
         _check_utf8(record)
-        if number == 0:
-            start = _BOM if record.startswith(_BOM) else b""
-            header = [field.strip(_ASCII_WHITESPACE) for field in split_fields(record[len(start) :]) or fields]
-            layout = _Layout.of_header(header)
-            if layout.columns or not any(map(person.is_value, header)):
-                target.write(record)
-                continue
-            target.write(start)
-        assert layout is not None
-        if layout.is_of(person, record, fields):
+        mark = _BOM if is_start and record.startswith(_BOM) else b""
+        is_start = False
+        if layout is None and record.strip(_BOM + _ASCII_WHITESPACE):
+            layout = _Layout.of_header([field.strip(_ASCII_WHITESPACE) for field in fields])
+            is_kept = bool(layout.columns) or layout.is_catalogue  # any other first row may be one of data
+        else:
+            is_kept = layout is None
+        if not is_kept and layout is not None and layout.is_of(person, record[len(mark) :], fields):
+            target.write(mark)
             removed += 1
         else:
             target.write(record)
-            left += 1
+            left += not is_kept
     return Cleaned(removed=removed, left=left)
 
 
@@ -168,9 +166,9 @@ class _Layout:
     def is_of(self, person: Person, record: bytes, fields: list[bytes]) -> bool:
         if not person.may_be_in(record):
             return False
-        text = record.rstrip(b"\r\n")
-        is_odd = len(fields) != self.width or self.width == 1 or b"\n" in text or b"\r" in text
-        if is_odd and not self.is_catalogue and person.is_within(text):
+        is_odd = len(fields) != self.width or self.width == 1
+        doubtful = [record] if is_odd else [field for field in fields if b"\n" in field or b"\r" in field]
+        if not self.is_catalogue and any(map(person.is_within, doubtful)):
             return True
         if not self.columns:
             return not self.is_catalogue and any(map(person.is_value, fields))
@@ -252,20 +250,34 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _plain_chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    """The text with its byte order mark; unlike `validators.file_checks.plain_chunks` it gives that mark, too."""
-    first = stream.read(_CHUNK)
-    if not first.startswith(_GZIP_MAGIC):
-        while first:
-            yield first
-            first = stream.read(_CHUNK)
-        return
-    stream.seek(0)
-    try:
-        with gzip.GzipFile(fileobj=stream, mode="rb") as unpacked:
-            while chunk := unpacked.read(_CHUNK):
-                yield chunk
-    except (OSError, EOFError, zlib.error) as error:
-        raise UnreadableTextError(f"broken gzip: {error}") from error
+    """The text with its byte order mark, unpacked; of a broken gzip what can be had comes first, then the error.
+
+    Unlike `validators.file_checks.plain_chunks`, which gives no mark and refuses a gzip bomb.
+    """
+    chunks = iter(lambda: stream.read(_CHUNK), b"")
+    first = next(chunks, b"")
+    if first.startswith(_GZIP_MAGIC):
+        yield from _unpacked(itertools.chain([first], chunks))
+    elif first:
+        yield first
+        yield from chunks
+
+
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    for rest in chunks:
+        while rest:
+            if unpacker.eof:  # a gzip file may hold several members one after another (RFC 1952, section 2.2)
+                unpacker = zlib.decompressobj(_GZIP_WINDOW)
+            try:
+                text = unpacker.decompress(rest, _CHUNK)
+            except zlib.error as error:
+                raise UnreadableTextError(f"broken gzip: {error}") from error
+            if text:
+                yield text
+            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+    if not unpacker.eof:
+        raise UnreadableTextError("broken gzip: it ends too early")
 
 
 def _check_utf8(record: bytes) -> None:
@@ -275,10 +287,3 @@ def _check_utf8(record: bytes) -> None:
         record.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UnreadableTextError(f"it is not UTF-8: {error}") from error
-
-
-def cleaned_bytes(content: bytes, person: Person) -> tuple[bytes, Cleaned]:
-    """`remove_rows` for small files."""
-    target = io.BytesIO()
-    cleaned = remove_rows(io.BytesIO(content), target, person)
-    return target.getvalue(), cleaned

@@ -86,9 +86,10 @@ class PendingFiles:
         self._deployment.ledger_table.update_item(
             Key={LEDGER_PARTITION_KEY: file_key(version.key, version.version_id)},
             UpdateExpression="SET #status = if_not_exists(#status, :archived), replaced_by = :successor, "
-            "dataset = if_not_exists(dataset, :dataset)",
-            ExpressionAttributeNames={"#status": "status"},
+            "dataset = if_not_exists(dataset, :dataset), #execution = if_not_exists(#execution, :purge)",
+            ExpressionAttributeNames={"#status": "status", "#execution": "execution"},
             ExpressionAttributeValues={
+                ":purge": "purge-user",
                 ":archived": FileStatus.ARCHIVED,
                 ":successor": successor or "nothing",
                 ":dataset": dataset_of(version.key) or "none",
