@@ -63,7 +63,10 @@ class Engine(Protocol):
     """What is done with rows: Spark on the lake, or plain Python where a test runs thousands of histories."""
 
     def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
-        """Writes the files' valid plays as one run for each of their days; returns the dates."""
+        """Writes the files' valid plays as one run for each of their days, without purged users; returns the dates.
+
+        A day of purged users only has an empty run: an earlier run of the batch may have claimed it and died over it.
+        """
         ...
 
     def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:

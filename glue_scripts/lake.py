@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
 from pyspark.storagelevel import StorageLevel
 
-from glue_scripts.ledger import Claim, Snapshot
+from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.names import PLAYS_PREFIX, REFERENCE_PREFIX
+from glue_scripts.tombstones import without_purged
 
 PLAYS_SCHEMA = StructType(
     [
@@ -50,14 +51,17 @@ class Lake:
         self._spark = spark
         self._bucket = bucket
 
-    def write_runs(self, plays: DataFrame, run: str) -> list[str]:
-        """Writes plays as one run for each of their days.
+    def write_runs(self, plays: DataFrame, run: str, tombstones: Tombstones) -> list[str]:
+        """Writes plays as one run for each of their days, without purged users.
 
-        Each day goes to a place of its own, so that no two runs share a `_temporary` folder.
+        Each day goes to a place of its own, so that no two runs share a `_temporary` folder. A day that has plays of
+        purged users only gets an empty run: an earlier job run of the same files may have claimed it, before the purge,
+        and died over it.
 
         Args:
             plays: PLAYS_SCHEMA, valid rows.
             run: the job run's id.
+            tombstones: the purged users.
 
         Returns:
             The dates, yyyy-mm-dd, ascending.
@@ -70,7 +74,8 @@ class Lake:
             dates = sorted(row["date"] for row in dated.select("date").distinct().collect())
 
             def write(date: str) -> None:
-                dated.where(F.col("date") == date).select(*PLAYS_SCHEMA.names).write.parquet(self._run_uri(date, run))
+                of_date = dated.where(F.col("date") == date).select(*PLAYS_SCHEMA.names)
+                without_purged(of_date, tombstones).write.parquet(self._run_uri(date, run))
 
             with ThreadPoolExecutor(max_workers=PARALLEL_WRITES) as pool:
                 list(pool.map(write, dates))

@@ -35,7 +35,7 @@ class SparkEngine:
 
     def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
         """Writes the files' valid plays as one run for each of their days; returns the dates."""
-        return self.lake.write_runs(without_purged(self._valid_rows("streams", files), tombstones), run)
+        return self.lake.write_runs(self._valid_rows("streams", files), run, tombstones)
 
     def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
         """Writes the file's valid rows as a snapshot; returns its URI and its rows."""

@@ -24,8 +24,11 @@ class Actor:
         self._steps_left = 0
         self._stop_before = ""
         self._is_killed = False
-        self._turn = threading.Semaphore(0)
-        self._back = threading.Semaphore(0)
+        # Locks that are held from the start, as semaphores of 0: many times quicker than threading.Semaphore.
+        self._turn = threading.Lock()
+        self._back = threading.Lock()
+        self._turn.acquire()
+        self._back.acquire()
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
 

@@ -24,6 +24,7 @@ from tests.oracle import Play, User
 
 TOP_SONGS: Final = 2
 TOP_GENRES: Final = 2
+BUSY_YEAR: Final = "DAYS#2024"
 MAX_STEPS: Final = 20_000
 MAX_REDRIVES: Final = 30
 BOOKKEEPING: Final = {"claim", "computed_at"}
@@ -113,6 +114,14 @@ class Purge:
     actor: Actor | None = None
 
 
+class Effective(NamedTuple):
+    """What had taken effect when a day was claimed, and what the claim's rows must therefore hold."""
+
+    plays: frozenset[Play]
+    purged: frozenset[str]
+    catalogues: int
+
+
 class World:
     """Everything that outlives a job, and the checks of every write.
 
@@ -134,6 +143,8 @@ class World:
         self.computed: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
         self.plays_of_claim: dict[tuple[str, int], frozenset[Play]] = {}
         self.claimant: dict[str, object] = {}
+        self.effective: dict[tuple[str, int], Effective] = {}
+        self.catalogues: list[str] = []
         self.purged: set[str] = set()
         self.work: list[Execution | Purge] = []
         self.acting: object = None
@@ -264,12 +275,22 @@ class World:
 
     def check_visible(self, execution: Execution) -> None:
         """Called when the KPI job of an execution ends well: its plays are visible."""
+        for date in self.ledger.dates() if any(file.dataset == "songs" for file in execution.accepted) else ():
+            day = self.ledger.day(date)
+            if day and day.published and day.unknown_plays:
+                used = self.snapshots_rank(day.snapshots.get("songs"))
+                newest = max(file.version_id for file in execution.accepted if file.dataset == "songs")
+                _require(used >= newest, f"the catalogue {newest} is loaded, and {date} lacks tracks with {used}")
         for file in execution.accepted:
             for play in self._streams(file):
                 day = self.ledger.day(date_of(play))
                 seen = self.plays_of_claim.get((date_of(play), day.published if day else 0), frozenset())
                 is_there = play in seen or play.user_id in self.purged
                 _require(is_there, f"the job has SUCCEEDED and {play} is not published")
+
+    def snapshots_rank(self, uri: str | None) -> str:
+        """The version of the file that a snapshot was made of; less than any for none."""
+        return uri.rpartition("#")[2] if uri else ""
 
     def _streams(self, file: FileVersion) -> tuple[Play, ...]:
         return file.rows if file.dataset == "streams" else ()
@@ -283,16 +304,40 @@ class World:
             for (pk, *_), (before, after) in changes.items():
                 if pk.startswith("DAY#"):
                     self._check_ledger_day(pk.removeprefix("DAY#"), before or {}, after)
+                if pk == "SNAPSHOT#songs":
+                    self.catalogues.append(after["uri"])
 
     def _check_ledger_day(self, date: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         claim, published = int(after["claim"]), int(after.get("published", 0))
         _require(claim >= before.get("claim", 0), f"the claim of {date} decreased")
         _require(published >= before.get("published", 0), f"the published claim of {date} decreased")
+        lost = self._plays_of(date, before) - self._plays_of(date, after)
+        _require(all(play.user_id in self.purged for play in lost), f"{date} has lost {lost}")
         if claim != before.get("claim", 0):
             self.claimant[date] = self.acting
+            self.effective[date, claim] = Effective(
+                self._plays_of(date, after), frozenset(self.purged), len(self.catalogues)
+            )
+            _require(date in self.ledger.dates(date, date), f"{date} is claimed and not listed")
         if published != before.get("published", 0):
             _require(published == claim, f"claim {published} of {date} was published after claim {claim}")
             self._check_complete(date, published)
+            self._check_holds_what_was_effective(date, after)
+
+    def _plays_of(self, date: str, day: Mapping[str, Any]) -> frozenset[Play]:
+        """The plays of a day's runs; a folder that is gone has none."""
+        return frozenset(play for run in day.get("runs", ()) for play in self.runs.get((date, run), ()))
+
+    def _check_holds_what_was_effective(self, date: str, day: Mapping[str, Any]) -> None:
+        claim = int(day["published"])
+        effective, plays = self.effective[date, claim], self.plays_of_claim[date, claim]
+        missing = {play for play in effective.plays - plays if play.user_id not in self.purged}
+        _require(not missing, f"claim {claim} of {date} lacks {missing}, committed before it")
+        purged = {play for play in plays if play.user_id in effective.purged}
+        _require(not purged, f"claim {claim} of {date} holds {purged}, purged before it")
+        used = day["snapshots"].get("songs")
+        newer = self.catalogues[: effective.catalogues][-1:]
+        _require(not newer or used in self.catalogues[effective.catalogues - 1 :], f"{date}: {used} and not {newer}")
 
     def _check_kpis(self, changes: Mapping[Key, tuple[Any, Any]]) -> None:
         dates = {pk.removeprefix("DAY#") for pk, _ in changes}
@@ -318,8 +363,12 @@ class World:
 
         def before(operation: str, request: Mapping[str, Any]) -> None:
             key = str(request.get("Key", {}).get("pk", ""))
-            if key.startswith("PURGED#") and operation == "get_item" and not key.endswith("SALT"):
-                return  # the shards of one read: a user's tombstone is in one of them
+            if (
+                operation == "get_item"
+                and key.startswith(("PURGED#", "DAYS#"))
+                and key not in ("PURGED#SALT", BUSY_YEAR)
+            ):
+                return  # of the shards of one read only one matters
             actor.pause(step_of(operation, key, str(request.get("UpdateExpression", ""))))
             if operation == "transact_write_items":
                 self._transactions += 1
@@ -345,19 +394,20 @@ class PlainEngine:
     actor: Actor
 
     def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
-        rows = {play for file in files for play in self.world.files[file.key, file.version_id].rows}
-        plays = [play for play in rows if play.user_id not in tombstones]
+        plays = {play for file in files for play in self.world.files[file.key, file.version_id].rows}
         dates = sorted({date_of(play) for play in plays})
         for date in dates:
             self.actor.pause("write run")
-            self.world.runs[date, run] = frozenset(play for play in plays if date_of(play) == date)
+            self.world.runs[date, run] = frozenset(
+                play for play in plays if date_of(play) == date and play.user_id not in tombstones
+            )
         return dates
 
     def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
         self.actor.pause("write snapshot")
         rows = self.world.files[file.key, file.version_id].rows
         kept = tuple(row for row in rows if not isinstance(row, User) or row.user_id not in tombstones)
-        uri = f"{file.dataset}/{name}"
+        uri = f"{file.dataset}/{name}#{file.version_id}"
         self.world.snapshots[uri] = kept
         return uri, len(kept)
 

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.exactness.histories import run_histories
-from tests.exactness.simulation import Code
+from tests.exactness.mutants import MUTANTS, Mutant
+from tests.exactness.simulation import Code, LawBrokenError
 
 HISTORIES: Final = int(os.environ.get("EXACTNESS_HISTORIES", "2000"))
-STEPS_PER_HISTORY: Final = 25
+HISTORIES_TO_FIND_A_MUTANT: Final = 3000
+COMMON: Final[dict[str, Any]] = {
+    "stateful_step_count": 25,
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": list(HealthCheck),
+}
 
 
 def test_at_rest_rows_are_what_a_computation_from_scratch_gives() -> None:
+    run_histories(Code(), settings(max_examples=HISTORIES, print_blob=True, **COMMON))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+def test_a_history_breaks_the_law_where(mutant: Mutant) -> None:
     profile = settings(
-        max_examples=HISTORIES,
-        stateful_step_count=STEPS_PER_HISTORY,
-        deadline=None,
-        database=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
+        max_examples=HISTORIES_TO_FIND_A_MUTANT,
+        phases=[Phase.generate],
+        derandomize=True,
+        report_multiple_bugs=False,
+        **COMMON,
     )
-    run_histories(Code(), profile)
+    with pytest.raises(LawBrokenError):
+        run_histories(mutant.code(), profile)
