@@ -262,16 +262,21 @@ def _lines(texts: Iterator[str]) -> Iterator[str]:
 def _header_lines(lines: Iterator[str]) -> list[str]:
     """The lines up to the end of the first row that is not blank: a name in quotes may hold a line break."""
     head: list[str] = []
+    length = 0
 
     def kept() -> Iterator[str]:
+        nonlocal length
         for line in lines:
             head.append(line)
-            if sum(map(len, head)) > MAX_ROW_CHARACTERS:
+            length += len(line)
+            if length > MAX_ROW_CHARACTERS:
                 raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed")
             yield line
 
     if not any(_reader(kept())):
         raise FileRejectedError("no_rows", "the file is empty")
+    if len(head) > 1 and not _is_strictly_quoted(head):
+        raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed where its column ends")
     return head
 
 
@@ -332,7 +337,7 @@ def _is_strictly_quoted(row: list[str]) -> bool:
     Otherwise a row of several lines has swallowed the rows below, and may look like a good one.
     """
     try:
-        next(csv.reader(row, strict=True))
+        list(csv.reader(row, strict=True))
     except csv.Error:
         return False
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from typing import Final
 
@@ -76,8 +75,7 @@ def _other_separator(header: Sequence[str], required: Sequence[str]) -> str | No
     line = ",".join(header)
     wanted = {_essence(name) for name in required}
     for separator, name in _SEPARATORS:
-        fields = next(csv.reader([line], delimiter=separator), [])
-        if len(wanted & {_essence(field) for field in fields}) > 1:
+        if len(wanted & {_essence(field) for field in line.split(separator)}) > 1:
             return name
     return None
 

@@ -50,10 +50,10 @@ class Rule:
 
 _ALL: Final = ("users", "songs", "streams")
 _ONE_PERCENT: Final = 0.01
-_STRAY_ROWS: Final = "A few stray rows must not hold back a good file; a producer that is broken breaks far more rows."
+_STRAY_ROWS: Final = "A few stray rows must not hold back a good file; a producer that is broken breaks far more."
 _STRAY_SNAPSHOT_ROWS: Final = (
-    "A snapshot replaces the one before, so what it lacks is missing from every day computed with it: one per cent at "
-    "the most."
+    "What a snapshot lacks is missing from every day that is computed with it; a few stray rows must still not hold "
+    "back all the others."
 )
 
 
@@ -87,7 +87,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "object_missing",
         "The uploaded object version is there when the batch is staged.",
-        "Upload the file again; do not delete versions before they are archived.",
+        "Upload the file again, and leave it there: the pipeline takes it away when it is done.",
     ),
     _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
     _file_rule(
@@ -104,12 +104,12 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "unbalanced_quote",
         "A field that begins with a quote ends with one, and quotes between the two are doubled (RFC 4180).",
-        "Close or double the quote; from it on, rows cannot be told apart.",
+        "Close the quote, or double it if it belongs to the text: from it on, rows cannot be told apart.",
     ),
     _file_rule(
         "missing_column",
-        "The header has every required column, comma-separated, spelled exactly.",
-        "Add the missing columns to the header and the rows; separate columns by commas.",
+        "The header has every required column, spelled exactly, and commas between them.",
+        "Add the missing columns to the header and to the rows, or rename those meant.",
     ),
     _file_rule(
         "duplicate_column",
@@ -129,7 +129,7 @@ RULES: Final[tuple[Rule, ...]] = (
         _ALL,
         None,
         "The row has as many fields as the header.",
-        "Quote fields that hold commas; add or remove fields.",
+        "Add the fields that lack, or put those that hold commas or line breaks in double quotes.",
     ),
     _row_rule(
         "null_user_id", ("users", "streams"), "user_id", "user_id is given and not blank.", "Give the row its user_id."
@@ -159,8 +159,8 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_listen_time",
         ("streams",),
         "listen_time",
-        "listen_time is YYYY-MM-DD HH:MM:SS (or with T), with an optional fraction and Z or ±HH:MM, and exists.",
-        "Write the date and the time; no zone means UTC.",
+        "listen_time is a moment that exists, as YYYY-MM-DD HH:MM:SS or with T; a fraction and Z or ±HH:MM may follow.",
+        "Write date and time, such as 2024-06-25 17:43:00; without a zone it is UTC.",
     ),
     _row_rule(
         "future_listen_time",
@@ -191,14 +191,14 @@ RULES: Final[tuple[Rule, ...]] = (
         ("songs",),
         "duration_ms",
         "duration_ms is a whole number from 0 to 2147483647.",
-        "Write the duration in whole milliseconds, digits only.",
+        "Write the duration in whole milliseconds, such as 215000.",
     ),
     _row_rule(
         "bad_popularity",
         ("songs",),
         "popularity",
         "popularity is a whole number, or empty.",
-        "Write digits only.",
+        "Write a whole number, such as 42, or leave the field empty.",
     ),
     _row_rule(
         "bad_explicit",
@@ -207,7 +207,13 @@ RULES: Final[tuple[Rule, ...]] = (
         "explicit is true/false, t/f, yes/no, y/n or 1/0 in any case, or empty.",
         "Use true or false.",
     ),
-    _row_rule("bad_user_age", ("users",), "user_age", "user_age is a whole number, or empty.", "Write digits only."),
+    _row_rule(
+        "bad_user_age",
+        ("users",),
+        "user_age",
+        "user_age is a whole number, or empty.",
+        "Write a whole number, such as 42, or leave the field empty.",
+    ),
     _row_rule(
         "long_user_country",
         ("users",),
@@ -219,7 +225,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_created_at",
         ("users",),
         "created_at",
-        "created_at is a date (YYYY-MM-DD) or a timestamp as listen_time, or empty.",
+        "created_at is a date (YYYY-MM-DD), a moment written as listen_time is, or empty.",
         "Write the date as YYYY-MM-DD.",
     ),
     _warning(

@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from validators.batches import ReadableFile, broken_rows, judge_batch, judge_rows, samples
-from validators.expectations import ExpectationCrashedError, SuiteResult, expectation_suite, run_suite
+from tests.validation.judging import broken, judge, readable, rejected_by
+from validators.batches import broken_rows, judge_rows, samples
+from validators.expectations import ExpectationCrashedError, expectation_suite, run_suite
 from validators.reports import Sample
 
-UPLOADED = datetime(2024, 6, 26, tzinfo=UTC)
 HEADER = "user_id,track_id,listen_time\n"
 GOOD = "u1,t1,2024-06-25 10:00:{:02}\n"
-
-
-def readable(folder: Path, texts: Mapping[str, str]) -> list[ReadableFile]:
-    files = []
-    for name, text in texts.items():
-        path = folder / name
-        path.write_text(text, newline="")
-        header = tuple(next(csv.reader(io.StringIO(text))))
-        files.append(ReadableFile(name=name, uri=path.as_uri(), header=header, last_modified=UPLOADED))
-    return files
-
-
-def judge(
-    spark: SparkSession,
-    folder: Path,
-    texts: Mapping[str, str],
-    dataset: str = "streams",
-    *,
-    tolerances: Mapping[str, float] | None = None,
-    snapshot_rows: int = 0,
-) -> SuiteResult:
-    files = readable(folder, texts)
-    rows = judge_rows(spark, dataset, files)
-    return judge_batch(rows, dataset, files, tolerances=tolerances or {}, current_snapshot_rows=snapshot_rows, known={})
-
-
-def broken(result: SuiteResult, file: str) -> dict[str, int]:
-    return {found.rule.id: found.failed for found in result.results[file] if found.failed}
-
-
-def rejected_by(result: SuiteResult, file: str) -> list[str]:
-    return [found.rule.id for found in result.results[file] if not found.success]
 
 
 def test_each_file_of_a_batch_gets_its_own_verdict_in_one_run(spark: SparkSession, tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from validators import document
 from validators.rules import RULES, RuleError, Severity, check_tolerances, rules_of
 from validators.schemas import REQUIRED_COLUMNS, dataset_of
 
@@ -27,6 +30,11 @@ def test_a_tolerance_can_be_set_for_an_environment() -> None:
     rules = {rule.id: rule.tolerance for rule in rules_of("streams", Severity.QUARANTINE_ROW, {"bad_listen_time": 0.5})}
     assert rules["bad_listen_time"] == 0.5
     assert rules["null_user_id"] == 0.01
+
+
+def test_the_page_of_the_rules_is_current() -> None:
+    committed = (Path(__file__).parents[2] / "docs/rules.md").read_text("utf-8")
+    assert committed == document.page(), "run: python -m validators.document > docs/rules.md"
 
 
 @pytest.mark.parametrize("tolerances", [{"bad_time": 0.1}, {"missing_column": 0.1}, {"unknown_track": 0.1}])

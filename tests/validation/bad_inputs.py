@@ -455,6 +455,34 @@ OBJECTS: Final = [
     Input(name="a folder in a folder", content=b"", key="raw/streams/2024/", verdict="skipped"),
 ]
 
+PRODUCER_PLAYS: Final = (
+    STREAMS_HEADER
+    + "\n"
+    + plays(20)
+    + "".join(f"{row}\n" for row in ("u1,t1,17:43:00", "u2,t1,25.06.2024 18:00", f",t1,{TIME}", f"u1,t1,t2,{TIME}"))
+    + plays(5)
+).replace("\n", "\r\n")
+PRODUCER_SONGS: Final = songs(
+    't1,Say "it",b,c,rock,1,1,true', 't1,"Left open,b,c,rock,1,1,true', 't2,"a, b",b,c,pop,1,1,true'
+)
+PRODUCER_USERS: Final = users("u1,Zoë,30,NL,2024-01-01", "u2,Renée,30,NL,2024-01-01").encode("cp1252")
+
+PRODUCER: Final = [
+    Input(
+        name="a producer's plays",
+        content=PRODUCER_PLAYS.encode(),
+        verdict="rejected",
+        rules=("malformed_row", "null_user_id", "bad_listen_time"),
+        rows=29,
+        quarantined=4,
+        failed={"malformed_row": 1, "null_user_id": 1, "bad_listen_time": 2, "duplicate_rows": 5},
+        says=("line 23: '17:43:00'", "Write date and time"),
+    ),
+    rejected("a producer's songs", PRODUCER_SONGS, "unbalanced_quote", "begins in line 103", dataset="songs"),
+    rejected("a producer's users", PRODUCER_USERS, "not_utf8", "line 102 holds the byte 0xEB", dataset="users"),
+]
+"""What `test_a_producer_can_fix_a_file` mends."""
+
 INPUTS: Final[Sequence[Input]] = [
     *EMPTY,
     *HEADERS,
@@ -465,4 +493,5 @@ INPUTS: Final[Sequence[Input]] = [
     *SNAPSHOTS,
     *KEYS,
     *OBJECTS,
+    *PRODUCER,
 ]

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.validation.bad_inputs import CURRENT_SNAPSHOT_ROWS, INPUTS, Input
-from tests.validation.validation_job import JudgedBatch, judge
+from tests.validation.bad_inputs import INPUTS, Input
+from tests.validation.validation_job import JudgedBatch
 from validators.reports import MAX_MESSAGE_BYTES
-
-
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> JudgedBatch:
-    return judge(
-        tmp_path_factory.mktemp("job"), [given.staged for given in INPUTS], snapshot_rows=CURRENT_SNAPSHOT_ROWS
-    )
 
 
 def named(name: str) -> Input:

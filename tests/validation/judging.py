@@ -1,0 +1,48 @@
+"""Files judged in this process, by Spark and Great Expectations: what comes after the checks of their bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from validators.batches import ReadableFile, judge_batch, judge_rows
+from validators.expectations import SuiteResult
+
+UPLOADED = datetime(2024, 6, 26, tzinfo=UTC)
+
+
+def readable(folder: Path, texts: Mapping[str, str]) -> list[ReadableFile]:
+    files = []
+    for name, text in texts.items():
+        path = folder / name
+        path.write_text(text, newline="")
+        header = tuple(next(csv.reader(io.StringIO(text))))
+        files.append(ReadableFile(name=name, uri=path.as_uri(), header=header, last_modified=UPLOADED))
+    return files
+
+
+def judge(
+    spark: SparkSession,
+    folder: Path,
+    texts: Mapping[str, str],
+    dataset: str = "streams",
+    *,
+    tolerances: Mapping[str, float] | None = None,
+    snapshot_rows: int = 0,
+) -> SuiteResult:
+    files = readable(folder, texts)
+    rows = judge_rows(spark, dataset, files)
+    return judge_batch(rows, dataset, files, tolerances=tolerances or {}, current_snapshot_rows=snapshot_rows, known={})
+
+
+def broken(result: SuiteResult, file: str) -> dict[str, int]:
+    return {found.rule.id: found.failed for found in result.results[file] if found.failed}
+
+
+def rejected_by(result: SuiteResult, file: str) -> list[str]:
+    return [found.rule.id for found in result.results[file] if not found.success]
