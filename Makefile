@@ -16,6 +16,8 @@ ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt sta
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 
 export PYTHONUTF8 := 1
+# Spark's workers must run on the driver's Python; the python3 on PATH can be another.
+export PYSPARK_PYTHON := $(CURDIR)/$(PY)
 # Keeps the class data archive, by which Spark starts in half the time.
 export LOCAL_AWS_CACHE := $(CURDIR)/.venv/cache
 
