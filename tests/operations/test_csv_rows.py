@@ -81,7 +81,11 @@ def test_a_catalogue_has_no_people() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [HEADER + b"u-1,\xff,x\n", HEADER + b"u-1,\x00,x\n", gzip.compress(HEADER + b"u-1,t,x\n" + bytes(range(32, 127)) * 2)[:-20]],
+    [
+        HEADER + b"u-1,\xff,x\n",
+        HEADER + b"u-1,\x00,x\n",
+        gzip.compress(HEADER + b"u-1,t,x\n" + bytes(range(32, 127)) * 2)[:-20],
+    ],
     ids=["not UTF-8", "NUL", "broken gzip"],
 )
 def test_a_file_that_cannot_be_read_is_told(content: bytes) -> None:

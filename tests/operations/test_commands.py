@@ -1,0 +1,297 @@
+"""Every command but purge-user: what it does, what it tells, and that it can be repeated."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from glue_scripts import names
+from glue_scripts.ledger import FileStatus, Snapshot, file_key
+from glue_scripts.objects import target_key
+from operations.deployment import PREFIX
+from operations.journal import Journal
+from stacks import settings
+from tests.local.workflow_server import wait_for
+from tests.operations.conftest import BUCKET, DAY, World
+
+KEY = "raw/streams/a b.csv"
+
+
+def test_names_begin_as_those_of_the_stacks() -> None:
+    assert PREFIX == settings.PREFIX
+
+
+def test_an_unknown_environment_is_told_in_one_sentence(world: World) -> None:
+    ended = world.run("status", environment="prd")
+
+    assert (ended.exit_code, ended.out) == (2, "")
+    assert "no environment 'prd' in account 123456789012" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "No such command"),
+        (["kpis", "yesterday"], "yesterday"),
+        (["replay"], "give KEYs, --error, --dead-letters or --clean"),
+        (["replay", "--error", "--dead-letters"], "give KEYs, --error, --dead-letters or --clean"),
+        (["recompute", "--from", "2024-01-01", "--to", "2024-01-31"], "no plays from 2024-01-01 to 2024-01-31"),
+        (["kpis", "2024-01-01"], "No file has ever had plays of 2024-01-01"),
+        (["redrive", "nobody"], "There is no execution"),
+        (["replay", "raw/streams/none.csv"], "Nothing of raw/streams/none.csv is in error/"),
+        (["purge-user", " ", "--yes"], "the user id is empty"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_sentence(world: World, arguments: list[str], message: str) -> None:
+    ended = world.run(*arguments)
+
+    assert ended.exit_code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+
+
+class TestStatus:
+    """`status`."""
+
+    def test_it_tells_what_is_under_way_and_what_needs_attention(self, world: World) -> None:
+        ledger = world.deployment.ledger
+        for number, status in enumerate((FileStatus.ACCEPTED, FileStatus.REJECTED)):
+            ledger.receive_file(f"raw/streams/{number}.csv", "v", {"execution": "e"})
+            ledger.advance_file(f"raw/streams/{number}.csv", "v", status, {})
+        ledger.make_current(
+            Snapshot(dataset="songs", uri="s3://new/", key="k", version_id="v", last_modified="2024", rows=1)
+        )
+        world.publish("2024-06-24", "run", snapshots={"songs": "s3://old/"})
+        world.publish("2024-06-25", "run", snapshots={"songs": "s3://new/"})
+        ledger.claim_day("2024-06-26", "run")
+        world.deployment.pipes.stop_pipe(Name="music-kpi-dev-uploads")
+        wait_for(
+            lambda: world.deployment.pipes.describe_pipe(Name="music-kpi-dev-uploads")["CurrentState"] == "STOPPED",
+            "the pause",
+        )
+        world.deployment.sqs.send_message(QueueUrl=world.deployment.upload_queue_url, MessageBody="{}")
+        world.deployment.sqs.send_message(QueueUrl=world.deployment.dead_letter_queue_url, MessageBody="{}")
+
+        found = json.loads(world.run("status", "--json").out)
+
+        assert found["files"] == {"RECEIVED": 0, "ACCEPTED": 1, "REJECTED": 1, "LOADED": 0, "ARCHIVED": 0}
+        assert found["unfinished_files"]["ACCEPTED"] == ["raw/streams/0.csv#v"]
+        assert found["days"] == 3
+        assert found["days_not_published"] == ["2024-06-26"]
+        assert found["days_on_older_snapshots"] == ["2024-06-24"]
+        assert (found["pipe"], found["queued"], found["dead_letters"]) == ("STOPPED", 1, 1)
+        told = world.run("status")
+        assert told.exit_code == 0
+        for word in ("2024-06-26", "2024-06-24", "replay --dead-letters", "raw/streams/0.csv#v", "STOPPED"):
+            assert word in told.out
+
+
+class TestRedrive:
+    """`redrive`."""
+
+    def fail(self, world: World, name: str, definition: dict[str, Any]) -> str:
+        client = world.deployment.step_functions
+        client.update_state_machine(
+            stateMachineArn=world.deployment.state_machine_arn,
+            definition=json.dumps({"QueryLanguage": "JSONata", **definition}),
+        )
+        arn = client.start_execution(stateMachineArn=world.deployment.state_machine_arn, name=name)["executionArn"]
+        assert world.server.ended(arn)["status"] == "FAILED"
+        return arn
+
+    def test_a_failed_execution_goes_on_once_its_cause_is_gone(self, world: World) -> None:
+        read = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:s3:getObject",
+            "Arguments": {"Bucket": BUCKET, "Key": "missing"},
+            "End": True,
+        }
+        arn = self.fail(world, "first", {"StartAt": "Read", "States": {"Read": read}})
+        assert "first FAILED" in world.run("status").out
+        refused = world.run("redrive")
+        assert (refused.exit_code, "--yes" in refused.err) == (4, True)
+        world.put("missing", b"here")
+
+        assert world.run("redrive", "--yes").exit_code == 0
+
+        assert world.server.ended(arn)["status"] == "SUCCEEDED"
+        again = world.run("redrive", "--yes")
+        assert (again.exit_code, "nothing to redrive" in again.out) == (0, True)
+        named = world.run("redrive", "first")
+        assert (named.exit_code, "is SUCCEEDED" in named.err) == (2, True)
+
+    def test_one_that_ended_in_a_fail_state_is_left_alone(self, world: World) -> None:
+        end = {"Type": "Fail", "Error": "VerdictNotUnderstood", "Cause": "x"}
+        self.fail(world, "second", {"StartAt": "No", "States": {"No": end}})
+
+        named = world.run("redrive", "second")
+
+        assert named.exit_code == 1
+        assert "second cannot be redriven: it ended in the Fail state VerdictNotUnderstood" in named.out
+
+
+class TestReplay:
+    """`replay`."""
+
+    def reject(self, world: World, key: str = KEY, *, version_id: str = "v1", copy: bool = True) -> str:
+        """Leaves what the pipeline leaves of a rejected file; returns its key in error/."""
+        error_key = target_key(names.ERROR_PREFIX, key, version_id)
+        if copy:
+            world.put(error_key, b"content", Metadata={"sender": "x"})
+        report = {"format": names.REPORT_FORMAT, "key": key, "version_id": version_id}
+        world.put(error_key + ".report.json", json.dumps(report).encode())
+        world.deployment.ledger.receive_file(key, version_id, {"execution": "e"})
+        world.deployment.ledger.advance_file(key, version_id, FileStatus.REJECTED, {})
+        return error_key
+
+    def test_a_file_goes_back_once_and_leaves_error_when_it_is_loaded(self, world: World) -> None:
+        error_key = self.reject(world)
+        assert world.run("replay", KEY).exit_code == 0
+        ((_, version_id), content), *others = world.contents("raw/").items()
+        assert (content, others) == (b"content", [])
+        assert world.item(file_key(KEY, "v1"))["replayed_as"] == version_id
+
+        assert f"is under way as version {version_id}" in world.run("replay", error_key).out
+        assert len(world.contents("raw/")) == 1
+        assert len(world.contents("error/")) == 2
+
+        world.deployment.ledger.receive_file(KEY, version_id, {"execution": "e"})
+        world.deployment.ledger.advance_file(KEY, version_id, FileStatus.ACCEPTED, {})
+        world.run("replay", "--clean")
+        assert len(world.contents("error/")) == 2, "an accepted file can still fail to be loaded"
+        world.deployment.ledger.advance_file(KEY, version_id, FileStatus.LOADED, {})
+        assert error_key in world.run("replay", "--clean").out
+        assert world.contents("error/") == {}
+        assert world.run("replay", "--clean").out == ""
+
+    def test_a_file_that_is_rejected_again_can_be_replayed_again(self, world: World) -> None:
+        self.reject(world)
+        world.run("replay", KEY)
+        first = world.item(file_key(KEY, "v1"))["replayed_as"]
+        world.deployment.ledger.receive_file(KEY, first, {"execution": "e"})
+        world.deployment.ledger.advance_file(KEY, first, FileStatus.REJECTED, {})
+
+        assert "is back as version" in world.run("replay", KEY).out
+
+        assert world.item(file_key(KEY, "v1"))["replayed_as"] != first
+        assert len(world.contents("error/")) == 2
+
+    def test_everything_under_a_prefix_goes_back(self, world: World) -> None:
+        self.reject(world, "raw/streams/2024/a.csv")
+        self.reject(world, "raw/streams/2024/b.csv")
+        self.reject(world, "raw/streams/2023/c.csv")
+        self.reject(world, "raw/streams/2024/gone.csv", copy=False)
+
+        refused = world.run("replay", "--error", "raw/streams/2024/")
+        told = world.run("replay", "--error", "raw/streams/2024/", "--yes")
+
+        assert (refused.exit_code, "Replay 3 files?" in refused.err) == (4, True)
+        assert {key for key, _ in world.contents("raw/")} == {"raw/streams/2024/a.csv", "raw/streams/2024/b.csv"}
+        assert "raw/streams/2024/gone.csv (version v1) has no copy" in told.out
+
+    def test_dead_letters_go_back_to_the_queue(self, world: World) -> None:
+        for number in range(12):
+            world.deployment.sqs.send_message(
+                QueueUrl=world.deployment.dead_letter_queue_url, MessageBody=json.dumps({"detail": {"number": number}})
+            )
+
+        assert "12 dead letters are back" in world.run("replay", "--dead-letters").out
+
+        assert "0 dead letters are back" in world.run("replay", "--dead-letters").out
+        client = world.deployment.step_functions
+
+        def delivered() -> set[int]:
+            listed = client.list_executions(stateMachineArn=world.deployment.state_machine_arn)["executions"]
+            inputs = [client.describe_execution(executionArn=found["executionArn"])["input"] for found in listed]
+            return {detail["number"] for batch in inputs for detail in json.loads(batch)}
+
+        wait_for(lambda: delivered() == set(range(12)), "the executions")
+
+
+class TestRecompute:
+    """`recompute`."""
+
+    def test_exactly_the_days_with_plays_are_computed(self, world: World) -> None:
+        for date in ("2024-06-23", "2024-06-24", "2024-06-25", "2024-06-26"):
+            world.publish(date, "run")
+
+        told = world.run("recompute", "--from", "2024-06-24", "--to", "2024-06-25", "--json")
+
+        assert world.computed == [["2024-06-24", "2024-06-25"]]
+        assert [(day["date"], day["published"]) for day in json.loads(told.out)] == [
+            ("2024-06-24", 2),
+            ("2024-06-25", 2),
+        ]
+        assert "published, claim 3" in world.run("recompute", "--from", "2024-06-24", "--to", "2024-06-25").out
+
+    def test_a_failed_run_and_one_that_takes_longer_are_told(self, world: World) -> None:
+        world.publish(DAY, "run")
+        outcomes = world.server.glue.outcomes
+        outcomes["music-kpi-dev-compute-kpis"] = lambda arguments: "FAILED"
+        failed = world.run("recompute", "--from", DAY, "--to", DAY)
+        outcomes["music-kpi-dev-compute-kpis"] = lambda arguments: "RUNNING"
+        late = world.run("recompute", "--from", DAY, "--to", DAY, "--minutes", "0")
+
+        assert (failed.exit_code, "ended as FAILED" in failed.err) == (1, True)
+        assert (late.exit_code, "goes on by itself" in late.err) == (3, True)
+
+
+class TestKpis:
+    """`kpis`."""
+
+    def test_a_day_is_shown_with_its_claim(self, world: World) -> None:
+        claim = world.publish(DAY, "run")
+        figures = {
+            "listens": 7,
+            "unique_listeners": 2,
+            "listening_time_ms": 61_000,
+            "avg_listening_time_ms_per_user": Decimal("30500.50"),
+            "avg_listening_time_ms_per_play": Decimal("1.25"),
+        }
+        pk = f"DAY#{DAY}"
+        songs = [{"rank": 1, "track_id": "t", "track_name": "[red]Song", "artists": "A", "listens": 4}]
+        summary = {
+            "listens": 7,
+            "unique_listeners": 2,
+            "listens_per_listener": Decimal("3.50"),
+            "listening_time_ms": 61_000,
+            "unknown_track_plays": 1,
+            "top_genres": [{"rank": 1, "genre": "pop", "listens": 7}],
+            "listens_by_country": {"Peru": 7},
+            "songs_snapshot": "s3://songs/",
+            "users_snapshot": None,
+        }
+        for row in (
+            {"pk": pk, "sk": "SUMMARY", **summary, "claim": claim.number, "computed_at": "now"},
+            {"pk": pk, "sk": "GENRE#pop", "genre": "pop", "top_songs": songs, **figures},
+            {"pk": pk, "sk": "GENRE#rock", "genre": "rock", "top_songs": [], **figures},
+            {"pk": pk, "sk": "HOUR#17#GENRE#pop", "hour": "17", "genre": "pop", **figures},
+        ):
+            world.deployment.kpis_table.put_item(Item=row)  # type: ignore[arg-type]
+
+        everything = world.run("kpis", DAY, "--hours").out
+        pop = json.loads(world.run("kpis", DAY, "--genre", "pop", "--hours", "--json").out)
+
+        assert "published, claim 1" in everything
+        assert everything.index("SUMMARY") < everything.index("Genres") < everything.index("Hours")
+        for word in ("3.50", "[red]Song", "rock", "0:01:01", "Peru 7"):
+            assert word in everything
+        assert [row["sk"] for row in (*pop["genres"], *pop["hours"])] == ["GENRE#pop", "HOUR#17#GENRE#pop"]
+        assert pop["summary"]["listens"] == 7
+        world.deployment.ledger.claim_day(DAY, "other run")
+        assert "being computed: claim 2 is begun" in world.run("kpis", DAY).out
+        assert world.run("kpis", DAY, "--genre", "jazz").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["redrive"], ["replay", "--error"], ["recompute", "--from", DAY, "--to", DAY]], ids=lambda a: a[0]
+)
+def test_files_rest_while_a_purge_is_unfinished(world: World, arguments: list[str]) -> None:
+    Journal(world.deployment.ledger_table).open("hash", resume_pipe=True)
+
+    ended = world.run(*arguments)
+
+    assert (ended.exit_code, "repeat its `purge-user` command first" in ended.err) == (4, True)
