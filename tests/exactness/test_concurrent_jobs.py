@@ -224,5 +224,9 @@ def test_a_purged_user_is_gone_from_recomputed_days_and_does_not_come_back(jobs:
     jobs.assert_exact(without_ann)
     jobs.run("again", document)
     jobs.assert_exact(without_ann)
-    (again,) = (jobs.folder / "bucket").glob("curated/plays/listen_date=2024-06-25/run=again")
-    assert jobs.spark.read.parquet(again.as_uri()).where("user_id = 'ann'").count() == 0
+    day = jobs.tables.ledger.day("2024-06-26")
+    assert day is not None
+    assert day.runs == {"first", "again"}, "a day with plays of purged users only is claimed again all the same"
+    for date in jobs.tables.ledger.dates():
+        folder = jobs.folder / "bucket" / "curated" / "plays" / f"listen_date={date}" / "run=again"
+        assert jobs.spark.read.parquet(f"file://{folder}").where("user_id = 'ann'").count() == 0
