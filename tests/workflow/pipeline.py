@@ -32,7 +32,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{what} did not come within {DEADLINE_SECONDS:.0f} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return value
 
 
@@ -308,12 +308,13 @@ class Pipeline:
     def failure_emails(self, arn: str) -> list[dict[str, str]]:
         """Wait until the notifier has finished with an execution that did not succeed, and return its e-mails."""
 
-        def notified() -> list[str]:
-            pages = self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.notifier)
-            arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
-            found = [self.sfn.describe_execution(executionArn=one) for one in arns]
-            about = [one["status"] for one in found if json.loads(one["input"])["detail"]["executionArn"] == arn]
-            return [] if "RUNNING" in about else about
+        def told() -> bool:
+            return any("somebody must look" in email["subject"] for email in self.emails(arn))
 
-        wait_for(notified, f"the notifier of {arn}")
+        def is_idle() -> bool:
+            running = self.sfn.list_executions(stateMachineArn=self.notifier, statusFilter="RUNNING")
+            return not running["executions"]
+
+        wait_for(told, f"the e-mail about {arn}")
+        wait_for(is_idle, "the end of the notifier")
         return [email for email in self.emails(arn) if "somebody must look" in email["subject"]]

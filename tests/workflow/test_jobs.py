@@ -29,10 +29,9 @@ def well(pipeline: Pipeline, state: str) -> Any:  # noqa: ANN401
     return {"Validate": pipeline.jobs.validate, "ComputeKpis": pipeline.jobs.compute}[state]
 
 
-@pytest.mark.parametrize("state", JOBS)
-@pytest.mark.parametrize("error", START_ERRORS)
+@pytest.mark.parametrize(("error", "state"), zip(START_ERRORS, JOBS * 3, strict=True))
 def test_a_start_that_glue_refuses_for_now_is_tried_eight_times_more(
-    pipeline: Pipeline, state: str, error: str
+    pipeline: Pipeline, error: str, state: str
 ) -> None:
     file = pipeline.upload("good.csv")
     fault = pipeline.faults.fail("glue:StartJobRun", MANIFEST_OR_LIST[state], error=error, times=8)
