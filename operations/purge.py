@@ -175,10 +175,13 @@ class _Purge:
         """Swaps every run of a day that holds plays of the person for one without them."""
         for date in self._deployment.ledger.dates():
             day = self._deployment.ledger.day(date)
-            runs = sorted(day.runs) if day else []
-            touched = [run for run in runs if self._count_rows(_run_prefix(date, run))]
+            runs = day.runs if day else frozenset()
+            touched = [run for run in sorted(runs) if self._count_rows(_run_prefix(date, run))]
             if touched:
                 self._swap(date, touched)
+            for run in self._listed_runs(date):
+                if self._successor(run) in runs:  # swapped by an interrupted purge, and not deleted yet
+                    self._delete_run(date, run)
 
     def _swap(self, date: str, runs: Sequence[str]) -> None:
         # First the journal: once the runs are swapped, nothing else tells that the day is to be computed anew.
@@ -188,15 +191,18 @@ class _Purge:
         if not self._deployment.ledger.replace_runs(date, runs, new):
             raise LakeChangedError(f"Somebody else changed the runs of {date} meanwhile: repeat the command.")
         for run in runs:
-            prefix = _run_prefix(date, run)
-            self.removed.rows[names.CURATED_PREFIX] += self._count_rows(prefix)
-            for version in list(versions(self._deployment, prefix)):
-                delete(self._deployment, version)
-                self.removed.versions[names.CURATED_PREFIX] += 1
+            self._delete_run(date, run)
+
+    def _delete_run(self, date: str, run: str) -> None:
+        prefix = _run_prefix(date, run)
+        self.removed.rows[names.CURATED_PREFIX] += self._count_rows(prefix)
+        for version in list(versions(self._deployment, prefix)):
+            delete(self._deployment, version)
+            self.removed.versions[names.CURATED_PREFIX] += 1
 
     def _write_successor(self, date: str, run: str) -> str | None:
         """Writes a run without the person's plays; None where nothing is left. Repeated, it has the same name."""
-        successor = "purge-" + hashlib.sha256(f"{run}#{self._user}".encode()).hexdigest()[:24]
+        successor = self._successor(run)
         is_written = False
         for version in self._current_parquet(_run_prefix(date, run)):
             with self._download(version) as (source, _), _temporary() as target:
@@ -207,6 +213,16 @@ class _Purge:
                     self._deployment.s3.put_object(Bucket=self._deployment.bucket, Key=key, Body=target)
                     is_written = True
         return successor if is_written else None
+
+    def _successor(self, run: str) -> str:
+        return "purge-" + hashlib.sha256(f"{run}#{self._user}".encode()).hexdigest()[:24]
+
+    def _listed_runs(self, date: str) -> list[str]:
+        pages = self._deployment.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._deployment.bucket, Prefix=_day_prefix(date), Delimiter="/"
+        )
+        folders = [folder["Prefix"] for page in pages for folder in page.get("CommonPrefixes", [])]
+        return [folder.rstrip("/").rpartition("/run=")[2] for folder in folders]
 
     def _count_rows(self, prefix: str) -> int:
         count = 0
@@ -322,8 +338,12 @@ class _Purge:
 _NOTHING: Final = Cleaned(removed=0, left=0)
 
 
+def _day_prefix(date: str) -> str:
+    return f"{names.PLAYS_PREFIX}listen_date={date}/"
+
+
 def _run_prefix(date: str, run: str) -> str:
-    return f"{names.PLAYS_PREFIX}listen_date={date}/run={run}/"
+    return f"{_day_prefix(date)}run={run}/"
 
 
 @contextmanager
