@@ -311,10 +311,12 @@ class Pipeline:
         def told() -> bool:
             return any("somebody must look" in email["subject"] for email in self.emails(arn))
 
-        def is_idle() -> bool:
-            running = self.sfn.list_executions(stateMachineArn=self.notifier, statusFilter="RUNNING")
-            return not running["executions"]
-
         wait_for(told, f"the e-mail about {arn}")
-        wait_for(is_idle, "the end of the notifier")
+        wait_for(lambda: not self.notifications("RUNNING"), "the end of the notifier")
         return [email for email in self.emails(arn) if "somebody must look" in email["subject"]]
+
+    def notifications(self, status: str | None = None) -> list[str]:
+        """Return the ARNs of the notifier's executions, of all tests of this folder."""
+        given = {"statusFilter": status} if status else {}
+        pages = self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.notifier, **given)
+        return [execution["executionArn"] for page in pages for execution in page["executions"]]
