@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("stacks", "glue_scripts", "state_machines", "validators", "local_aws", "laptop", "samples", "tests")
+FOLDERS = (
+    "stacks",
+    "glue_scripts",
+    "state_machines",
+    "validators",
+    "local_aws",
+    "laptop",
+    "operations",
+    "samples",
+    "tests",
+)
 
 
 def imported_modules(source: str, package: str) -> Iterator[str]:
@@ -56,11 +66,16 @@ def _local_aws(module: str) -> bool:
     return _is_of(module, "local_aws") or not _is_of(module, *FOLDERS, "app")
 
 
+def _operations(module: str) -> bool:
+    return _is_of(module, "operations", "glue_scripts", "validators") or not _is_of(module, *FOLDERS, "app")
+
+
 RULES: dict[str, Callable[[str], bool]] = {
     "stacks": _stacks,
     "validators": _validators,
     "glue_scripts": _glue_scripts,
     "local_aws": _local_aws,
+    "operations": _operations,
 }
 
 
@@ -102,6 +117,8 @@ def test_every_folder_with_python_is_known_to_the_rules() -> None:
         ("import local_aws.server", "glue_scripts"),
         ("from glue_scripts import names", "local_aws"),
         ("from app import build_app", "local_aws"),
+        ("from stacks import settings", "operations"),
+        ("import local_aws.server", "operations"),
     ],
 )
 def test_a_forbidden_import_is_found(source: str, folder: str) -> None:
