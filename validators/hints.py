@@ -61,7 +61,7 @@ def header_hint(header: Sequence[str], required: Sequence[str], missing: Sequenc
         renamed = ", ".join(f"{wrong!r} to {right!r}" for wrong, right in found)
         return f"names are compared exactly, capitals included: rename {renamed}"
     if len(missing) == len(required):
-        return "is the header line missing?"
+        return "perhaps the header line is missing"
     return ""
 
 

@@ -163,7 +163,7 @@ def in_words(file: JudgedFile, max_samples: int | None = None) -> list[str]:
         rule_id, detail = file.problem
         return [f"Rejected by {rule_id}: {detail}.", *_advice(RULES_BY_ID[rule_id])]
     lines = []
-    if file.counts:
+    if file.counts and file.counts.rows:
         counts = file.counts
         lines = [f"{_rows(counts.rows)}: {counts.valid} good, {counts.quarantined} breaking a rule."]
     rejecting = [result for result in file.results if not result.success]
@@ -233,9 +233,10 @@ def _result_in_words(file: JudgedFile, result: RuleResult, max_samples: int | No
         return [f"Rejected by {about}: {result.detail}.", *_advice(rule)]
     rows = file.counts.rows if file.counts else 0
     limit = tolerated_rows(rule.tolerance, rows)
-    share = f"{_rows(result.failed)} of {rows} ({_percent(result.failed / rows)})"
-    verdict = "Tolerated, but left out," if result.success else "Rejected"
-    lines = [f"{verdict} by {about}: {share}; tolerated are {limit} ({_percent(rule.tolerance)}).", *_advice(rule)]
+    share = f"{result.failed} of {_rows(rows)} ({_percent(result.failed / rows)})"
+    verdict = "Left out, though tolerated," if result.success else "Rejected"
+    may = f"up to {limit} ({_percent(rule.tolerance)}) may"
+    lines = [f"{verdict} by {about}: {share} break{'s' * (result.failed == 1)} it, {may}.", *_advice(rule)]
     samples = file.samples.get(rule.id, [])
     shown = samples if max_samples is None else samples[:max_samples]
     lines += [f"    {_place(sample)}: {_finding(file, rule, sample)}" for sample in shown]

@@ -140,7 +140,7 @@ def _one_bad_row(rule: str, what: str, row: str, finding: str, dataset: str = "s
             dataset,
             quarantined=1,
             failed={rule: 1},
-            says=(f"line 102: {finding}", "Tolerated"),
+            says=(f"line 102: {finding}", "though tolerated"),
         ),
         rows_rejected(
             f"two rows with {what}",
@@ -199,7 +199,9 @@ HEADERS: Final = [
         "missing_column",
         "rename 'User_ID' to 'user_id', 'Listen Time' to 'listen_time'",
     ),
-    rejected("no header", plays(), "missing_column", "the first line has 3 fields", "is the header line missing?"),
+    rejected(
+        "no header", plays(), "missing_column", "the first line has 3 fields", "perhaps the header line is missing"
+    ),
     rejected(
         "semicolons",
         GOOD_STREAMS.replace(",", ";"),
