@@ -123,6 +123,23 @@ def test_rows_are_found_by_line_and_as_a_spreadsheet_numbers_them(
     }
 
 
+def test_columns_without_a_name_may_repeat() -> None:
+    assert check(b"user_id,track_id,listen_time,,\nu1,t1,2024-06-25 10:00:00,,\n").header[3:] == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"PAR1" + STREAMS, "a Parquet file"),
+        (b"PK\x03\x04" + STREAMS, "an Excel workbook"),
+        ("用户,歌曲\n".encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_by_its_name(data: bytes, told: str) -> None:
+    with pytest.raises(FileRejectedError, match=told):
+        check(data)
+
+
 def test_data_in_place_of_a_header_is_not_repeated_for_it_may_be_personal() -> None:
     with pytest.raises(FileRejectedError, match="the first line has 3 fields, none of them a column's name"):
         check(b"someone@example.com,t1,2024-06-25 10:00:00\n")
