@@ -6,22 +6,26 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.exactness.memory_dynamodb import MemoryDynamoDB
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures
 
 SETTINGS: Final = settings(
-    max_examples=25, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # a failure is short as it is, and shrinking one takes minutes on moto
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 KEYS: Final = ("DAY#1", "DAY#2")
+"""Few keys and few values: an operation shall find what an earlier one left."""
 SORT_KEYS: Final = ("SUMMARY", "GENRE#é", "GENRE#a", "GENRE#\uff5e", "GENRE#\U0001f3b5")
-SETS: Final = st.sets(st.sampled_from(["a", "b", "c"]), min_size=1)
-NUMBERS: Final = st.integers(-3, 3)
+SETS: Final = st.sets(st.sampled_from(["a", "b"]), min_size=1)
+NUMBERS: Final = st.integers(-1, 1)
 UPDATES: Final = (
     "ADD claim :number",
-    "ADD claim :set",
     "ADD runs :set, claim :number",
     "SET #status = :text ADD runs :set",
     "DELETE runs :set",
@@ -51,7 +55,7 @@ CONDITIONS: Final = (
 def requests(draw: st.DrawFn) -> dict[str, Any]:
     """A condition, an update, or both, with the names and values that they use and no others."""
     update, condition = draw(st.sampled_from(UPDATES)), draw(st.sampled_from(CONDITIONS))
-    texts = st.sampled_from(["a", "b", "é", "z"])
+    texts = st.sampled_from(["a", "é"])
     values = {":number": draw(NUMBERS), ":set": draw(SETS), ":text": draw(texts), ":other": draw(texts)}
     text = f"{update} {condition or ''}"
     used = {name: value for name, value in values.items() if name in text}
@@ -126,8 +130,8 @@ def contents(table: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - a Table of b
 def test_both_answer_alike(tables: Tables, data: st.DataObject) -> None:  # noqa: F811
     memory = MemoryDynamoDB({"ledger": ("pk",), "kpis": ("pk", "sk")})
     clear(tables)
-    for _ in range(data.draw(st.integers(1, 12))):
-        transaction = data.draw(st.none() | transactions())
+    for _ in range(data.draw(st.integers(10, 25))):
+        transaction = data.draw(st.one_of(st.none(), st.none(), transactions()))
         if transaction is None:
             key, request = {"pk": data.draw(st.sampled_from(KEYS))}, data.draw(requests())
             request["ReturnValues"] = data.draw(st.sampled_from(["NONE", "ALL_NEW"]))
