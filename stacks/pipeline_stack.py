@@ -95,7 +95,6 @@ class PipelineStack(cdk.Stack):
         data.grant_write_by_spark(job.role, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         data.grant_list(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         ledger.grant_keep_books(job.role)
-        ledger.grant_query_status(job.role)
         ledger.grant_check(job.role)
         kpis.grant_replace_rows(job.role)
         return job

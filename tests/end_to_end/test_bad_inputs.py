@@ -13,8 +13,8 @@ from tests.end_to_end.test_pipeline import by_key
 
 HEADER = b"user_id,track_id,listen_time\n"
 BOMB = gzip.compress(HEADER + FIRST_STREAMS.splitlines(keepends=True)[1] * 2_000_000)
-LONG_KEY = "raw/streams/" + "é" * 484
-"""980 bytes. The ledger's index by status holds `FILE#<key>#<version id>` as its sort key, of at most 1,024 bytes."""
+LONG_KEY = "raw/streams/" + "é" * 494
+"""1,000 bytes, with a version id too many for a sort key of DynamoDB."""
 
 BAD = {
     "raw/streams/an object of no bytes": (b"", "no_rows"),

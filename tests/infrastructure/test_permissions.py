@@ -91,19 +91,13 @@ def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
 
 
 def test_the_rights_on_the_tables_are_the_single_actions(deployment: Deployment) -> None:
-    books = {"GetItem", "PutItem", "UpdateItem", "Query"}
+    books = {"GetItem", "UpdateItem"}
     assert _of_service(deployment, "validate-batch", "Ledger", "dynamodb") == books
     assert _of_service(deployment, "validate-batch", "Kpis", "dynamodb") == set()
     assert _of_service(deployment, "compute-kpis", "Ledger", "dynamodb") == books | {"ConditionCheckItem"}
     rows = {"Query", "GetItem", "PutItem", "DeleteItem", "ConditionCheckItem"}
     assert _of_service(deployment, "compute-kpis", "Kpis", "dynamodb") == rows
     assert _of_service(deployment, "pipeline", "Ledger", "dynamodb") == {"UpdateItem"}
-
-
-def test_the_kpi_job_may_query_the_index_by_status(deployment: Deployment) -> None:
-    actions = allowed(deployment.pipeline, _role(deployment, "compute-kpis"))
-    (index,) = [resource for resource in actions if resource.endswith("/index/by_status")]
-    assert actions[index] == {"dynamodb:Query"}
 
 
 def test_a_job_reads_its_own_code_only(deployment: Deployment) -> None:

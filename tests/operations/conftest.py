@@ -150,7 +150,6 @@ def _create_tables() -> None:
                 "IndexName": names.STATUS_INDEX,
                 "KeySchema": [
                     {"AttributeName": names.STATUS_INDEX_PARTITION_KEY, "KeyType": "HASH"},
-                    {"AttributeName": names.STATUS_INDEX_SORT_KEY, "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
             }

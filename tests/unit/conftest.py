@@ -67,7 +67,6 @@ def tables(dynamodb_endpoint: str) -> Iterator[Tables]:
                 "IndexName": names.STATUS_INDEX,
                 "KeySchema": [
                     {"AttributeName": names.STATUS_INDEX_PARTITION_KEY, "KeyType": "HASH"},
-                    {"AttributeName": names.STATUS_INDEX_SORT_KEY, "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
             }
