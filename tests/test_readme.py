@@ -14,6 +14,7 @@ from validators.reports import rejection_email
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
 RUNBOOK = (REPOSITORY / "docs/runbook.md").read_text("utf-8")
+PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 CONSOLE_COMMANDS = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
 MAKE_COMMANDS = sorted({*CONSOLE_COMMANDS, *re.findall(r"`(make [a-z]+[^`]*)`", README)})
 
@@ -47,7 +48,7 @@ def test_ci_runs_the_command_of_the_readme() -> None:
     assert (REPOSITORY / ".ci/run").read_text("utf-8").rstrip().endswith("make test")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/runbook.md"])
+@pytest.mark.parametrize("page", ["README.md", *(str(page.relative_to(REPOSITORY)) for page in PAGES)])
 def test_every_link_leads_to_a_file(page: str) -> None:
     text = (REPOSITORY / page).read_text("utf-8")
 
