@@ -307,6 +307,7 @@ def _patch_moto() -> None:
         "create_bucket": _create_bucket,
         "delete_bucket": _delete_bucket,
         "put_object": _put_object,
+        "copy_object": _copy_object,
         "delete_object": _delete_object,
         "get_object": _get_object,
         "list_objects": _list_objects,
@@ -360,6 +361,20 @@ def _put_version(backend: S3Backend, *args: MotoObject, **kwargs: MotoObject) ->
     # Computed on first use, from the buffer that a reader may be moving in at the same time.
     _ = version.etag
     return version
+
+
+def _copy_object(
+    self: S3Backend, src_key: FakeKey, dest_bucket_name: str, dest_key_name: str, **kwargs: MotoObject
+) -> None:
+    """Gives the copy of a multipart upload no checksum.
+
+    moto gives it the checksum of the parts' checksums (`COMPOSITE`) as if it were that of the whole, and who reads the
+    copy by boto3 gets a FlexibleChecksumError. AWS computes the whole's: a copy is in one piece.
+    """
+    _moto["copy_object"](self, src_key, dest_bucket_name, dest_key_name, **kwargs)
+    copied = self.get_bucket(dest_bucket_name).keys.get(dest_key_name)
+    if _active and src_key.checksum_type == "COMPOSITE" and isinstance(copied, FakeKey):
+        copied.checksum_algorithm = copied.checksum_value = None
 
 
 def _delete_object(

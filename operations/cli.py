@@ -80,16 +80,16 @@ def redrive_executions(
     found = executions.find_failed(deployment, named) if named else executions.failed_executions(deployment)
     for execution in found:
         if execution.obstacle:
-            console.print(f"{execution.name} cannot be redriven: {execution.obstacle}", markup=False)
+            _say(f"{execution.name} cannot be redriven: {execution.obstacle}")
     due = [execution for execution in found if not execution.obstacle]
     if not due:
-        console.print("There is nothing to redrive.")
+        _say("There is nothing to redrive.")
         raise typer.Exit(ExitCode.DONE if not named else ExitCode.FAILED)
     if not named:
         _confirm(f"Redrive {len(due)} executions: {', '.join(execution.name for execution in due)}?", yes)
     for execution in due:
         executions.redrive(deployment, execution)
-        console.print(f"{execution.name} goes on", markup=False)
+        _say(f"{execution.name} goes on")
 
 
 @app.command("replay")
@@ -111,17 +111,17 @@ def replay_files(
     if sum((bool(keys) or error, dead_letters, clean)) != 1:
         raise typer.BadParameter("give KEYs, --error, --dead-letters or --clean.")
     for file in replay.clean(deployment):
-        console.print(f"{file.error_key} is accepted and removed from error/", markup=False)
+        _say(f"{file.error_key} is accepted and removed from error/")
     if dead_letters:
-        console.print(f"{replay.replay_dead_letters(deployment)} dead letters are back in the upload queue")
+        _say(f"{replay.replay_dead_letters(deployment)} dead letters are back in the upload queue")
     elif not clean:
         files = _error_files(deployment, keys or [], is_prefix=error)
         if error and files:
             _confirm(f"Replay {len(files)} files?", yes)
         for file in files:
-            console.print(f"{file.key} (version {file.version_id}) {replay.replay(deployment, file)}", markup=False)
+            _say(f"{file.key} (version {file.version_id}) {replay.replay(deployment, file)}")
         if not files:
-            console.print("There is nothing to replay.")
+            _say("There is nothing to replay.")
 
 
 def _error_files(deployment: Deployment, keys: Sequence[str], *, is_prefix: bool) -> list[replay.ErrorFile]:
@@ -202,6 +202,10 @@ def _confirm(question: str, yes: bool) -> None:
         raise RefusedError(f"{question} There is nobody to ask: repeat it with --yes.")
     if not typer.confirm(question):
         raise RefusedError("Nothing was done.")
+
+
+def _say(sentence: str) -> None:
+    console.print(sentence, markup=False, soft_wrap=True)
 
 
 def _tell(sentence: str) -> None:

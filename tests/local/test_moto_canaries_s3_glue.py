@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import FlexibleChecksumError
 from moto.glue import models as glue_models
 from moto.glue import responses as glue_responses
 from moto.s3 import models as s3_models
@@ -47,6 +49,14 @@ def test_moto_announces_a_multipart_upload_twice(plain: Aws) -> None:
     )
     messages = plain.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
     assert len(messages) == 2
+
+
+def test_moto_gives_a_copy_in_one_piece_the_checksum_of_its_source_s_parts(plain: Aws) -> None:
+    content = b"play\n" * 2_000_000
+    plain.s3.upload_fileobj(io.BytesIO(content), BUCKET, "big", ExtraArgs={"ChecksumAlgorithm": "CRC32"})
+    plain.s3.copy_object(Bucket=BUCKET, Key="copy", CopySource=f"{BUCKET}/big")
+    with pytest.raises(FlexibleChecksumError):
+        plain.s3.get_object(Bucket=BUCKET, Key="copy")["Body"].read()
 
 
 def test_moto_gives_no_reason_as_aws_words_it_and_one_sequencer_for_all() -> None:

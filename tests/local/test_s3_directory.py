@@ -77,6 +77,14 @@ def test_a_copied_version_is_a_file(aws: Aws) -> None:
     assert aws.path("b/a").read_bytes() == b"first"
 
 
+def test_a_copy_of_a_multipart_upload_can_be_read(aws: Aws) -> None:
+    """As `aws s3 cp` uploads a file over 8 MB."""
+    content = b"play\n" * 2_000_000
+    aws.s3.upload_fileobj(io.BytesIO(content), BUCKET, "big", ExtraArgs={"ChecksumAlgorithm": "CRC32"})
+    aws.s3.copy_object(Bucket=BUCKET, Key="copy", CopySource=f"{BUCKET}/big")
+    assert aws.s3.get_object(Bucket=BUCKET, Key="copy")["Body"].read() == content
+
+
 def test_a_multipart_upload_is_a_file_and_one_event(aws: Aws, queue_url: str) -> None:
     content = bytes(range(256)) * 4 * 10_000
     aws.s3.upload_fileobj(io.BytesIO(content), BUCKET, "big")
