@@ -29,7 +29,7 @@ def well(pipeline: Pipeline, state: str) -> Any:  # noqa: ANN401
     return {"Validate": pipeline.jobs.validate, "ComputeKpis": pipeline.jobs.compute}[state]
 
 
-@pytest.mark.parametrize(("error", "state"), zip(START_ERRORS, JOBS * 3, strict=True))
+@pytest.mark.parametrize(("error", "state"), list(zip(START_ERRORS, JOBS * 3, strict=True)))
 def test_a_start_that_glue_refuses_for_now_is_tried_eight_times_more(
     pipeline: Pipeline, error: str, state: str
 ) -> None:
