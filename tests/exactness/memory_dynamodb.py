@@ -143,16 +143,17 @@ class MemoryTable:
         self._commit(TransactItems, "TransactWriteItems")
 
     def _commit(self, transact_items: Sequence[Mapping[str, Any]], operation: str) -> None:
-        """All conditions first, then the changes."""
+        """All conditions first, then the changes: where a condition fails, no other action is told of."""
         actions = [(kind, entry[kind]) for entry in transact_items for kind in _KINDS if kind in entry]
         targets = [self._target(action) for _, action in actions]
         if len(actions) > MAX_ACTIONS or len(set(targets)) < len(targets):
             raise _error(operation, "ValidationException", "too many actions, or two on one item")
         presents = [self.database.stored[table].items.get(key) for table, key in targets]
+        _raise_any(
+            operation, [_checked(action, present) for (_, action), present in zip(actions, presents, strict=True)]
+        )
         outcomes = [_outcome(kind, action, present) for (kind, action), present in zip(actions, presents, strict=True)]
-        codes = [outcome if isinstance(outcome, str) else "None" for outcome in outcomes]
-        if any(code != "None" for code in codes):
-            raise _failure(operation, codes)
+        _raise_any(operation, [outcome if isinstance(outcome, str) else "None" for outcome in outcomes])
         changes: dict[str, dict[Key, Item | None]] = {}
         for (kind, _), (table, key), outcome in zip(actions, targets, outcomes, strict=True):
             if kind != "ConditionCheck" and not isinstance(outcome, str):
@@ -169,14 +170,17 @@ class MemoryTable:
         return dict(zip(self.database.stored[table].key_names, key, strict=True))
 
 
+def _checked(action: Mapping[str, Any], present: Item | None) -> str:
+    """The code of the reason why the action's condition stops it; `None` where it does not."""
+    if "ConditionExpression" not in action:
+        return "None"
+    holds = expressions.condition(action["ConditionExpression"])
+    return "None" if holds(present or {}, *_names_and_values(action)) else "ConditionalCheckFailed"
+
+
 def _outcome(kind: str, action: Mapping[str, Any], present: Item | None) -> Item | str | None:
     """The item after the action; or the code of the reason why it cannot be."""
-    names = action.get("ExpressionAttributeNames", {})
-    values = stored_value(dict(action.get("ExpressionAttributeValues", {})))
-    if "ConditionExpression" in action:
-        holds = expressions.condition(action["ConditionExpression"])
-        if not holds(present or {}, names, values):
-            return "ConditionalCheckFailed"
+    names, values = _names_and_values(action)
     if kind == "Put":
         return dict(stored_value(dict(action["Item"])))
     if kind != "Update":
@@ -188,6 +192,15 @@ def _outcome(kind: str, action: Mapping[str, Any], present: Item | None) -> Item
     except ExpressionError:
         return "ValidationError"
     return after if len(set(changed)) == len(changed) else "ValidationError"
+
+
+def _names_and_values(action: Mapping[str, Any]) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    return action.get("ExpressionAttributeNames", {}), stored_value(dict(action.get("ExpressionAttributeValues", {})))
+
+
+def _raise_any(operation: str, codes: Sequence[str]) -> None:
+    if any(code != "None" for code in codes):
+        raise _failure(operation, codes)
 
 
 def _failure(operation: str, codes: Sequence[str]) -> ClientError:
