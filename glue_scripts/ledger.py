@@ -36,13 +36,15 @@ _SALT_KEY = "PURGED#SALT"
 
 
 class FileStatus(StrEnum):
-    """How far a file has come; it moves forward only, in this order (REJECTED and ARCHIVED are final)."""
+    """How far a file has come; it moves forward only, in this order (REJECTED, ARCHIVED and REPLACED are final)."""
 
     RECEIVED = "RECEIVED"
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
     LOADED = "LOADED"
     ARCHIVED = "ARCHIVED"
+    REPLACED = "REPLACED"
+    """Nothing has worked on this version, and a purge put another one, without a person's rows, in its place."""
 
 
 class DayStatus(StrEnum):

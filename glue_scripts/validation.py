@@ -163,7 +163,7 @@ class Validation:
         status, execution = self.ledger.file_status_and_execution(file.key, file.version_id)
         is_gone = file.last_modified is None
         is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
-        is_skipped = status is FileStatus.ARCHIVED or (is_gone and is_held_by_other)
+        is_skipped = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (is_gone and is_held_by_other)
         if is_skipped:
             self._skip(file, verdict, f"already {status}")
         return is_skipped

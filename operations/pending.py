@@ -1,7 +1,7 @@
 """Files that still wait in raw/: rewritten by a purge so that each is processed once, in the order of upload.
 
 A rewritten file is a new version with an event of its own, by which the pipeline takes it when the pipe runs again.
-The version that it replaces is noted in the ledger as finished, with `replaced_by`, so that its own event, a duplicate
+The version that it replaces is noted in the ledger as REPLACED, with `replaced_by`, so that its own event, a duplicate
 of it and a redrive of an execution that lists it are no-ops.
 """
 
@@ -23,6 +23,8 @@ from validators.schemas import SNAPSHOT_DATASETS, dataset_of
 REPLACES: Final = "replaces-version"
 REPLACES_UPLOAD_OF: Final = "replaces-upload-of"
 """User metadata of a rewritten file, by which a repeated purge finds what an interrupted one has done."""
+NOTHING: Final = "nothing"
+"""What stands in `replaced_by` where no row was left, or the file went to archive/ at once."""
 
 
 class PendingFiles:
@@ -85,13 +87,13 @@ class PendingFiles:
     def _finish(self, version: Version, successor: str | None) -> None:
         self._deployment.ledger_table.update_item(
             Key={LEDGER_PARTITION_KEY: file_key(version.key, version.version_id)},
-            UpdateExpression="SET #status = if_not_exists(#status, :archived), replaced_by = :successor, "
+            UpdateExpression="SET #status = if_not_exists(#status, :replaced), replaced_by = :successor, "
             "dataset = if_not_exists(dataset, :dataset), #execution = if_not_exists(#execution, :purge)",
             ExpressionAttributeNames={"#status": "status", "#execution": "execution"},
             ExpressionAttributeValues={
                 ":purge": "purge-user",
-                ":archived": FileStatus.ARCHIVED,
-                ":successor": successor or "nothing",
+                ":replaced": FileStatus.REPLACED,
+                ":successor": successor or NOTHING,
                 ":dataset": dataset_of(version.key) or "none",
             },
         )

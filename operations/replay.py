@@ -8,7 +8,7 @@ is uploaded twice counts once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,13 @@ from glue_scripts.names import ERROR_PREFIX, LEDGER_PARTITION_KEY
 from glue_scripts.objects import REPORT_SUFFIX
 from operations.deployment import Deployment
 from operations.errors import UnknownThingError
+from operations.pending import NOTHING
 from operations.versions import delete_all_versions
 from validators.schemas import MAX_FILE_BYTES
 
-ACCEPTED = (FileStatus.ACCEPTED, FileStatus.LOADED, FileStatus.ARCHIVED)
-LOADED = (FileStatus.LOADED, FileStatus.ARCHIVED)
+LOADED = (FileStatus.LOADED, FileStatus.ARCHIVED, FileStatus.REPLACED)
+"""A replaced version counts where nothing took its place: no row of it is left to be loaded."""
+ACCEPTED = (FileStatus.ACCEPTED, *LOADED)
 _MESSAGES_AT_ONCE = 10
 _RECEIVE_SECONDS = 1
 
@@ -132,13 +134,20 @@ def replay_dead_letters(deployment: Deployment) -> int:
 
 
 def _successor(deployment: Deployment, file: ErrorFile) -> tuple[str | None, FileStatus | None]:
-    """The version that a rejected file was last replayed as, and how far that has come."""
-    key = {LEDGER_PARTITION_KEY: file_key(file.key, file.version_id)}
-    item = deployment.ledger_table.get_item(Key=key, ConsistentRead=True).get("Item", {})
-    successor = item.get("replayed_as")
+    """The version that a rejected file was last replayed as, or a purge's in its place, and how far that has come."""
+    successor = _item(deployment, file.key, file.version_id).get("replayed_as")
     if successor is None:
         return None, None
-    return str(successor), deployment.ledger.file_status(file.key, str(successor))
+    item = _item(deployment, file.key, str(successor))
+    while item.get("replaced_by", NOTHING) != NOTHING:
+        successor = str(item["replaced_by"])
+        item = _item(deployment, file.key, successor)
+    return successor, FileStatus(item["status"]) if item else None
+
+
+def _item(deployment: Deployment, key: str, version_id: str) -> Mapping[str, Any]:
+    ledger_key = {LEDGER_PARTITION_KEY: file_key(key, version_id)}
+    return deployment.ledger_table.get_item(Key=ledger_key, ConsistentRead=True).get("Item", {})
 
 
 def _is_in_raw(deployment: Deployment, key: str, version_id: str) -> bool:

@@ -77,7 +77,14 @@ class TestStatus:
 
         found = json.loads(world.run("status", "--json").out)
 
-        assert found["files"] == {"RECEIVED": 0, "ACCEPTED": 1, "REJECTED": 1, "LOADED": 0, "ARCHIVED": 0}
+        assert found["files"] == {
+            "RECEIVED": 0,
+            "ACCEPTED": 1,
+            "REJECTED": 1,
+            "LOADED": 0,
+            "ARCHIVED": 0,
+            "REPLACED": 0,
+        }
         assert found["unfinished_files"]["ACCEPTED"] == ["raw/streams/0.csv#v"]
         assert found["days"] == 3
         assert found["days_not_published"] == ["2024-06-26"]
@@ -136,11 +143,13 @@ class TestRedrive:
 class TestReplay:
     """`replay`."""
 
-    def reject(self, world: World, key: str = KEY, *, version_id: str = "v1", copy: bool = True) -> str:
+    def reject(
+        self, world: World, key: str = KEY, *, version_id: str = "v1", copy: bool = True, content: bytes = b"content"
+    ) -> str:
         """Leaves what the pipeline leaves of a rejected file; returns its key in error/."""
         error_key = target_key(names.ERROR_PREFIX, key, version_id)
         if copy:
-            world.put(error_key, b"content", Metadata={"sender": "x"})
+            world.put(error_key, content, Metadata={"sender": "x"})
         report = {"format": names.REPORT_FORMAT, "key": key, "version_id": version_id}
         world.put(error_key + ".report.json", json.dumps(report).encode())
         world.deployment.ledger.receive_file(key, version_id, {"execution": "e"})
@@ -178,6 +187,26 @@ class TestReplay:
 
         assert world.item(file_key(KEY, "v1"))["replayed_as"] != first
         assert len(world.contents("error/")) == 2
+
+    def test_a_replayed_file_that_a_purge_replaced_leaves_error_when_its_successor_is_loaded(
+        self, world: World
+    ) -> None:
+        user = "listener-of-no-trace"
+        header, others = b"user_id,track_id,listen_time\n", b"u2,t1,2024-06-25 10:00:00\n"
+        self.reject(world, content=header + others + user.encode() + b",t1,2024-06-25 11:00:00\n")
+        world.run("replay", KEY)
+
+        assert world.run("purge-user", user, "--yes").exit_code == 0
+
+        ((_, successor), content), *rest = world.contents("raw/").items()
+        assert (content, rest) == (header + others, [])
+        assert f"is under way as version {successor}" in world.run("replay", KEY).out
+        assert len(world.contents("error/")) == 2
+        world.deployment.ledger.receive_file(KEY, successor, {"execution": "e"})
+        world.deployment.ledger.advance_file(KEY, successor, FileStatus.ACCEPTED, {})
+        world.deployment.ledger.advance_file(KEY, successor, FileStatus.LOADED, {})
+        world.run("replay", "--clean")
+        assert world.contents("error/") == {}
 
     def test_everything_under_a_prefix_goes_back(self, world: World) -> None:
         self.reject(world, "raw/streams/2024/a.csv")

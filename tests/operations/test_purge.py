@@ -266,7 +266,7 @@ class TestPendingFiles:
         assert sorted(contents.values()) == sorted([CLEANED, CLEANED + b"u-3,t,x\n", CLEANED])
         for former in versions[:2]:
             item = world.item(file_key(key, former))
-            assert item["status"] == FileStatus.ARCHIVED
+            assert item["status"] == FileStatus.REPLACED
             assert (key, item["replaced_by"]) in contents
         assert (key, versions[2]) in contents, "a file without the person keeps its version"
 
