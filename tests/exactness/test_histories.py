@@ -13,6 +13,9 @@ from tests.exactness.mutants import MUTANTS, Mutant
 from tests.exactness.simulation import Code, LawBrokenError
 
 HISTORIES: Final = int(os.environ.get("EXACTNESS_HISTORIES", "2000"))
+HISTORIES_OF_A_PART: Final = 10_000
+"""Hypothesis remembers every history that it has made, and slows down: many are made in parts, on all processors."""
+PARTS: Final = tuple(min(HISTORIES_OF_A_PART, HISTORIES - begun) for begun in range(0, HISTORIES, HISTORIES_OF_A_PART))
 HISTORIES_TO_FIND_A_MUTANT: Final = 3000
 COMMON: Final[dict[str, Any]] = {
     "stateful_step_count": 25,
@@ -22,8 +25,9 @@ COMMON: Final[dict[str, Any]] = {
 }
 
 
-def test_at_rest_rows_are_what_a_computation_from_scratch_gives() -> None:
-    run_histories(Code(), settings(max_examples=HISTORIES, print_blob=True, **COMMON))
+@pytest.mark.parametrize(("part", "histories"), enumerate(PARTS, start=1))
+def test_at_rest_rows_are_what_a_computation_from_scratch_gives(part: int, histories: int) -> None:
+    run_histories(Code(), settings(max_examples=histories, print_blob=True, **COMMON))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
