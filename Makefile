@@ -26,7 +26,7 @@ GET_VENV := Python 3.11 lacks its venv module: install it with «sudo apt-get in
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(SET_UP) ## Install everything into .venv (the other targets do it when requirements.txt changed)
@@ -59,6 +59,12 @@ down: $(SET_UP) ## Stop the embedded AWS
 .PHONY: test
 test: lint ## Lint, check the types and run every test
 	$(PY) -m pytest
+
+.PHONY: exactness
+exactness: $(SET_UP) ## The long proofs: 100,000 histories, a file in 50 pieces with kills (of INPUT=<folder>, or made up), a burst
+	EXACTNESS_HISTORIES=100000 $(PY) -m pytest tests/exactness/test_histories.py -k scratch --timeout 0 --dist load
+	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
+		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
 
 .PHONY: lint
 lint: $(SET_UP) ## Lint and check the types

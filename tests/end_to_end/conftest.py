@@ -56,14 +56,18 @@ class Deployed:
         return read_emails(self.work_dir)
 
 
-@pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthesized stacks of dev with a subscribed e-mail address, as `make run` synthesizes them."""
-    folder = tmp_path_factory.mktemp("assembly")
-    context = json.dumps({"alert_emails": "operator@example.com"})
-    environment = {**os.environ, "CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": context}
+def synthesized(folder: Path, context: Mapping[str, Any]) -> Path:
+    """The stacks of dev with a subscribed e-mail address, as `make run` synthesizes them, in a folder."""
+    context_json = json.dumps({"alert_emails": "operator@example.com", **context})
+    environment = {**os.environ, "CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": context_json}
     subprocess.run([sys.executable, "app.py"], cwd=REPOSITORY, env=environment, check=True, timeout=120)
     return folder
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthesized stacks."""
+    return synthesized(tmp_path_factory.mktemp("assembly"), {})
 
 
 @pytest.fixture

@@ -176,7 +176,9 @@ def pipeline(state: ServerState) -> Pipeline:
 
 def processes() -> list[tuple[int, int, str, str]]:
     """Process id, parent's id, state and command of every process."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
+    )
     fields = (line.split(None, 3) for line in listing.stdout.splitlines())
     return [(int(pid), int(parent), state, args) for pid, parent, state, args in fields]
 

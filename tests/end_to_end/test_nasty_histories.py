@@ -1,0 +1,273 @@
+"""The nastiest histories with real jobs as processes: split, repeated, concurrent and killed; and a burst of files.
+
+`make exactness` runs them at full size, on generated files or on those of a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from glue_scripts.ledger import Day, FileStatus, Ledger
+from glue_scripts.names import PLAYS_PREFIX
+from laptop.inputs import find_inputs
+from laptop.pipeline import SUCCEEDED, Uploaded
+from local_aws.step_functions import WAIT_SCALE_VARIABLE
+from samples.generate import (
+    FIRST_DAY,
+    SONG_COLUMNS,
+    STREAM_COLUMNS,
+    USER_COLUMNS,
+    csv_bytes,
+    random_plays,
+    song_rows,
+    user_rows,
+)
+from tests.end_to_end.conftest import REPOSITORY, Deployed, synthesized
+from tests.end_to_end.music import expected_rows
+from tests.end_to_end.test_commands import processes
+from tests.end_to_end.test_pipeline import by_key, wait_until
+
+PIECES: Final = int(os.environ.get("EXACTNESS_PIECES", "8"))
+BURST: Final = int(os.environ.get("EXACTNESS_BURST", "40"))
+INPUT: Final = os.environ.get("EXACTNESS_INPUT", "")
+WAVES: Final = 4
+BATCH_SIZE: Final = 100
+CONCURRENT_KPI_RUNS: Final = 3
+SEED: Final = 4
+
+
+@dataclass
+class KpiJob:
+    """The KPI job of a deployed pipeline, whose runs can be killed at a named point."""
+
+    deployed: Deployed
+    _seen: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.deployed.pipeline.outputs["ComputeKpisJobName"]
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.deployed.pipeline.ledger_table)
+
+    def kill_next_run(self, is_reached: Callable[[KpiJob, str, int], bool]) -> str:
+        """Kills the next run, its JVM included, as soon as it has come to a point; returns its id."""
+        transactions = self.transactions()
+        run = self._next_run()
+        while not is_reached(self, run, transactions):
+            assert not self._has_ended(run), f"{run} has ended before {is_reached.__name__}"
+            time.sleep(0.01)
+        (pid,) = (pid for pid, _, _, command in processes() if f"/{run}/request.json" in command)
+        os.killpg(pid, signal.SIGKILL)
+        wait_until(lambda: self._has_ended(run), "the end of the killed run")
+        return run
+
+    def transactions(self) -> int:
+        """How many transactions DynamoDB has answered."""
+        requests = (self.deployed.work_dir / "logs/requests.log").read_text("utf-8")
+        return requests.count("DynamoDB_20120810.TransactWriteItems 200")
+
+    def has_files_in_lake(self, run: str) -> bool:
+        """Whether a run has begun to write plays."""
+        buckets = self.deployed.work_dir / "buckets"
+        return any(buckets.glob(f"*/{PLAYS_PREFIX}*/run={run}/**/*.parquet"))
+
+    def has_claimed(self, run: str) -> bool:
+        """Whether a run's plays are committed to a day."""
+        return any(run in day.runs for day in self._days())
+
+    def unpublished_days(self) -> list[str]:
+        """Days whose latest claim has not published."""
+        return [day.date for day in self._days() if not day.is_published]
+
+    def _days(self) -> list[Day]:
+        return [day for date in self.ledger.dates() if (day := self.ledger.day(date))]
+
+    def _next_run(self) -> str:
+        found: list[str] = []
+
+        def is_there() -> bool:
+            runs = self.deployed.pipeline.glue.get_job_runs(JobName=self.name)["JobRuns"]
+            found[:] = [run["Id"] for run in runs if run["Id"] not in self._seen and run["JobRunState"] == "RUNNING"]
+            return bool(found)
+
+        wait_until(is_there, "a run of the KPI job")
+        self._seen.add(found[0])
+        return found[0]
+
+    def _has_ended(self, run: str) -> bool:
+        state = self.deployed.pipeline.glue.get_job_run(JobName=self.name, RunId=run)["JobRun"]["JobRunState"]
+        return state not in ("STARTING", "RUNNING")
+
+
+def in_the_middle_of_the_lake_write(job: KpiJob, run: str, transactions: int) -> bool:
+    return job.has_files_in_lake(run)
+
+
+def claimed_and_nothing_written(job: KpiJob, run: str, transactions: int) -> bool:
+    return job.has_claimed(run)
+
+
+def between_two_transactions(job: KpiJob, run: str, transactions: int) -> bool:
+    return job.transactions() > transactions
+
+
+def read_input() -> tuple[dict[str, bytes], bytes]:
+    """The reference files by `dataset/name`, and one plain stream file with a line per play."""
+    if not INPUT:
+        return generated(plays=2000)
+    inputs = find_inputs(Path(INPUT))
+    references = {f"{file.dataset}/{file.path.name}": file.path.read_bytes() for file in inputs}
+    (streams,) = [references.pop(name) for name in list(references) if name.startswith("streams/")]
+    return references, streams
+
+
+def generated(*, plays: int) -> tuple[dict[str, bytes], bytes]:
+    """The same for made-up plays of two days."""
+    chance = random.Random(SEED)
+    users, songs = user_rows(chance, 60), song_rows(chance, 40)
+    listened = random_plays(chance, users, songs, plays=plays, days=2, first_day=FIRST_DAY)
+    lines = [f"{play.user_id},{play.track_id},{play.listen_time:%Y-%m-%d %H:%M:%S}\n" for play in listened]
+    references = {"users/users.csv": csv_bytes(USER_COLUMNS, users), "songs/songs.csv": csv_bytes(SONG_COLUMNS, songs)}
+    return references, "".join([",".join(STREAM_COLUMNS) + "\n", *lines]).encode()
+
+
+def pieces_of(content: bytes, count: int) -> list[bytes]:
+    """A stream file cut into pieces of shuffled lines; two overlap, and the order of the pieces is by chance."""
+    header, *lines = content.splitlines(keepends=True)
+    chance = random.Random(SEED)
+    chance.shuffle(lines)
+    parts = [lines[part::count] for part in range(count)]
+    parts[-1] = [*parts[-1], *parts[0][: len(parts[0]) // 2]]
+    return [b"".join([header, *part]) for part in parts]
+
+
+def with_some_twice(pieces: Sequence[bytes]) -> list[tuple[str, bytes]]:
+    """Names and contents: every fifth piece comes again under another name, every seventh under the same."""
+    files = [(f"streams/piece {number}.csv", content) for number, content in enumerate(pieces)]
+    again = [(f"streams/again {number}.csv", content) for number, content in enumerate(pieces[::5])]
+    everything = [*files, *again, *files[::7]]
+    random.Random(SEED).shuffle(everything)
+    return everything
+
+
+def upload(deployed: Deployed, folder: Path, files: Sequence[tuple[str, bytes]]) -> list[Uploaded]:
+    """Uploads files one after another, so that a name can come twice."""
+    return [uploaded for name, content in files for uploaded in deployed.upload(folder, {name: content})]
+
+
+def job_runs(deployed: Deployed) -> Counter[str]:
+    """How many runs each job has had, by job and how they ended."""
+    names = (deployed.pipeline.outputs[output] for output in ("ValidateBatchJobName", "ComputeKpisJobName"))
+    pages = (deployed.pipeline.glue.get_paginator("get_job_runs").paginate(JobName=name) for name in names)
+    return Counter(
+        f"{run['JobName']} {run['JobRunState']}" for page in pages for part in page for run in part["JobRuns"]
+    )
+
+
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stacks with several runs of the KPI job at a time, where production has one."""
+    environments = json.loads((REPOSITORY / "cdk.json").read_text("utf-8"))["context"]["environments"]
+    environments["dev"]["max_concurrent_kpi_runs"] = CONCURRENT_KPI_RUNS
+    return synthesized(tmp_path_factory.mktemp("assembly"), {"environments": environments})
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state machine's waits of 20 seconds last one."""
+    monkeypatch.setenv(WAIT_SCALE_VARIABLE, "0.05")
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints figures where whoever started the tests sees them."""
+
+    def tell(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{line}", end="", flush=True)
+
+    return tell
+
+
+def test_a_stream_file_in_pieces_with_killed_jobs_gives_the_rows_of_the_whole(
+    deployed: Deployed, tmp_path: Path, told: Callable[[str], None]
+) -> None:
+    references, streams = read_input()
+    files = with_some_twice(pieces_of(streams, PIECES))
+    waves = [files[wave::WAVES] for wave in range(WAVES)]
+    job, pipeline = KpiJob(deployed), deployed.pipeline
+
+    first = deployed.upload(tmp_path, references) + upload(deployed, tmp_path, waves[0])
+    job.kill_next_run(in_the_middle_of_the_lake_write)
+    committed = job.kill_next_run(claimed_and_nothing_written)
+    deployed.wait_for(first)
+    (failed,) = pipeline.snapshot().failures
+    assert job.has_claimed(committed)
+    assert deployed.kpi_rows() == []
+
+    second = upload(deployed, tmp_path, waves[1])
+    job.kill_next_run(between_two_transactions)
+    job.kill_next_run(between_two_transactions)
+    deployed.wait_for(second)
+    assert len(pipeline.snapshot().failures) == 2
+    assert deployed.kpi_rows()
+    assert job.unpublished_days(), "rows of a day are written in part"
+
+    third = upload(deployed, tmp_path, waves[2])
+    wait_until(lambda: len(pipeline.snapshot().executions) == 3, "the third execution")
+    pipeline.step_functions.redrive_execution(executionArn=failed.arn)
+    fourth = upload(deployed, tmp_path, waves[3])
+    wait_until(lambda: len(pipeline.snapshot().executions) == 4, "the fourth execution")
+    for execution in pipeline.snapshot().failures:
+        pipeline.step_functions.redrive_execution(executionArn=execution.arn)
+    everything = [*first, *second, *third, *fourth]
+    deployed.wait_for(everything)
+
+    snapshot = pipeline.snapshot()
+    assert [execution.status for execution in snapshot.executions] == [SUCCEEDED] * WAVES
+    assert {snapshot.file_statuses[file.ledger_key] for file in everything} == {FileStatus.ARCHIVED}
+    assert pipeline.answers().left_in_raw == []
+    assert len(deployed.emails()) == 2
+    assert job.unpublished_days() == []
+    assert by_key(deployed.kpi_rows()) == by_key(expected_rows({**references, "streams/whole.csv": streams}))
+    told(
+        f"{len(everything)} files ({PIECES} pieces, some twice) in {WAVES} executions, 4 runs killed, "
+        f"{len(deployed.kpi_rows())} rows equal to the whole file's: {dict(job_runs(deployed))}"
+    )
+
+
+def test_a_burst_of_files_is_worked_on_in_a_few_executions(
+    deployed: Deployed, tmp_path: Path, told: Callable[[str], None]
+) -> None:
+    references, streams = generated(plays=10 * BURST)
+    header, *lines = streams.splitlines(keepends=True)
+    files = {f"streams/{part}.csv": b"".join([header, *lines[part::BURST]]) for part in range(BURST)}
+    contents = {**references, **files}
+    begun = time.monotonic()
+    uploaded = deployed.upload(tmp_path, contents)
+    seconds = time.monotonic() - begun
+    deployed.wait_for(uploaded)
+
+    snapshot = deployed.pipeline.snapshot()
+    assert {snapshot.file_statuses[file.ledger_key] for file in uploaded} == {FileStatus.ARCHIVED}
+    assert deployed.pipeline.answers().left_in_raw == []
+    assert {execution.status for execution in snapshot.executions} == {SUCCEEDED}
+    assert len(contents) / BATCH_SIZE <= len(snapshot.executions) <= len(contents) / BATCH_SIZE + 2
+    assert by_key(deployed.kpi_rows()) == by_key(expected_rows(contents))
+    told(
+        f"{len(contents)} files uploaded in {seconds:.0f} s, all published and archived after "
+        f"{time.monotonic() - begun:.0f} s: {len(snapshot.executions)} executions, {dict(job_runs(deployed))}"
+    )
