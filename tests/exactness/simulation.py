@@ -394,7 +394,9 @@ class PlainEngine:
     actor: Actor
 
     def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
-        plays = {play for file in files for play in self.world.files[file.key, file.version_id].rows}
+        versions = [self.world.files[file.key, file.version_id] for file in files]
+        _require(all(version.is_valid for version in versions), f"rejected rows go to the lake: {versions}")
+        plays = {play for version in versions for play in version.rows}
         dates = sorted({date_of(play) for play in plays})
         for date in dates:
             self.actor.pause("write run")
