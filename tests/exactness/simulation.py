@@ -43,13 +43,13 @@ class Code(NamedTuple):
     kpi_batch: ModuleType = kpi_batch
 
 
-class _InTurn:
+class InTurn:
     """A pool that does one thing after another: of a job, one step is under way at a time."""
 
     def __init__(self, max_workers: int) -> None:
         pass
 
-    def __enter__(self) -> _InTurn:
+    def __enter__(self) -> InTurn:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,7 +66,7 @@ def small_numbers(code: Code) -> Iterator[None]:
         (code.kpi_table, "MAX_WRITES", 2),
         (code.publication, "MAX_POLLS", 3),
         (code.publication, "MAX_DAYS_AT_ONCE", 2),
-        (code.publication, "ThreadPoolExecutor", _InTurn),
+        (code.publication, "ThreadPoolExecutor", InTurn),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in settings]
     for module, name, value in settings:

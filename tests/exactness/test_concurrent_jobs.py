@@ -20,7 +20,7 @@ from glue_scripts.publication import Publisher
 from glue_scripts.spark_engine import SparkEngine
 from tests import oracle
 from tests.exactness.actors import Actor
-from tests.exactness.simulation import BOOKKEEPING, step_of
+from tests.exactness.simulation import BOOKKEEPING, InTurn, step_of
 from tests.frames import by_key
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures
 
@@ -158,7 +158,7 @@ def jobs(
 ) -> Iterator[Jobs]:
     """Jobs on a bucket that is a folder; a superseded one looks three times for the later one's rows."""
     monkeypatch.setattr(publication, "MAX_POLLS", 3)
-    monkeypatch.setattr(publication, "PARALLEL_DAYS", 1)
+    monkeypatch.setattr(publication, "ThreadPoolExecutor", InTurn)
     bucket = tmp_path / "bucket"
     bucket.mkdir()
     mounts = {
