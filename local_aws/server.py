@@ -26,6 +26,7 @@ from local_aws.moto_server import MotoServer
 from local_aws.patching import MotoObject
 from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
+from local_aws.schedules import ScheduledRules
 from local_aws.work_dir import BUCKETS, EMAILS, LOGS, WorkDir
 
 ACCOUNT: Final = "123456789012"
@@ -86,12 +87,15 @@ class EmbeddedAws:
             target = self._start_server(work_dir.path, closers)
             deployment = deploy(assembly, target)
             self._start_pipes(deployment, closers)
+            schedules = ScheduledRules(ACCOUNT, REGION)
+            schedules.start()
+            closers.callback(schedules.close)
             self.outputs = deployment.outputs
             work_dir.publish(self.endpoint_url, self.outputs)
             self._closers = closers.pop_all()
 
     def close(self) -> None:
-        """Stop what runs: pipes, executions, functions, jobs, then the server. A second call does nothing."""
+        """Stop schedules, pipes, executions, functions and jobs, then the server. A second call does nothing."""
         self._closers.close()
 
     def environment(self) -> dict[str, str]:

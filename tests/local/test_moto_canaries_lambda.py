@@ -18,3 +18,8 @@ def test_moto_still_starts_a_container_per_event() -> None:
 
 def test_moto_s_rules_still_deliver_to_no_function() -> None:
     assert '"lambda"' not in inspect.getsource(events_models.Rule.send_to_targets)
+
+
+def test_moto_s_rules_with_a_schedule_still_never_fire_and_take_every_event_instead() -> None:
+    assert "scheduled_expression" not in inspect.getsource(events_models.Rule.send_to_targets)
+    assert events_models.EventPattern.load(None).matches_event({"source": "anything"})  # type: ignore[typeddict-item]
