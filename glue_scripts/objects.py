@@ -66,8 +66,8 @@ def read_json(s3: S3Client, location: Location, document_format: str) -> dict[st
 
 
 def write_json(s3: S3Client, location: Location, document: Mapping[str, Any]) -> None:
-    """Writes a document, keys in the given order."""
-    body = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    """Writes a document, keys in the given order, as one line: Athena reads a JSON document a line."""
+    body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
     s3.put_object(Bucket=location.bucket, Key=location.key, Body=body, ContentType="application/json")
 
 

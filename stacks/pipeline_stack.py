@@ -53,11 +53,10 @@ class PipelineStack(cdk.Stack):
         job = GlueSparkJob(
             self,
             "ValidateBatch",
-            name=self._settings.name("validate-batch"),
+            name=self._settings.name(names.VALIDATE_BATCH),
             script="validate_batch.py",
             runtime=runtime,
             arguments={
-                "environment": self._settings.environment,
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,
                 "tolerances": json.dumps(dict(self._settings.tolerances), sort_keys=True, separators=(",", ":")),
@@ -78,7 +77,7 @@ class PipelineStack(cdk.Stack):
         job = GlueSparkJob(
             self,
             "ComputeKpis",
-            name=self._settings.name("compute-kpis"),
+            name=self._settings.name(names.COMPUTE_KPIS),
             script="compute_kpis.py",
             runtime=runtime,
             arguments={

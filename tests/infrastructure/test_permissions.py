@@ -108,14 +108,14 @@ def test_a_job_reads_its_own_code_only(deployment: Deployment) -> None:
         assert all(value == {"s3:GetObject"} and "*" not in resource for resource, value in code.items())
 
 
-def test_metrics_go_to_the_namespace_of_glue_only(deployment: Deployment) -> None:
+def test_metrics_go_to_the_namespaces_of_glue_and_of_our_own_only(deployment: Deployment) -> None:
     for name in ("validate-batch", "compute-kpis"):
         (statement,) = [
             one
             for one in statements(deployment.pipeline, _role(deployment, name))
             if one["Action"] == "cloudwatch:PutMetricData"
         ]
-        assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "Glue"}}
+        assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": ["Glue", "MusicKpi"]}}
 
 
 NEEDED_BY_TASK = {

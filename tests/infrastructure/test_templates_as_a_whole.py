@@ -60,6 +60,7 @@ SETTING_OF = {
     "BatchSize": "batch_size",
     "WorkerType": "worker_type",
     "NumberOfWorkers": "number_of_workers",
+    "--dpus": "number_of_workers",
     "Timeout": "job_timeout_minutes",
     "MaxConcurrentRuns": "max_concurrent_kpi_runs",
     "RetentionInDays": "log_retention_days",
