@@ -66,9 +66,13 @@ def read_json(s3: S3Client, location: Location, document_format: str) -> dict[st
 
 
 def write_json(s3: S3Client, location: Location, document: Mapping[str, Any]) -> None:
-    """Writes a document, keys in the given order, as one line: Athena reads a JSON document a line."""
-    body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
-    s3.put_object(Bucket=location.bucket, Key=location.key, Body=body, ContentType="application/json")
+    """Writes a document, keys in the given order."""
+    s3.put_object(Bucket=location.bucket, Key=location.key, Body=json_line(document), ContentType="application/json")
+
+
+def json_line(document: Mapping[str, Any]) -> bytes:
+    """A document as it is stored: one line, because Athena reads a JSON document a line."""
+    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
 
 
 def file_name(key: str, version_id: str) -> str:
