@@ -14,6 +14,7 @@ use_supported_node()  # before aws_cdk, whose import starts Node
 import aws_cdk as cdk  # noqa: E402
 from cdk_nag import AwsSolutionsChecks  # noqa: E402
 
+from stacks.monitoring_stack import MonitoringStack  # noqa: E402
 from stacks.pipeline_stack import PipelineStack  # noqa: E402
 from stacks.settings import PREFIX, Settings, SettingsError  # noqa: E402
 from stacks.storage_stack import StorageStack  # noqa: E402
@@ -22,7 +23,7 @@ CDK_JSON = Path(__file__).with_name("cdk.json")
 
 
 def build_app(env: str | None = None, outdir: Path | None = None) -> cdk.App:
-    """Build both stacks; `synth()` of what comes back checks them with cdk-nag and writes the assembly.
+    """Build the stacks; `synth()` of what comes back checks them with cdk-nag and writes the assembly.
 
     Args:
         env: Environment; without one `-c env=…` decides, and without that either it is dev.
@@ -44,7 +45,10 @@ def build_app(env: str | None = None, outdir: Path | None = None) -> cdk.App:
         alert_emails=app.node.try_get_context("alert_emails"),
     )
     storage = StorageStack(app, f"MusicKpi-{settings.environment}-Storage", settings=settings)
-    PipelineStack(app, f"MusicKpi-{settings.environment}-Pipeline", storage=storage, settings=settings)
+    pipeline = PipelineStack(app, f"MusicKpi-{settings.environment}-Pipeline", storage=storage, settings=settings)
+    MonitoringStack(
+        app, f"MusicKpi-{settings.environment}-Monitoring", storage=storage, pipeline=pipeline, settings=settings
+    )
     cdk.Tags.of(app).add("project", PREFIX)
     cdk.Tags.of(app).add("environment", settings.environment)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))

@@ -24,14 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+from glue_scripts.names import FIRST_DATE, LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 
-FIRST_DATE = "2000-01-01"
-"""No accepted play is older: design, "Fine print"."""
 _SALT_KEY = "PURGED#SALT"
 
 

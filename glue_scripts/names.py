@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 DATASETS: Final = ("users", "songs", "streams")
+NO_DATASET: Final = "none"
+"""In place of a dataset, where a key names none."""
+FIRST_DATE: Final = "2000-01-01"
+"""No accepted play is older: rule early_listen_time."""
 
 RAW_PREFIX: Final = "raw/"
 PROCESSING_PREFIX: Final = "processing/"
@@ -20,6 +24,11 @@ QUALITY_PREFIX: Final = "quality/"
 
 PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
 """The lake of accepted plays: `curated/plays/listen_date=<yyyy-mm-dd>/run=<Glue job run id>/*.parquet`."""
+
+REPORTS_PREFIX: Final = QUALITY_PREFIX + "reports/"
+"""A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of the upload>/<name>.json`."""
+QUARANTINE_PREFIX: Final = QUALITY_PREFIX + "quarantine/"
+"""Rows that break a rule: `quality/quarantine/<dataset>/run=<Glue job run id>/file=<name>/*.json`."""
 
 MANIFEST_NAME: Final = "manifest.json"
 VERDICT_NAME: Final = "verdict.json"

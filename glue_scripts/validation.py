@@ -87,7 +87,7 @@ class StagedFile:
     @property
     def attributes(self) -> dict[str, Any]:
         """What the ledger keeps of it before it is judged."""
-        known = {"dataset": self.dataset or "none", "size": self.size, "etag": self.etag}
+        known = {"dataset": self.dataset or names.NO_DATASET, "size": self.size, "etag": self.etag}
         return {**known, **({"uploaded_at": self.uploaded_at} if self.uploaded_at else {})}
 
     def judged(self, **attributes: Any) -> JudgedFile:  # noqa: ANN401 - the attributes of JudgedFile
@@ -265,7 +265,7 @@ class Validation:
         self.s3.put_object(
             Bucket=self.manifest.bucket, Key=page, Body=result.data_docs.encode(), ContentType="text/html"
         )
-        quarantine = Location(self.manifest.bucket, f"{names.QUALITY_PREFIX}quarantine/{dataset}/run={self.run}/")
+        quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
         found: dict[str, dict[str, list[Sample]]] = {}
         if any(counts.quarantined for counts in result.counts.values()):
             broken = broken_rows(rows).persist()
@@ -315,7 +315,8 @@ class Validation:
     def _write_report(self, file: StagedFile, judged: JudgedFile, execution_arn: str) -> str:
         report = file_report(judged, report_format=names.REPORT_FORMAT, execution_arn=execution_arn)
         day = file.last_modified.strftime("%Y-%m-%d") if file.last_modified else "unknown"
-        key = f"{names.QUALITY_PREFIX}reports/dataset={file.dataset or 'none'}/date={day}/{file.name}.json"
+        folder = f"{names.REPORTS_PREFIX}dataset={file.dataset or names.NO_DATASET}/date={day}/"
+        key = f"{folder}{file.name}.json"
         write_json(self.s3, Location(self.manifest.bucket, key), report)
         return key
 

@@ -37,7 +37,6 @@ from validators.reports import masked
 
 PARALLEL_OBJECTS: Final = 8
 SPOOLED_BYTES: Final = 16 * 1024**2
-_QUARANTINE: Final = names.QUALITY_PREFIX + "quarantine/"
 _FILE_PREFIXES: Final = (
     names.PROCESSING_PREFIX,
     names.ARCHIVE_PREFIX,
@@ -299,7 +298,7 @@ class _Purge:
         if not csv_rows.contains(source, self._person):
             return _NOTHING
         source.seek(0)
-        if key.startswith(_QUARANTINE):
+        if key.startswith(names.QUARANTINE_PREFIX):
             return documents.remove_quarantined(source, target, self._person)
         if key.endswith(".json"):
             document, mentions = documents.remove_mentions(json.loads(source.read()), self._person)
