@@ -61,9 +61,12 @@ COMPUTE_KPIS_JOB_ARGUMENTS: Final = (
 
 KPIS_PARTITION_KEY: Final = "pk"
 KPIS_SORT_KEY: Final = "sk"
+SUMMARY: Final = "SUMMARY"
+"""Sort key of a day's totals."""
 GENRE_INDEX: Final = "by_genre"
 GENRE_INDEX_PARTITION_KEY: Final = "genre_pk"
 GENRE_INDEX_SORT_KEY: Final = "date"
+"""The index lists the days of a genre, and under the partition key SUMMARY all days."""
 
 LEDGER_PARTITION_KEY: Final = "pk"
 STATUS_INDEX: Final = "by_status"
