@@ -19,12 +19,14 @@ from local_aws.cloudformation import DeployedResource, Deployment, deploy
 from local_aws.environment import client_environment
 from local_aws.glue_jobs import GlueJobs
 from local_aws.intrinsics import DeploymentError
+from local_aws.lambda_functions import LambdaFunctions
 from local_aws.logs import log_to_file
 from local_aws.mailbox import Mailbox
 from local_aws.moto_server import MotoServer
 from local_aws.patching import MotoObject
 from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
+from local_aws.schedules import ScheduledRules
 from local_aws.work_dir import BUCKETS, EMAILS, LOGS, WorkDir
 
 ACCOUNT: Final = "123456789012"
@@ -42,8 +44,8 @@ class AlreadyRunningError(Exception):
 class EmbeddedAws:
     """Deploys a cloud assembly on an embedded AWS and keeps it running.
 
-    A start begins with an empty account and empty folders `buckets`, `emails`, `logs` and `spark` in the work folder;
-    after `close` no thread and no process of it is left, and the folders stay.
+    A start begins with an empty account and empty folders `buckets`, `emails`, `lambda`, `logs` and `spark` in the
+    work folder; after `close` no thread and no process of it is left, and the folders stay.
 
     Args:
         assembly: The cloud assembly (`cdk.out`).
@@ -85,12 +87,15 @@ class EmbeddedAws:
             target = self._start_server(work_dir.path, closers)
             deployment = deploy(assembly, target)
             self._start_pipes(deployment, closers)
+            schedules = ScheduledRules(ACCOUNT, REGION)
+            schedules.start()
+            closers.callback(schedules.close)
             self.outputs = deployment.outputs
             work_dir.publish(self.endpoint_url, self.outputs)
             self._closers = closers.pop_all()
 
     def close(self) -> None:
-        """Stop what runs: pipes, executions, jobs, then the server. A second call does nothing."""
+        """Stop schedules, pipes, executions, functions and jobs, then the server. A second call does nothing."""
         self._closers.close()
 
     def environment(self) -> dict[str, str]:
@@ -130,6 +135,9 @@ class EmbeddedAws:
         jobs = GlueJobs(work_dir, server.endpoint_url)
         jobs.install()
         closers.callback(jobs.close)
+        functions = LambdaFunctions(work_dir, server.endpoint_url)
+        functions.install()
+        closers.callback(functions.close)
 
         target = Target(server.endpoint_url, ACCOUNT, REGION)
         closers.callback(_stop_executions, target)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from glue_scripts.names import (
     GENRE_INDEX,
@@ -257,7 +257,7 @@ def _failures_told() -> Iterator[None]:
             raise BusyError from error
         logger.exception("DynamoDB refuses")
         raise InternalError from error
-    except HTTPClientError as error:  # no connection, or no answer in time
+    except (ConnectionError, HTTPClientError) as error:  # no connection, or no answer in time
         logger.warning("DynamoDB does not answer: %s", error)
         raise BusyError from error
     except BotoCoreError as error:

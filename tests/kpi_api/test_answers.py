@@ -30,7 +30,7 @@ def without(row: dict[str, Any], names: set[str]) -> dict[str, Any]:
 def pages(kpis: Kpis, path: str, rows: str, **query: Any) -> list[list[Any]]:  # noqa: ANN401
     """The rows of every page, until there is no next one."""
     found: list[list[Any]] = []
-    cursor: dict[str, str] = {}
+    cursor: dict[str, Any] = {}
     while True:
         answer = kpis.get(path, **query, **cursor).json
         found.append(answer[rows])
