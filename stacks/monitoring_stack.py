@@ -11,6 +11,7 @@ from stacks.constructs.data_alarms import add_arrival_alarm, add_freshness_alarm
 from stacks.constructs.data_catalog import DataCatalog
 from stacks.constructs.delivery_alarms import add_delivery_alarms, add_table_alarms
 from stacks.constructs.pipeline_alarms import add_execution_alarms, add_job_alarms
+from stacks.constructs.pipeline_health import PipelineHealth
 from stacks.pipeline_stack import PipelineStack
 from stacks.settings import Settings
 from stacks.storage_stack import StorageStack
@@ -34,6 +35,7 @@ class MonitoringStack(cdk.Stack):
             description=f"Music KPI pipeline ({settings.environment}): alarms, dashboard and tables for Athena",
             termination_protection=settings.retain_data,
         )
+        PipelineHealth(self, "PipelineHealth", ledger=storage.ledger, settings=settings)
         alarms = Alarms(self, "Alarms", alerts=storage.alerts, settings=settings)
         add_execution_alarms(alarms, pipeline=pipeline)
         add_job_alarms(alarms, pipeline=pipeline, settings=settings)
