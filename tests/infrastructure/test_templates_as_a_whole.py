@@ -86,8 +86,8 @@ def _behind(path: tuple[str, ...]) -> str | None:
 
 
 def _without_names(template: object, environment: str) -> object:
-    """A masked template without the environment's name, and without the hash that the CDK ends a Sid with."""
-    written = re.sub(r"(\bAllowEventRule\w+)[0-9A-F]{8}\b", r"\1", json.dumps(_masked(template)))
+    """A masked template without the environment's name, and without the hashes that the CDK makes of it."""
+    written = re.sub(r"(AllowEventRule\w+?)([0-9A-F]{8})+\b", r"\1", json.dumps(_masked(template)))
     return json.loads(re.sub(rf"\b{environment}\b|(?<=MusicKpi){environment}", "ENV", written))
 
 
