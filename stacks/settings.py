@@ -162,6 +162,15 @@ class Settings:
     job_timeout_minutes: Annotated[int, _Whole(5, 200, "minutes")]
     """When Glue stops a job run. The state machine waits 480 minutes for it, its time in the job's queue included."""
 
+    freshness_slo_seconds: Annotated[int, _Whole(60, 86400, "seconds")]
+    """95 % of the files of an hour must be in the KPIs so long after their upload; an alarm tells when they are not."""
+
+    rejected_rows_percent: Annotated[int, _Whole(1, 100, "per cent")]
+    """An alarm tells when at least this share of a day's rows does not reach the KPIs."""
+
+    no_file_alarm_hours: Annotated[int, _Whole(0, 168, "hours")]
+    """An alarm tells when no file has come for so long; 0 is no such alarm (uploads are irregular)."""
+
     max_concurrent_kpi_runs: Annotated[int, _Whole(1, 10, "runs")]
     """KPI job runs at a time: 1 saves money (a superseded run computes for nothing); correctness never rests on it."""
 
@@ -214,6 +223,14 @@ class Settings:
     def name(self, of: str) -> str:
         """Physical name of a resource in this environment, such as `music-kpi-dev-kpis`."""
         return f"{PREFIX}-{self.environment}-{of}"
+
+    @property
+    def dpus(self) -> int:
+        """Data processing units of a job run, which is what Glue bills by the second.
+
+        G.1X is 1, G.2X is 2 and so on: https://docs.aws.amazon.com/glue/latest/dg/worker-types.html
+        """
+        return self.number_of_workers * int(self.worker_type.removeprefix("G.").removesuffix("X"))
 
     @property
     def visibility_timeout_seconds(self) -> int:

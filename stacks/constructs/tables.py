@@ -107,6 +107,10 @@ class LedgerTable(Table):
         items = ("GetItem", "UpdateItem")
         allow(role, actions=[f"dynamodb:{action}" for action in items], resources=[self.table.table_arn])
 
+    def grant_list_by_status(self, role: iam.IRole) -> None:
+        """Let a role list files and days by their status, from the index."""
+        allow(role, actions=["dynamodb:Query"], resources=[f"{self.table.table_arn}/index/{names.STATUS_INDEX}"])
+
     def grant_check(self, role: iam.IRole) -> None:
         """Let a role make a transaction depend on an item."""
         allow(role, actions=["dynamodb:ConditionCheckItem"], resources=[self.table.table_arn])

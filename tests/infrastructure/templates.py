@@ -16,7 +16,7 @@ Properties = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Deployment:
-    """Both templates of an environment.
+    """The templates of an environment.
 
     Attributes:
         environment: dev, staging or prod.
@@ -24,6 +24,7 @@ class Deployment:
         outdir: The cloud assembly.
         storage: Template of the storage stack.
         pipeline: Template of the pipeline stack.
+        monitoring: Template of the monitoring stack.
     """
 
     environment: str
@@ -31,6 +32,12 @@ class Deployment:
     outdir: Path
     storage: Template
     pipeline: Template
+    monitoring: Template
+
+    @property
+    def templates(self) -> dict[str, Template]:
+        """All of them, by the last part of the stack's name."""
+        return {"Storage": self.storage, "Pipeline": self.pipeline, "Monitoring": self.monitoring}
 
 
 def resources(template: Template, resource_type: str) -> list[Mapping[str, Any]]:

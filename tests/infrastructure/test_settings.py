@@ -62,6 +62,9 @@ def test_a_missing_setting_is_an_error() -> None:
         ("retain_data", 1, "one of True, False"),
         ("retain_data", "false", "one of True, False"),
         ("log_retention_days", 8, "one of 7, 14"),
+        ("freshness_slo_seconds", 59, "a whole number of seconds from 60"),
+        ("rejected_rows_percent", 0, "a whole number of per cent from 1 to 100"),
+        ("no_file_alarm_hours", 169, "a whole number of hours from 0 to 168"),
         ("alert_emails", "a@example.com", "a list of e-mail addresses"),
         ("alert_emails", ["example.com"], "a list of e-mail addresses"),
         ("tolerances", [], "an object of rule ids"),
@@ -99,3 +102,9 @@ def test_tolerances_cannot_be_changed_after_the_check() -> None:
 def test_a_message_is_hidden_for_six_windows_and_thirty_seconds_at_least(window: int, hidden: int) -> None:
     settings = Settings.read(_environments(batch_window_seconds=window, batch_size=10), "dev")
     assert settings.visibility_timeout_seconds == hidden
+
+
+@pytest.mark.parametrize(("worker_type", "workers", "dpus"), [("G.1X", 2, 2), ("G.2X", 3, 6), ("G.8X", 10, 80)])
+def test_a_run_has_the_units_of_all_its_workers(worker_type: str, workers: int, dpus: int) -> None:
+    settings = Settings.read(_environments(worker_type=worker_type, number_of_workers=workers), "dev")
+    assert settings.dpus == dpus
