@@ -323,7 +323,7 @@ async function genreView(day, genre, signal) {
 
 function cards(entries) {
   const figure = (value) => Array.isArray(value)
-    ? value.flatMap(([number, unit]) => [String(number), el("small", {}, unit), " "])
+    ? value.flatMap(([number, unit]) => [String(number), el("small", {}, `\u00a0${unit}`), " "])
     : [value];
   return el("dl", { class: "cards" }, ...entries.map(([term, value, note]) =>
     el("div", { class: "card" }, el("dt", {}, term), el("dd", { class: "figure" }, ...figure(value)), el("dd", { class: "note" }, note ?? ""))));
@@ -414,7 +414,7 @@ function genresPanel(day, genres) {
   fill();
   const tools = el("div", { class: "tools" }, count, el("label", { class: "visually-hidden", for: "filter" }, "Find a genre"), filter);
   return panel("All genres", { id: "all-genres", note: tools },
-    el("div", { class: "scroller tall", tabindex: "0", role: "region", "aria-labelledby": "all-genres" },
+    el("div", { class: "scroller tall", tabindex: "0", role: "group", "aria-labelledby": "all-genres" },
       el("table", {}, el("thead", {}, el("tr", {}, ...heads)), body)));
 }
 
@@ -436,7 +436,7 @@ function songsPanel(songs) {
 function tableOf(caption, columns, rows) {
   return el("details", {},
     el("summary", {}, "Show as a table"),
-    el("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": caption },
+    el("div", { class: "scroller", tabindex: "0", role: "group", "aria-label": caption },
       el("table", {},
         el("caption", { class: "visually-hidden" }, caption),
         el("thead", {}, el("tr", {}, ...columns.map((column) => el("th", { scope: "col" }, column)))),
