@@ -88,7 +88,7 @@ def _behind(path: tuple[str, ...]) -> str | None:
 def _without_names(template: object, environment: str) -> object:
     """A masked template without the environment's name, and without the hashes that the CDK makes of it."""
     written = re.sub(r"(AllowEventRule\w+?)([0-9A-F]{8})+\b", r"\1", json.dumps(_masked(template)))
-    return json.loads(re.sub(rf"\b{environment}\b|(?<=MusicKpi){environment}", "ENV", written))
+    return json.loads(re.sub(rf"(?<![a-zA-Z]){environment}(?![a-zA-Z])|(?<=MusicKpi){environment}", "ENV", written))
 
 
 def _without_no_file_alarm(template: Template) -> dict[str, Any]:
