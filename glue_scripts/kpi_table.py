@@ -11,12 +11,11 @@ from botocore.exceptions import ClientError
 
 from glue_scripts.kpis import Item
 from glue_scripts.ledger import Claim, day_key
-from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, LEDGER_PARTITION_KEY
+from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, LEDGER_PARTITION_KEY, SUMMARY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-SUMMARY = "SUMMARY"
 MAX_WRITES = 99
 """TransactWriteItems takes 100 actions; one is the check of the claim (Amazon DynamoDB API reference)."""
 MAX_TRIES = 12

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from glue_scripts.names import GENRE_INDEX_PARTITION_KEY
+from glue_scripts.names import GENRE_INDEX_PARTITION_KEY, SUMMARY
 
 UNKNOWN_COUNTRY = "unknown"
 OTHER_COUNTRIES = "other"
@@ -221,7 +221,8 @@ def _summary_item(row: Row, genres: list[Row], countries: list[Row], top_genres:
     ranked = sorted(genres, key=lambda genre: (-genre["listens"], genre["genre"].encode()))[:top_genres]
     return {
         "pk": f"DAY#{row['date']}",
-        "sk": "SUMMARY",
+        "sk": SUMMARY,
+        GENRE_INDEX_PARTITION_KEY: SUMMARY,
         "date": row["date"],
         "listens": row["listens"],
         "unique_listeners": row["unique_listeners"],

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from glue_scripts.kpi_table import SUMMARY
 from glue_scripts.ledger import Day, day_key
-from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY
+from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
 from operations.deployment import Deployment
 from operations.errors import UnknownThingError
 

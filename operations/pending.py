@@ -94,7 +94,7 @@ class PendingFiles:
                 ":purge": "purge-user",
                 ":replaced": FileStatus.REPLACED,
                 ":successor": successor or NOTHING,
-                ":dataset": dataset_of(version.key) or "none",
+                ":dataset": dataset_of(version.key) or names.NO_DATASET,
             },
         )
         delete(self._deployment, version)

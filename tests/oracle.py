@@ -293,6 +293,7 @@ def _summary(
     return {
         "pk": f"DAY#{day}",
         "sk": "SUMMARY",
+        "genre_pk": "SUMMARY",
         "date": day,
         "listens": len(plays),
         "unique_listeners": listeners,

@@ -16,6 +16,7 @@ FOLDERS = (
     "state_machines",
     "validators",
     "local_aws",
+    "lambdas",
     "laptop",
     "operations",
     "samples",
@@ -66,6 +67,16 @@ def _local_aws(module: str) -> bool:
     return _is_of(module, "local_aws") or not _is_of(module, *FOLDERS, "app")
 
 
+def _lambdas(module: str) -> bool:
+    # These three need the standard library and boto3 only, which Lambda has: see below.
+    ours = ("lambdas", "glue_scripts.names", "glue_scripts.ledger", "glue_scripts.metrics")
+    return _is_of(module, *ours, "boto3", "botocore", "mypy_boto3_dynamodb") or _is_standard(module)
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
 def _operations(module: str) -> bool:
     return _is_of(module, "operations", "glue_scripts", "validators") or not _is_of(module, *FOLDERS, "app")
 
@@ -75,6 +86,7 @@ RULES: dict[str, Callable[[str], bool]] = {
     "validators": _validators,
     "glue_scripts": _glue_scripts,
     "local_aws": _local_aws,
+    "lambdas": _lambdas,
     "operations": _operations,
 }
 
@@ -92,6 +104,12 @@ def test_the_shared_names_need_the_standard_library_only() -> None:
     assert modules <= sys.stdlib_module_names
     package = (ROOT / "glue_scripts" / "__init__.py").read_text(encoding="utf-8")
     assert not list(imported_modules(package, "glue_scripts"))
+
+
+@pytest.mark.parametrize("module", ["names", "ledger", "metrics"])
+def test_what_lambdas_may_import_of_the_jobs_needs_no_more_than_lambda_has(module: str) -> None:
+    source = (ROOT / "glue_scripts" / f"{module}.py").read_text(encoding="utf-8")
+    assert all(_lambdas(name) or name.startswith("mypy_boto3_") for name in imported_modules(source, "glue_scripts"))
 
 
 def test_every_folder_with_python_is_known_to_the_rules() -> None:
@@ -117,6 +135,8 @@ def test_every_folder_with_python_is_known_to_the_rules() -> None:
         ("import local_aws.server", "glue_scripts"),
         ("from glue_scripts import names", "local_aws"),
         ("from app import build_app", "local_aws"),
+        ("from glue_scripts import kpis", "lambdas"),
+        ("import requests", "lambdas"),
         ("from stacks import settings", "operations"),
         ("import local_aws.server", "operations"),
     ],
@@ -133,6 +153,7 @@ def test_a_forbidden_import_is_found(source: str, folder: str) -> None:
         ("from . import cloudformation\nfrom .inner import s3\nimport boto3", "local_aws"),
         ("import boto3\nfrom validators.schemas import SONGS", "glue_scripts"),
         ("import great_expectations", "validators"),
+        ("import boto3\nimport json\nfrom glue_scripts.names import SUMMARY", "lambdas"),
     ],
 )
 def test_an_allowed_import_is_not_reported(source: str, folder: str) -> None:

@@ -165,6 +165,7 @@ def test_a_play_of_a_track_in_two_genres_gives_every_row_once() -> None:
         {
             **day,
             "sk": "SUMMARY",
+            "genre_pk": "SUMMARY",
             "listens": 1,
             "unique_listeners": 1,
             "listens_per_listener": Decimal("1.00"),

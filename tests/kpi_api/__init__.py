@@ -1,0 +1,1 @@
+"""The KPI API and its page, over rows that the oracle computes."""

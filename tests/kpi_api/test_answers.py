@@ -1,0 +1,228 @@
+"""What the API answers is what the table holds."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from lambdas.kpi_api.messages import json_text
+from tests.kpi_api.conftest import Answer, Kpis
+from tests.kpi_api.rows import COMPUTED_AT, DAYS, ODD_GENRES, published
+
+DAY = DAYS[-1]
+KEYS = {"pk", "sk", "genre_pk"}
+BOOKKEEPING = {"claim", "computed_at"}
+FIGURES = ("listens", "unique_listeners", "listening_time_ms")
+AVERAGES = ("avg_listening_time_ms_per_user", "avg_listening_time_ms_per_play")
+
+
+def genre_path(genre: str, day: str = DAY) -> str:
+    return f"/v1/days/{day}/genres/{quote(genre, safe='')}"
+
+
+def without(row: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def pages(kpis: Kpis, path: str, rows: str, **query: Any) -> list[list[Any]]:  # noqa: ANN401
+    """The rows of every page, until there is no next one."""
+    found: list[list[Any]] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = kpis.get(path, **query, **cursor).json
+        found.append(answer[rows])
+        if answer["next_cursor"] is None:
+            return found
+        cursor = {"cursor": answer["next_cursor"]}
+
+
+class TestDays:
+    """Days, by themselves and in lists."""
+
+    def test_are_listed_newest_first_with_their_totals(self, kpis: Kpis) -> None:
+        answer = kpis.get("/v1/days")
+
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "application/json"
+        assert [day["date"] for day in answer.json["days"]] == sorted(DAYS, reverse=True)
+        assert answer.json["next_cursor"] is None
+        for day in answer.json["days"]:
+            assert day == {name: kpis.row(day["date"], "SUMMARY")[name] for name in day}
+            assert {"listens", "claim", "computed_at"} <= set(day)
+
+    def test_are_listed_between_two_dates(self, kpis: Kpis) -> None:
+        spans: list[tuple[dict[str, Any], list[str]]] = [
+            ({"from_": DAYS[1]}, [DAYS[2], DAYS[1]]),
+            ({"to": DAYS[1]}, [DAYS[1], DAYS[0]]),
+            ({"from_": DAYS[1], "to": DAYS[1]}, [DAYS[1]]),
+            ({"to": "2024-01-01"}, []),
+        ]
+        for query, expected in spans:
+            assert [day["date"] for day in kpis.get("/v1/days", **query).json["days"]] == expected
+
+    def test_come_in_pages(self, kpis: Kpis) -> None:
+        assert [[day["date"] for day in page] for page in pages(kpis, "/v1/days", "days", limit=2)] == [
+            [DAYS[2], DAYS[1]],
+            [DAYS[0]],
+        ]
+        assert [len(page) for page in pages(kpis, "/v1/days", "days", limit=3)] == [3]
+
+    def test_a_day_is_its_summary_row(self, kpis: Kpis) -> None:
+        for day in DAYS:
+            answer = kpis.get(f"/v1/days/{day}").json
+
+            assert answer == without(kpis.row(day, "SUMMARY"), KEYS)
+            listens = list(answer["listens_by_country"].values())
+            assert listens == sorted(listens, reverse=True)
+
+
+class TestGenres:
+    """Genres of a day, and days of a genre."""
+
+    def test_of_a_day_are_the_daily_rows_in_the_order_of_bytes(self, kpis: Kpis) -> None:
+        answer = kpis.get(f"/v1/days/{DAY}/genres").json
+
+        assert [genre["genre"] for genre in answer["genres"]] == sorted(ODD_GENRES)
+        for genre in answer["genres"]:
+            row = kpis.row(DAY, f"GENRE#{genre['genre']}")
+            assert genre == without(row, {*KEYS, *BOOKKEEPING, "date", "top_songs"})
+        assert without(answer, {"genres"}) == {
+            "date": DAY,
+            "claim": 1,
+            "computed_at": COMPUTED_AT,
+            "is_being_recomputed": False,
+            "next_cursor": None,
+        }
+
+    def test_of_a_day_come_in_pages(self, kpis: Kpis) -> None:
+        found = pages(kpis, f"/v1/days/{DAY}/genres", "genres", limit=4)
+
+        assert [len(page) for page in found] == [4, 4, 4, 3]
+        assert [genre["genre"] for page in found for genre in page] == sorted(ODD_GENRES)
+
+    @pytest.mark.parametrize("genre", ODD_GENRES)
+    def test_a_genre_of_a_day_has_its_songs_and_hours(self, kpis: Kpis, genre: str) -> None:
+        answer = kpis.get(genre_path(genre)).json
+
+        row = kpis.row(DAY, f"GENRE#{genre}")
+        assert without(answer, {"is_being_recomputed", "hours"}) == without(row, KEYS)
+        hours = sorted(
+            (row["sk"], row) for row in kpis.rows if row["pk"] == row["pk"] == f"DAY#{DAY}" and "hour" in row
+        )
+        expected = [row for _, row in hours if row["genre"] == genre]
+        assert answer["hours"] == [without(row, {*KEYS, *BOOKKEEPING, "date", "genre"}) for row in expected]
+
+    def test_a_slash_may_stand_for_itself(self, kpis: Kpis) -> None:
+        assert kpis.get(f"/v1/days/{DAY}/genres/drum/bass").json["genre"] == "drum/bass"
+        assert kpis.get("/v1/genres/drum/bass/days").json["genre"] == "drum/bass"
+
+    @pytest.mark.parametrize("genre", ODD_GENRES)
+    def test_a_series_is_the_daily_rows_newest_first(self, kpis: Kpis, genre: str) -> None:
+        path = f"/v1/genres/{quote(genre, safe='')}/days"
+
+        days = kpis.get(path).json["days"]
+
+        expected = [kpis.row(day, f"GENRE#{genre}") for day in sorted(DAYS, reverse=True)]
+        assert days == [{name: row[name] for name in ("date", *FIGURES, *AVERAGES)} for row in expected]
+        assert kpis.get(path, from_=DAYS[1], limit=1).json["days"] == days[:1]
+        assert [day for page in pages(kpis, path, "days", limit=1) for day in page] == days
+
+    def test_a_series_without_plays_in_its_span_is_empty(self, kpis: Kpis) -> None:
+        answer = kpis.get("/v1/genres/pop/days", to="2024-01-01")
+
+        assert (answer.status, answer.json["days"]) == (200, [])
+
+
+class TestKeeping:
+    """What clients may keep."""
+
+    PATHS = (
+        "/v1/days",
+        f"/v1/days/{DAY}",
+        f"/v1/days/{DAY}/genres",
+        genre_path("pop"),
+        "/v1/genres/pop/days",
+        "/v1/openapi.json",
+        "/",
+    )
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_an_answer_that_the_client_has_is_not_sent_again(self, kpis: Kpis, path: str) -> None:
+        first = kpis.get(path)
+        assert "no-cache" in first.headers["Cache-Control"]
+        for tags in (first.headers["ETag"], f'"other", {first.headers["ETag"]}', first.headers["ETag"][2:], "*"):
+            again = kpis.get(path, headers={"If-None-Match": tags})
+            assert (again.status, again.text) == (304, "")
+            assert again.headers["ETag"] == first.headers["ETag"]
+        assert kpis.get(path, headers={"if-none-match": 'W/"other"'}).status == 200
+
+    @pytest.mark.parametrize("path", PATHS)
+    def test_head_is_get_without_a_body(self, kpis: Kpis, path: str) -> None:
+        head = kpis.get(path, method="HEAD")
+        assert (head.status, head.headers, head.text) == (200, kpis.get(path).headers, "")
+
+    def test_a_new_claim_makes_new_tags(self, kpis: Kpis) -> None:
+        paths = [path for path in self.PATHS if DAY in path]
+        before = {path: kpis.get(path).headers["ETag"] for path in paths}
+        summary = kpis.row(DAY, "SUMMARY")
+        with changed(kpis, published([without(summary, BOOKKEEPING)], claim=2)[0]):
+            for path in paths:
+                again = kpis.get(path, headers={"If-None-Match": before[path]})
+                assert (again.status, again.json["claim"]) == (200, 2)
+                assert again.headers["ETag"] != before[path]
+
+    @pytest.mark.parametrize("sort_key", ["GENRE#pop", "HOUR#{hour}#GENRE#pop"])
+    def test_a_day_that_is_being_written_has_no_tag(self, kpis: Kpis, sort_key: str) -> None:
+        hour = kpis.get(genre_path("pop")).json["hours"][0]["hour"]
+        row = kpis.row(DAY, sort_key.format(hour=hour))
+        with changed(kpis, {**row, "claim": 2}):
+            assert is_not_kept(kpis.get(genre_path("pop")))
+            if "hour" not in row:
+                assert is_not_kept(kpis.get(f"/v1/days/{DAY}/genres"))
+        assert "ETag" in kpis.get(genre_path("pop")).headers
+
+    def test_pages_of_two_computations_are_not_mixed(self, kpis: Kpis) -> None:
+        path = f"/v1/days/{DAY}/genres"
+        cursor = kpis.get(path, limit=2).json["next_cursor"]
+        with changed(kpis, {**kpis.row(DAY, "SUMMARY"), "claim": 2}):
+            answer = kpis.get(path, limit=2, cursor=cursor)
+        assert (answer.status, answer.json["type"]) == (409, "urn:music-kpi:problem:day-changed")
+
+
+def is_not_kept(answer: Answer) -> bool:
+    told = answer.json["is_being_recomputed"]
+    return told and answer.headers["Cache-Control"] == "no-store" and "ETag" not in answer.headers
+
+
+class changed:  # noqa: N801 - a context manager
+    """Puts a row in the place of another of its key, and takes it back."""
+
+    def __init__(self, kpis: Kpis, row: dict[str, Any]) -> None:
+        self._kpis, self._row = kpis, row
+
+    def __enter__(self) -> None:
+        self._kpis.table.put_item(Item=self._row)
+
+    def __exit__(self, *_: object) -> None:
+        before = self._kpis.row(self._row["date"], self._row["sk"])
+        self._kpis.table.put_item(Item=before)
+
+
+def test_other_sites_read_answers_only_where_they_are_allowed(kpis: Kpis) -> None:
+    allowed, other = "https://reports.example.com", "https://evil.example.com"
+    for path in ("/v1/days", "/v1/days/none"):
+        headers = kpis.get(path, headers={"Origin": allowed}).headers
+        assert (headers["Access-Control-Allow-Origin"], headers["Vary"]) == (allowed, "Origin")
+        assert "ETag" in headers["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Origin" not in kpis.get(path, headers={"Origin": other}).headers
+    preflight = kpis.get("/v1/days", method="OPTIONS", headers={"Origin": allowed})
+    assert (preflight.status, preflight.text) == (204, "")
+    assert "x-api-key" in preflight.headers["Access-Control-Allow-Headers"]
+
+
+def test_numbers_keep_their_digits() -> None:
+    text = '{"a":12345678901234567.89,"b":[1,null,true],"c":"\\"é"}'
+    assert json_text({"a": Decimal("12345678901234567.89"), "b": [1, None, True], "c": '"é'}) == text
