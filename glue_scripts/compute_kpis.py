@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import boto3
 
+from glue_scripts.failures import SafeFailure
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.lake import Lake
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with SafeFailure():
+        main()

@@ -6,6 +6,7 @@ import json
 
 import boto3
 
+from glue_scripts.failures import SafeFailure
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Ledger
 from glue_scripts.names import VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
@@ -34,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with SafeFailure():
+        main()
