@@ -37,7 +37,14 @@ REPORT_FORMAT: Final = "file-report/1"
 
 # Arguments of the Glue jobs. The state machine gives the first of each; the stack gives the others as defaults.
 VALIDATE_BATCH_RUN_ARGUMENTS: Final = ("manifest_uri",)
-VALIDATE_BATCH_JOB_ARGUMENTS: Final = ("environment", "data_bucket", "ledger_table", "tolerances")
+VALIDATE_BATCH_JOB_ARGUMENTS: Final = (
+    "environment",
+    "data_bucket",
+    "ledger_table",
+    "tolerances",
+    "error_days",
+    "runbook",
+)
 COMPUTE_KPIS_RUN_ARGUMENTS: Final = ("accepted_uri",)
 COMPUTE_KPIS_JOB_ARGUMENTS: Final = ("data_bucket", "ledger_table", "kpis_table", "top_songs", "top_genres")
 

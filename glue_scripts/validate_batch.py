@@ -13,6 +13,7 @@ from glue_scripts.names import VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_
 from glue_scripts.objects import Location
 from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
 from glue_scripts.validation import Validation
+from validators.reports import EmailSettings
 from validators.rules import check_tolerances
 
 
@@ -27,7 +28,12 @@ def main() -> None:
         s3=boto3.client("s3"),
         ledger=Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"])),
         lake=Lake(spark, arguments["data_bucket"]),
-        environment=arguments["environment"],
+        emails=EmailSettings(
+            environment=arguments["environment"],
+            bucket=arguments["data_bucket"],
+            error_days=int(arguments["error_days"]),
+            runbook=arguments["runbook"],
+        ),
         tolerances=tolerances,
         run=arguments[RUN_ID_ARGUMENT],
         manifest=Location.of_uri(arguments["manifest_uri"]),

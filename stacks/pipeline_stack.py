@@ -38,7 +38,16 @@ class PipelineStack(cdk.Stack):
         pipeline = self._pipeline(validate_batch, compute_kpis)
         uploads = UploadQueue(self, "Uploads", data_bucket=storage.data_bucket, settings=settings)
         BatchPipe(self, "Batches", source=uploads, target=pipeline, settings=settings)
-        failures = FailureNotifier(self, "Failures", pipeline=pipeline, alerts=storage.alerts, settings=settings)
+        failures = FailureNotifier(
+            self,
+            "Failures",
+            pipeline=pipeline,
+            validate_batch=validate_batch,
+            compute_kpis=compute_kpis,
+            data_bucket=storage.data_bucket,
+            alerts=storage.alerts,
+            settings=settings,
+        )
 
         cdk.CfnOutput(self, "StateMachineArn", value=pipeline.machine.state_machine_arn)
         cdk.CfnOutput(self, "NotifierStateMachineArn", value=failures.notifier.machine.state_machine_arn)
@@ -61,6 +70,8 @@ class PipelineStack(cdk.Stack):
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,
                 "tolerances": json.dumps(dict(self._settings.tolerances), sort_keys=True, separators=(",", ":")),
+                "error_days": str(self._settings.error_days),
+                "runbook": self._settings.runbook,
             },
             max_concurrent_runs=MAX_CONCURRENT_VALIDATIONS,
             settings=self._settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -67,6 +68,15 @@ class _Emails:
         return tuple(value)
 
 
+class _Page:
+    wanted = "the https URL of a page, without #, or empty"
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"(https://[\x21-\x7e]+)?", value) or "#" in value:
+            raise ValueError
+        return value
+
+
 class _Fractions:
     wanted = "an object of rule ids with fractions from 0 to 1"
 
@@ -89,6 +99,9 @@ class Settings:
 
     alert_emails: Annotated[tuple[str, ...], _Emails()]
     """Who gets the alerts; each address must confirm a mail from AWS once. Also `-c alert_emails=a@b,c@d`."""
+
+    runbook_url: Annotated[str, _Page()]
+    """Where docs/runbook.md can be read in a browser: e-mails link its entries. Empty: they name the file instead."""
 
     batch_window_seconds: Annotated[int, _Whole(0, 300, "seconds")]
     """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds)."""
@@ -141,6 +154,11 @@ class Settings:
     def name(self, of: str) -> str:
         """Physical name of a resource in this environment, such as `music-kpi-dev-kpis`."""
         return f"{PREFIX}-{self.environment}-{of}"
+
+    @property
+    def runbook(self) -> str:
+        """The page whose entries the e-mails name."""
+        return self.runbook_url or "docs/runbook.md"
 
     @property
     def visibility_timeout_seconds(self) -> int:
