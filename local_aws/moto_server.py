@@ -6,14 +6,19 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
+from werkzeug.wrappers import Response
 
 from local_aws.logs import log_to_file
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST: Final = "127.0.0.1"
 """Never another address: the embedded AWS runs the scripts that somebody uploads."""
@@ -36,16 +41,17 @@ class MotoServer:
     Args:
         port: Port of 127.0.0.1; 0 takes a free one.
         request_log: File that gets one line per request, and the traceback of a request that crashed moto.
+        pages: Path to what gives an HTML page for a browser, beside the APIs.
 
     Raises:
         PortInUseError: The port is taken.
     """
 
-    def __init__(self, port: int, request_log: Path) -> None:
+    def __init__(self, port: int, request_log: Path, pages: Mapping[str, Callable[[], str]] | None = None) -> None:
         with ExitStack() as closers:
             closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
             with _listen(port) as listener:
-                self._server = _Server(listener)
+                self._server = _Server(listener, pages or {})
             self._closers = closers.pop_all()
         self.port: Final = self._server.port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="moto-server")
@@ -71,13 +77,26 @@ class _RequestHandler(MotoRequestHandler):
         self.log("info", "%s %s %s %s %s", self.command, self.path, action, code, size)
 
 
+class _WithPages:
+    """A WSGI application with pages in front of it."""
+
+    def __init__(self, application: WSGIApplication, pages: Mapping[str, Callable[[], str]]) -> None:
+        self._application = application
+        self._pages = pages
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        page = self._pages.get(environ["PATH_INFO"])
+        answer = Response(page(), mimetype="text/html") if page else self._application
+        return answer(environ, start_response)
+
+
 class _Server(ThreadedWSGIServer):
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, pages: Mapping[str, Callable[[], str]]) -> None:
         self._requests: set[threading.Thread] = set()
         super().__init__(
             HOST,
             listener.getsockname()[1],
-            DomainDispatcherApplication(create_backend_app),
+            _WithPages(DomainDispatcherApplication(create_backend_app), pages),
             handler=_RequestHandler,
             fd=listener.fileno(),
         )

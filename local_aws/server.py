@@ -25,7 +25,7 @@ from local_aws.moto_server import MotoServer
 from local_aws.patching import MotoObject
 from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
-from local_aws.work_dir import BUCKETS, EMAILS, LOGS, WorkDir
+from local_aws.work_dir import BUCKETS, EMAILS, EMAILS_PAGE, LOGS, WorkDir
 
 ACCOUNT: Final = "123456789012"
 """The account of every moto that is not told otherwise."""
@@ -121,9 +121,11 @@ class EmbeddedAws:
         step_functions.install()
         events.install()
         dynamodb_transactions.install()
-        Mailbox(work_dir / EMAILS).install()
+        mailbox = Mailbox(work_dir / EMAILS)
+        mailbox.install()
 
-        server = MotoServer(self._port, work_dir / LOGS / "requests.log")
+        pages = {EMAILS_PAGE: lambda: mailbox.page(target.object_url)}
+        server = MotoServer(self._port, work_dir / LOGS / "requests.log", pages)
         closers.callback(server.close)
         self.endpoint_url = server.endpoint_url
 

@@ -17,6 +17,9 @@ EMAILS: Final = "emails"
 LOGS: Final = "logs"
 SPARK: Final = "spark"
 
+EMAILS_PAGE: Final = "/_local/emails"
+"""Path of the server's page with every e-mail that was sent."""
+
 _CONTENTS: Final = (BUCKETS, EMAILS, LOGS, SPARK)
 _PID_FILE: Final = "server.pid"
 _STATE_FILE: Final = "server.json"

@@ -283,5 +283,5 @@ def _raise_if_crashed(result: ExpectationSuiteValidationResult) -> None:
 def _crash(found: ExpectationValidationResult, message: str) -> str:
     """Which rule could not be evaluated, and the names of the errors: their texts may quote a row's values."""
     rule = found.expectation_config.kwargs.get("rule_id") if found.expectation_config else None
-    names = ", ".join(dict.fromkeys(_ERROR_NAMES.findall(message))) or "an error without a name"
-    return f"the rule {rule} could not be evaluated: {names}"
+    names = dict.fromkeys(name.strip("[]") for name in _ERROR_NAMES.findall(message))
+    return f"the rule {rule} could not be evaluated: {', '.join(names) or 'an error without a name'}"
