@@ -83,7 +83,7 @@ class Mailbox:
         """All e-mails as one HTML page, the latest first.
 
         Args:
-            object_url: Where a browser can read an object, given by bucket and key: what an e-mail names becomes a link.
+            object_url: Bucket and key to where a browser can read the object: what an e-mail names is a link.
         """
         path = self._directory / "emails.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

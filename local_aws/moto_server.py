@@ -41,17 +41,17 @@ class MotoServer:
     Args:
         port: Port of 127.0.0.1; 0 takes a free one.
         request_log: File that gets one line per request, and the traceback of a request that crashed moto.
-        pages: Path to what gives an HTML page for a browser, beside the APIs.
 
     Raises:
         PortInUseError: The port is taken.
     """
 
-    def __init__(self, port: int, request_log: Path, pages: Mapping[str, Callable[[], str]] | None = None) -> None:
+    def __init__(self, port: int, request_log: Path) -> None:
         with ExitStack() as closers:
             closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
+            self._pages: dict[str, Callable[[], str]] = {}
             with _listen(port) as listener:
-                self._server = _Server(listener, pages or {})
+                self._server = _Server(listener, self._pages)
             self._closers = closers.pop_all()
         self.port: Final = self._server.port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="moto-server")
@@ -61,6 +61,10 @@ class MotoServer:
     def endpoint_url(self) -> str:
         """What clients put into `AWS_ENDPOINT_URL`."""
         return f"http://{HOST}:{self.port}"
+
+    def add_page(self, path: str, page: Callable[[], str]) -> None:
+        """Serve an HTML page for a browser, beside the APIs."""
+        self._pages[path] = page
 
     def close(self) -> None:
         """Stop listening, and wait for the requests under way."""

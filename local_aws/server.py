@@ -124,8 +124,7 @@ class EmbeddedAws:
         mailbox = Mailbox(work_dir / EMAILS)
         mailbox.install()
 
-        pages = {EMAILS_PAGE: lambda: mailbox.page(target.object_url)}
-        server = MotoServer(self._port, work_dir / LOGS / "requests.log", pages)
+        server = MotoServer(self._port, work_dir / LOGS / "requests.log")
         closers.callback(server.close)
         self.endpoint_url = server.endpoint_url
 
@@ -134,6 +133,7 @@ class EmbeddedAws:
         closers.callback(jobs.close)
 
         target = Target(server.endpoint_url, ACCOUNT, REGION)
+        server.add_page(EMAILS_PAGE, lambda: mailbox.page(target.object_url))
         closers.callback(_stop_executions, target)
         closers.callback(_disable_rules, target)
         return target

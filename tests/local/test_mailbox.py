@@ -100,8 +100,9 @@ def test_what_an_email_names_opens_from_the_page(tmp_path: Path) -> None:
 
 @contextmanager
 def serving_page(folder: Path, mailbox: Mailbox) -> Iterator[Target]:
-    server = MotoServer(0, folder / "requests.log", {PAGE: lambda: mailbox.page(target.object_url)})
+    server = MotoServer(0, folder / "requests.log")
     target = Target(server.endpoint_url, "123456789012", "us-east-1")
+    server.add_page(PAGE, lambda: mailbox.page(target.object_url))
     try:
         yield target
     finally:
