@@ -102,6 +102,8 @@ def _as_html(email: dict[str, str], object_url: Callable[[str, str], str]) -> st
 def _linked(text: str, object_url: Callable[[str, str], str]) -> str:
     parts, end = [], 0
     for found in _LINK.finditer(text):
+        if found[0].endswith("/") and found[1]:
+            continue  # a folder: S3 has nothing to show under its name
         address = object_url(found[1], found[2]) if found[1] else found[0]
         parts += [escape(text[end : found.start()]), f'<a href="{escape(address)}">{escape(found[0])}</a>']
         end = found.end()

@@ -85,7 +85,7 @@ def test_the_page_shows_the_emails_the_latest_first_and_escapes_them(tmp_path: P
 
 def test_what_an_email_names_opens_from_the_page(tmp_path: Path) -> None:
     mailbox = Mailbox(tmp_path / "emails")
-    message = "Docs: s3://data/a&b/é.html\nSee https://example.org/?a=1&b=2"
+    message = "Docs: s3://data/a&b/é.html in s3://data/a&b/\nSee https://example.org/?a=1&b=2"
     mailbox.receive(to="a@example.org", subject="s", message=message, topic_arn="arn")
     with serving_page(tmp_path, mailbox) as target:
         s3 = target.client("s3")
