@@ -68,7 +68,7 @@ def _what(error: BaseException) -> str:
     if isinstance(error, GlueArgumentError) or type(error).__module__.partition(".")[0] in _OUR_PACKAGES:
         return f"{name}: {error}"
     if isinstance(error, ClientError):
-        return f"{name}: {_refused_call(error)}"
+        return f"ClientError: {_refused_call(error)}"
     java = [told for told, _ in _java_causes(error)]
     if java:
         return f"{name}: {', caused by '.join(java)}"
