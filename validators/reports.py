@@ -6,6 +6,7 @@ columns are masked.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ MAX_SAMPLES_IN_EMAIL = 3
 MAX_VALUE_CHARACTERS = 80
 _PERSONAL_COLUMNS = ("user_id", "user_name")
 _SHOWN_OF_PERSONAL = 2
+_CUT = "… ("
+_LIKE_A_MOMENT_OR_NUMBER = re.compile(r"[\d\s.,:/+TZ-]*[.,:/-][\d\s.,:/+TZ-]*")
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def masked(column: str | None, value: str | None) -> str | None:
     shown = MAX_VALUE_CHARACTERS
     if column in _PERSONAL_COLUMNS:
         shown = _SHOWN_OF_PERSONAL if len(value) > 2 * _SHOWN_OF_PERSONAL else 0
-    return value if len(value) <= shown else f"{value[:shown]}… ({len(value)} characters)"
+    return value if len(value) <= shown else f"{value[:shown]}{_CUT}{len(value)} characters)"
 
 
 def located(samples: Mapping[str, Sequence[Sample]], positions: Mapping[int, Position]) -> dict[str, list[Sample]]:
@@ -323,7 +326,8 @@ def _result_in_words(file: JudgedFile, result: RuleResult, max_samples: int | No
     lines = [f"{verdict} by {about}: {share} break{'s' * (result.failed == 1)} it, {may}.", *_advice(rule)]
     samples = file.samples.get(rule.id, [])
     shown = samples if max_samples is None else samples[:max_samples]
-    lines += [f"    {_place(sample)}: {_finding(file, rule, sample)}" for sample in shown]
+    finding = _finding if max_samples is None else _emailed_finding
+    lines += [f"    {_place(sample)}: {finding(file, rule, sample)}" for sample in shown]
     if shown and result.failed > sum(sample.lines for sample in shown):
         lines.append("    … and more.")
     return lines
@@ -346,6 +350,15 @@ def _finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
     else:
         found = repr(sample.value)
     return found if sample.lines == 1 else f"{found}; is a quote opened in it that is not closed?"
+
+
+def _emailed_finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
+    """A finding outside of the bucket: where columns are swapped, a user's id stands in any column."""
+    if sample.value and rule.column not in _PERSONAL_COLUMNS and not _LIKE_A_MOMENT_OR_NUMBER.fullmatch(sample.value):
+        value, cut, length = sample.value.partition(_CUT)
+        shape = "".join("x" if one.isalpha() else "9" if one.isdigit() else one for one in value)
+        return "like " + _finding(file, rule, replace(sample, value=shape + cut + length))
+    return _finding(file, rule, sample)
 
 
 def _advice(rule: Rule) -> list[str]:

@@ -16,6 +16,7 @@ from validators.reports import (
     JudgedFile,
     RejectedFile,
     Sample,
+    in_words,
     rejection_email,
     shell_quoted,
 )
@@ -59,7 +60,10 @@ PLAYS = file(
     counts=RowCounts(200, 117, 83),
     results=[result("bad_listen_time", 80), result("null_user_id", 1, success=True), result("long_user_id", 3)],
     samples={
-        "bad_listen_time": [Sample(row=row, line=row, value="yesterday evening") for row in (3, 5, 7, 9)],
+        "bad_listen_time": [
+            Sample(row=row, line=row, value=value)
+            for row, value in ((3, "yesterday evening"), (5, "2024-06-31 17:43:00"), (7, "17:43"), (9, "17:44"))
+        ],
         "null_user_id": [Sample(row=12, line=13)],
         "long_user_id": [Sample(row=20, line=21, value="us… (204 characters)")],
     },
@@ -81,6 +85,26 @@ AWKWARD = file("raw/users/it's a\nuser.csv", problem=("no_rows", "the file is em
 )
 def test_the_email_is_the_committed_one(name: str, files: Sequence[JudgedFile], accepted: int) -> None:
     assert_is_committed(name, email(*files, accepted=accepted))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("u-4711-amelie", "like 'x-9999-xxxxxx'"),
+        ("4711", "like '9999'"),
+        ("Amélie Müller", "like 'xxxxxx xxxxxx'"),
+        ("2024-06-31 10:00:00", "'2024-06-31 10:00:00'"),
+        ("2024-06-25T10:00:61Z", "'2024-06-25T10:00:61Z'"),
+        ("ab… (90 characters)", "like 'xx… (90 characters)'"),
+        ("31.12.2024", "'31.12.2024'"),
+        ("  ", "listen_time is blank: '  '"),
+    ],
+)
+def test_a_value_that_may_be_an_id_in_the_wrong_column_is_told_by_its_shape(value: str, shown: str) -> None:
+    found = {"bad_listen_time": [Sample(row=3, line=3, value=value)]}
+    judged = replace(PLAYS, results=[result("bad_listen_time", 80)], samples=found)
+    assert f"line 3: {shown}\n" in email(judged)["message"]
+    assert f"    line 3: {shown if value.isspace() else repr(value)}" in in_words(judged), "the report tells it"
 
 
 @pytest.mark.parametrize("count", [1, 2, 100])
