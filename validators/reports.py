@@ -354,8 +354,9 @@ def _finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
 
 def _emailed_finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
     """A finding outside of the bucket: where columns are swapped, a user's id stands in any column."""
-    if sample.value and rule.column not in _PERSONAL_COLUMNS and not _LIKE_A_MOMENT_OR_NUMBER.fullmatch(sample.value):
-        value, cut, length = sample.value.partition(_CUT)
+    value, cut, length = (sample.value or "").partition(_CUT)
+    is_shown = not value.strip() or _LIKE_A_MOMENT_OR_NUMBER.fullmatch(value)
+    if rule.column not in _PERSONAL_COLUMNS and not is_shown:
         shape = "".join("x" if one.isalpha() else "9" if one.isdigit() else one for one in value)
         return "like " + _finding(file, rule, replace(sample, value=shape + cut + length))
     return _finding(file, rule, sample)
