@@ -14,6 +14,8 @@ SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
 ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts \
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
+# Likewise the wheels of the Glue jobs.
+WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
 
 export PYTHONUTF8 := 1
 # Spark's workers must run on the driver's Python; the python3 on PATH can be another.
@@ -82,8 +84,19 @@ $(ASSEMBLY): | $(SET_UP)
 synth: $(SET_UP) ## Write the CloudFormation templates of ENV=dev|staging|prod to cdk.out/
 	CDK_CONTEXT_JSON='{"env": "$(ENV)"}' $(PY) app.py
 
+.PHONY: wheels
+wheels: $(WHEELS) ## Download the wheels that the Glue jobs install, for Glue's platform, checked by their hashes
+
+# https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix B: Glue 5.1's platform.
+$(WHEELS): | $(SET_UP)
+	@rm -rf .local/wheels
+	$(PY) -m pip download --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
+		--implementation cp --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
+		--dest .local/wheels -r glue_scripts/requirements.txt
+	@touch $@
+
 .PHONY: deploy
-deploy: $(SET_UP) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
+deploy: $(SET_UP) $(WHEELS) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
 	PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')" \
 		deploy --all -c env=$(ENV)
 
