@@ -16,6 +16,9 @@ ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt sta
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 # Likewise the wheels of the Glue jobs.
 WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
+# The AWS CDK CLI of package.json; OPTIONS are passed on to it.
+CDK = PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')"
+OPTIONS ?=
 
 export PYTHONUTF8 := 1
 # Spark's workers must run on the driver's Python; the python3 on PATH can be another.
@@ -95,10 +98,21 @@ $(WHEELS): | $(SET_UP)
 		--dest .local/wheels -r glue_scripts/requirements.txt
 	@touch $@
 
+.PHONY: bootstrap
+bootstrap: $(SET_UP) ## Prepare the AWS account and region of your credentials for the CDK, once
+	$(CDK) bootstrap $(OPTIONS)
+
+.PHONY: diff
+diff: $(SET_UP) ## Show what deploying ENV=dev|staging|prod would change
+	$(CDK) diff --all -c env=$(ENV) $(OPTIONS)
+
 .PHONY: deploy
 deploy: $(SET_UP) $(WHEELS) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
-	PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')" \
-		deploy --all -c env=$(ENV)
+	$(CDK) deploy --all -c env=$(ENV) $(OPTIONS)
+
+.PHONY: destroy
+destroy: $(SET_UP) ## Delete the stacks of ENV=dev|staging|prod (docs/deploy.md tells what stays)
+	$(CDK) destroy --all -c env=$(ENV) $(OPTIONS)
 
 .PHONY: clean
 clean: ## Remove everything that the other targets made
