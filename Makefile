@@ -14,6 +14,11 @@ SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
 ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts lambdas laptop/settings.json \
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
+# Likewise the wheels of the Glue jobs.
+WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
+# The AWS CDK CLI of package.json; OPTIONS are passed on to it.
+CDK = PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')"
+OPTIONS ?=
 
 export PYTHONUTF8 := 1
 # Spark's workers must run on the driver's Python; the python3 on PATH can be another.
@@ -82,10 +87,32 @@ $(ASSEMBLY): | $(SET_UP)
 synth: $(SET_UP) ## Write the CloudFormation templates of ENV=dev|staging|prod to cdk.out/
 	CDK_CONTEXT_JSON='{"env": "$(ENV)"}' $(PY) app.py
 
+.PHONY: wheels
+wheels: $(WHEELS) ## Download the wheels that the Glue jobs install, for Glue's platform, checked by their hashes
+
+# https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix B: Glue 5.1's platform.
+$(WHEELS): | $(SET_UP)
+	@rm -rf .local/wheels
+	$(PY) -m pip download --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: \
+		--implementation cp --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
+		--dest .local/wheels -r glue_scripts/requirements.txt
+	@touch $@
+
+.PHONY: bootstrap
+bootstrap: $(SET_UP) ## Prepare the AWS account and region of your credentials for the CDK, once
+	$(CDK) bootstrap $(OPTIONS)
+
+.PHONY: diff
+diff: $(SET_UP) ## Show what deploying ENV=dev|staging|prod would change
+	$(CDK) diff --all -c env=$(ENV) $(OPTIONS)
+
 .PHONY: deploy
-deploy: $(SET_UP) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
-	PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')" \
-		deploy --all -c env=$(ENV)
+deploy: $(SET_UP) $(WHEELS) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
+	$(CDK) deploy --all -c env=$(ENV) $(OPTIONS)
+
+.PHONY: destroy
+destroy: $(SET_UP) ## Delete the stacks of ENV=dev|staging|prod (docs/deploy.md tells what stays)
+	$(CDK) destroy --all -c env=$(ENV) $(OPTIONS)
 
 .PHONY: clean
 clean: ## Remove everything that the other targets made

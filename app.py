@@ -19,8 +19,10 @@ from cdk_nag import AwsSolutionsChecks  # noqa: E402
 from stacks.api_stack import ApiStack  # noqa: E402
 from stacks.monitoring_stack import MonitoringStack  # noqa: E402
 from stacks.pipeline_stack import PipelineStack  # noqa: E402
+from stacks.quotas import QuotaError, check_policies  # noqa: E402
 from stacks.settings import PREFIX, Settings, SettingsError  # noqa: E402
 from stacks.storage_stack import StorageStack  # noqa: E402
+from stacks.wheels import PinError  # noqa: E402
 
 CDK_JSON = Path(__file__).with_name("cdk.json")
 
@@ -64,6 +66,7 @@ def build_app(
 
 if __name__ == "__main__":
     try:
-        build_app().synth()
-    except SettingsError as error:
+        for stack in build_app().synth().stacks:
+            check_policies(stack.template)
+    except (SettingsError, PinError, QuotaError) as error:
         sys.exit(f"error: {error}")

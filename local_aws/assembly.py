@@ -1,12 +1,14 @@
 """The cloud assembly that `cdk synth` writes: its stacks in the order of their dependencies, and its file assets.
 
 The format is AWS's cloud assembly schema (`@aws-cdk/cloud-assembly-schema`); only what a deployment needs is read.
+An asset that a command makes is left out: commands of an assembly are not run, and reading its object fails.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import logging
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from local_aws.intrinsics import DeploymentError
+
+LOG = logging.getLogger(__name__)
 
 _ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _IGNORED_ARTIFACTS: Final[Mapping[str, str]] = {
@@ -176,7 +180,8 @@ def _read_assets(path: Path) -> Iterator[FileAsset]:
     for asset_id, asset in manifest.get("files", {}).items():
         source = asset["source"]
         if "path" not in source:
-            raise AssemblyError(f"{path}: asset {asset_id} is made by a command, which local_aws does not run.")
+            LOG.info("Asset %s is made by a command, which is not run: there will be no such object", asset_id)
+            continue
         for destination in asset["destinations"].values():
             yield FileAsset(
                 source=path.parent / source["path"],

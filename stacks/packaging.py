@@ -30,10 +30,15 @@ def build_zip(packages: Iterable[Path], target: Path) -> None:
             if not files:
                 raise FileNotFoundError(f"There is nothing to package in {package}: it must be a folder with sources.")
             for file in files:
-                entry = zipfile.ZipInfo(file.relative_to(package.parent).as_posix(), _OLDEST_ZIP_TIMESTAMP)
-                entry.external_attr = _READ_BY_ALL
-                entry.create_system = 3  # Unix, on every system
-                archive.writestr(entry, file.read_bytes())
+                add_file(archive, file.relative_to(package.parent).as_posix(), file.read_bytes())
+
+
+def add_file(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Add a file to an archive, without anything of the machine or the moment."""
+    entry = zipfile.ZipInfo(name, _OLDEST_ZIP_TIMESTAMP)
+    entry.external_attr = _READ_BY_ALL
+    entry.create_system = 3  # Unix, on every system
+    archive.writestr(entry, content)
 
 
 def _source_files(package: Path) -> list[Path]:
@@ -44,17 +49,3 @@ def _source_files(package: Path) -> list[Path]:
         and path.suffix != ".pyc"
         and not any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(package).parts)
     )
-
-
-def read_pins(requirements: Path) -> list[str]:
-    """The `name==version` lines of a requirements file, without comments.
-
-    Raises:
-        ValueError: A line pins no exact version: a job would then run on whatever is newest that day.
-    """
-    lines = (line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines())
-    pins = [line for line in lines if line]
-    loose = [pin for pin in pins if "==" not in pin]
-    if loose:
-        raise ValueError(f"{requirements.name} must pin exact versions (name==version); it does not for: {loose}")
-    return pins

@@ -5,10 +5,18 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Protocol, get_type_hints
+
+from stacks.quotas import (
+    EXECUTION_INPUT_BYTES,
+    TRANSACTION_BYTES,
+    WRITES,
+    largest_batch_bytes,
+    largest_transaction_bytes,
+)
 
 PREFIX: Final = "music-kpi"
 
@@ -190,7 +198,7 @@ class Settings:
     """KPI job runs at a time: 1 saves money (a superseded run computes for nothing); correctness never rests on it."""
 
     top_songs: Annotated[int, _Whole(1, 50, "songs")]
-    """Length of a genre's list of top songs of a day."""
+    """Length of a genre's list of top songs of a day. 14 at most: more may not fit into one transaction."""
 
     top_genres: Annotated[int, _Whole(1, 500, "genres")]
     """Length of a day's list of top genres."""
@@ -290,8 +298,12 @@ class Settings:
         given = environments[environment]
         if not isinstance(given, dict):
             raise SettingsError(f"{where}: the settings must be an object, not {given!r}.")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", environment):
+            # A bucket's name has at most 63 characters, of which music-kpi-…-data-<account>-<region> leaves 20.
+            raise SettingsError(f"{where}: its name must be 1 to 20 lower-case letters, digits and hyphens.")
         settings = cls(environment=environment, **_checked({**given, **_overriding(overrides)}, where))
-        _check_together(settings, where)
+        for problem in [*_contradictions(settings), *_over_quotas(settings)]:
+            raise SettingsError(f"{where}: {problem}")
         return settings
 
 
@@ -309,14 +321,31 @@ def _overriding(overrides: Mapping[str, object]) -> dict[str, object]:
     return values
 
 
-def _check_together(settings: Settings, where: str) -> None:
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Which settings do not go together."""
     if settings.batch_size > 10 and settings.batch_window_seconds == 0:
         # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: pipes read queues the same way
-        raise SettingsError(f"{where}: a batch_size over 10 needs a batch_window_seconds of at least 1.")
+        yield "a batch_size over 10 needs a batch_window_seconds of at least 1."
     if settings.api_access == "api_key" and not settings.api_allowed_cidrs:
-        raise SettingsError(
-            f"{where}: an api_access of 'api_key' needs api_allowed_cidrs, the addresses of those who use the API: "
-            "its page asks for no key and must not be open to everybody."
+        yield (
+            "an api_access of 'api_key' needs api_allowed_cidrs, the addresses of those who use the API: its page asks "
+            "for no key and must not be open to everybody."
+        )
+
+
+def _over_quotas(settings: Settings) -> Iterator[str]:
+    """What would exceed a quota of AWS, and which settings make it so large."""
+    batch = largest_batch_bytes(settings.batch_size)
+    if batch > EXECUTION_INPUT_BYTES:
+        yield (
+            f"batch_size {settings.batch_size} makes an execution's input of up to {batch:,} bytes; "
+            f"Step Functions takes {EXECUTION_INPUT_BYTES:,}."
+        )
+    transaction = largest_transaction_bytes(top_songs=settings.top_songs, top_genres=settings.top_genres)
+    if transaction > TRANSACTION_BYTES:
+        yield (
+            f"top_songs {settings.top_songs} and top_genres {settings.top_genres} make a transaction of {WRITES} rows "
+            f"of up to {transaction:,} bytes; DynamoDB takes {TRANSACTION_BYTES:,}."
         )
 
 

@@ -16,6 +16,7 @@ STAND_IN = """#!/bin/sh
 case "$*" in
     *ensurepip*) test ! -e no-venv-module ;;
     "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    "-m pip download"*) mkdir -p .local/wheels ;;
     "-m pip install"*) echo called >> pip-calls; touch .venv/installed; test ! -e no-network ;;
 esac
 """
@@ -24,8 +25,9 @@ esac
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder with what the set-up needs."""
-    for name in ("Makefile", "requirements.txt"):
-        shutil.copy(REPOSITORY / name, tmp_path)
+    (tmp_path / "glue_scripts").mkdir()
+    for name in ("Makefile", "requirements.txt", "glue_scripts/requirements.txt"):
+        shutil.copy(REPOSITORY / name, tmp_path / name)
     python = tmp_path / "python"
     python.write_text(STAND_IN)
     python.chmod(0o755)
@@ -33,9 +35,13 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def set_up(checkout: Path, python: str = "./python") -> subprocess.CompletedProcess[str]:
+    return make(checkout, "setup", f"PYTHON={python}")
+
+
+def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ["make", "setup", f"PYTHON={python}"],
+        ["make", *arguments],
         cwd=checkout,
         env={**environment, "LC_ALL": "C"},
         capture_output=True,
@@ -98,3 +104,28 @@ def test_a_set_up_is_repeated_when_the_requirements_changed_and_only_then(checko
         requirements.write("more==1.0\n")
     assert set_up(checkout).returncode == 0
     assert pip_calls(checkout) == 2
+
+
+def test_the_wheels_are_downloaded_again_when_their_pins_changed_and_only_then(checkout: Path) -> None:
+    assert make(checkout, "wheels", "PYTHON=./python").returncode == 0
+    assert make(checkout, "wheels", "PYTHON=./python").stdout == "make: Nothing to be done for 'wheels'.\n"
+
+    with (checkout / "glue_scripts/requirements.txt").open("a") as requirements:
+        requirements.write("more==1.0\n")
+    assert "-m pip download" in make(checkout, "wheels", "PYTHON=./python").stdout
+
+
+def test_a_deployment_first_downloads_the_wheels_for_glue_and_checks_their_hashes(checkout: Path) -> None:
+    commands = make(checkout, "--dry-run", "deploy", "ENV=staging").stdout
+
+    download, _, deployment = commands.partition("npx")
+    assert "-m pip download" in download
+    for option in (
+        "--require-hashes",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version 3.11",
+        "manylinux2014_x86_64",
+    ):
+        assert option in download
+    assert "deploy --all -c env=staging" in deployment

@@ -10,21 +10,28 @@ from typing import Final
 import aws_cdk as cdk
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from glue_scripts import names
 from stacks.constructs.log_groups import log_group
 from stacks.constructs.permissions import PUT_METRICS_BECAUSE, acknowledge, allow
-from stacks.packaging import build_zip, read_pins
+from stacks.packaging import build_zip
 from stacks.settings import Settings
+from stacks.wheels import INSTALLER_OPTION, REQUIREMENTS, archive_name, read_wheels
 
 _ROOT: Final = Path(__file__).parents[2]
 _SCRIPTS: Final = _ROOT / "glue_scripts"
 
 
 class RuntimeCode(Construct):
-    """What both jobs import: our packages as one zip, other people's as pins."""
+    """What both jobs import: our packages as one zip, other people's as another, made of their wheels.
+
+    The CDK CLI runs `stacks.wheels` when it uploads the wheels, and only if their bucket does not have them yet. So
+    `cdk synth` needs no wheels, its templates depend on the pins alone, and `cdk deploy` stops where wheels are
+    missing. An `s3_assets.Asset` would not do: it ends a zip's name in `.zip` and not as Glue needs it.
+    """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
@@ -32,7 +39,17 @@ class RuntimeCode(Construct):
             zip_file = Path(folder) / "packages.zip"
             build_zip([_SCRIPTS, _ROOT / "validators"], zip_file)
             self.packages = s3_assets.Asset(self, "Packages", path=str(zip_file))
-        self.modules = ",".join(read_pins(_SCRIPTS / "requirements.txt"))
+        stack = cdk.Stack.of(self)
+        wheels = stack.synthesizer.add_file_asset(
+            source_hash=archive_name(read_wheels(REQUIREMENTS)),
+            executable=[".venv/bin/python", "-m", "stacks.wheels"],
+            display_name="Wheels of the Glue jobs",
+        )
+        self.wheels = wheels.s3_object_url
+        self.objects = [
+            self.packages.bucket.arn_for_objects(self.packages.s3_object_key),
+            s3.Bucket.from_bucket_name(self, "WheelsBucket", wheels.bucket_name).arn_for_objects(wheels.object_key),
+        ]
 
 
 class GlueSparkJob(Construct):
@@ -66,7 +83,8 @@ class GlueSparkJob(Construct):
         log_prefix = f"/aws-glue/jobs/{name}"
         for stream in ("output", "error"):
             log_group(self, f"{stream.title()}Logs", name=f"{log_prefix}/{stream}", settings=settings)
-        self.role = self._role(name, code=[script_asset, runtime.packages])
+        script_object = script_asset.bucket.arn_for_objects(script_asset.s3_object_key)
+        self.role = self._role(name, code=[script_object, *runtime.objects])
         self.job = glue.PySparkEtlJob(
             self,
             "Job",
@@ -87,7 +105,8 @@ class GlueSparkJob(Construct):
             # Glue 5 writes its logs as they come in any case; these arguments belong to Glue 4.
             continuous_logging=glue.ContinuousLoggingProps(enabled=False),
             default_arguments={
-                "--additional-python-modules": runtime.modules,
+                "--additional-python-modules": runtime.wheels,
+                "--python-modules-installer-option": INSTALLER_OPTION,
                 "--custom-logGroup-prefix": log_prefix,
                 "--environment": settings.environment,
                 "--dpus": str(settings.dpus),
@@ -102,7 +121,7 @@ class GlueSparkJob(Construct):
         run = ("StartJobRun", "GetJobRun", "GetJobRuns", "BatchStopJobRun")
         allow(role, actions=[f"glue:{action}" for action in run], resources=[self.job.job_arn])
 
-    def _role(self, name: str, *, code: list[s3_assets.Asset]) -> iam.Role:
+    def _role(self, name: str, *, code: list[str]) -> iam.Role:
         stack = cdk.Stack.of(self)
         # Only if Glue tells for whom it works: it documents that for crawlers and not for jobs, and a run whose role
         # cannot be assumed does not start. Nobody can pass this role in another account.
@@ -110,11 +129,7 @@ class GlueSparkJob(Construct):
             "glue.amazonaws.com", conditions={"StringEqualsIfExists": {"aws:SourceAccount": stack.account}}
         )
         role = iam.Role(self, "Role", assumed_by=principal, description=f"What the job {name} may do")
-        allow(
-            role,
-            actions=["s3:GetObject"],
-            resources=[asset.bucket.arn_for_objects(asset.s3_object_key) for asset in code],
-        )
+        allow(role, actions=["s3:GetObject"], resources=code)
         allow(
             role,
             actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from glue_scripts import names
-from stacks.packaging import read_pins
+from stacks.wheels import REQUIREMENTS, archive_name, read_wheels
 from tests.infrastructure.templates import Deployment, Properties, properties, text
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,10 @@ PYTHON_OF_GLUE = {"5.0": (3, 11), "5.1": (3, 11), "6.0": (3, 13)}
 
 def _job(deployment: Deployment, job: str) -> Properties:
     return properties(deployment.pipeline, "AWS::Glue::Job", Name=f"music-kpi-{deployment.environment}-{job}")
+
+
+def _pins_of_the_tests() -> set[str]:
+    return set((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines())
 
 
 def _arguments(deployment: Deployment, job: str) -> dict[str, object]:
@@ -68,6 +72,7 @@ def test_the_default_arguments_of_our_own_are_the_ones_that_the_script_declares(
         "--enable-observability-metrics",
         "--extra-py-files",
         "--job-language",
+        "--python-modules-installer-option",
     }
     assert _arguments(deployment, job).keys() - glues == {f"--{argument}" for argument in declared}
 
@@ -105,19 +110,20 @@ def test_both_jobs_get_the_same_packages(dev: Deployment) -> None:
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_job_installs_exactly_the_pins_of_its_requirements(dev: Deployment, job: str) -> None:
-    pins = read_pins(ROOT / "glue_scripts" / "requirements.txt")
-    assert str(_arguments(dev, job)["--additional-python-modules"]).split(",") == pins
-    assert any(pin.startswith("great-expectations==") for pin in pins)
+def test_a_job_installs_the_wheels_of_its_requirements_and_asks_no_index(deployment: Deployment, job: str) -> None:
+    arguments = _arguments(deployment, job)
+    name = archive_name(read_wheels(REQUIREMENTS))
+    bucket = "s3://cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
+    assert text(arguments["--additional-python-modules"]) == f"{bucket}/{name}"
+    assert arguments["--python-modules-installer-option"] == "--no-index --no-deps"
 
 
 def test_the_tests_run_on_the_versions_that_the_jobs_install() -> None:
-    ours = set(read_pins(ROOT / "requirements.txt"))
-    assert set(read_pins(ROOT / "glue_scripts" / "requirements.txt")) <= ours
+    assert {wheel.pin for wheel in read_wheels(REQUIREMENTS)} <= _pins_of_the_tests()
 
 
 def test_the_tests_run_on_the_spark_and_the_python_of_the_glue_version(deployment: Deployment) -> None:
     version = deployment.settings.glue_version
-    assert f"pyspark=={SPARK_OF_GLUE[version]}" in read_pins(ROOT / "requirements.txt")
+    assert f"pyspark=={SPARK_OF_GLUE[version]}" in _pins_of_the_tests()
     assert importlib.metadata.version("pyspark") == SPARK_OF_GLUE[version]
     assert sys.version_info[:2] == PYTHON_OF_GLUE[version]

@@ -1,4 +1,4 @@
-"""The zip of our packages and the pins of other people's."""
+"""The zip of our packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.packaging import build_zip, read_pins
+from stacks.packaging import build_zip
 
 
 @pytest.fixture
@@ -62,14 +62,3 @@ def test_python_imports_from_the_zip(package: Path, tmp_path: Path) -> None:
 def test_an_empty_package_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing to package in .*absent"):
         build_zip([tmp_path / "absent"], tmp_path / "one.zip")
-
-
-def test_pins_are_read_without_comments(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("# why\nsome-package==1.2.3  # because\n\nother==4\n")
-    assert read_pins(tmp_path / "requirements.txt") == ["some-package==1.2.3", "other==4"]
-
-
-def test_a_requirement_without_an_exact_version_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("some-package>=1\n")
-    with pytest.raises(ValueError, match="must pin exact versions"):
-        read_pins(tmp_path / "requirements.txt")

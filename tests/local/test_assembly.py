@@ -135,11 +135,11 @@ def test_docker_images_are_refused(tmp_path: Path) -> None:
         read_assembly(tmp_path)
 
 
-def test_an_asset_made_by_a_command_is_refused(tmp_path: Path) -> None:
-    write_assembly(tmp_path, {"Jobs": EMPTY}, files={"abc.py": {"executable": "make"}})
+def test_an_asset_made_by_a_command_is_left_out(tmp_path: Path) -> None:
+    files = {"abc.py": {"path": "asset.abc.py", "packaging": "file"}, "made.zip": {"executable": "false"}}
+    write_assembly(tmp_path, {"Jobs": EMPTY}, files=files)
 
-    with pytest.raises(AssemblyError, match=r"asset abc\.py is made by a command"):
-        read_assembly(tmp_path)
+    assert [asset.key for asset in read_assembly(tmp_path).assets] == ["abc.py"]
 
 
 def test_stacks_that_wait_for_each_other_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""The GitHub Actions: their form, their rights, and that what they run and name exists."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+REPOSITORY = Path(__file__).parents[1]
+WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
+TOOLS = Path(sys.executable).parent
+
+
+def _read(name: str) -> dict[str, Any]:
+    workflow = YAML(typ="safe").load(REPOSITORY / ".github" / "workflows" / name)
+    assert isinstance(workflow, dict)
+    return workflow
+
+
+def _steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_checks_and_a_deployment() -> None:
+    assert [path.name for path in WORKFLOWS] == ["checks.yml", "deploy.yml"]
+
+
+def test_they_are_of_the_form_that_github_takes() -> None:
+    _run(str(TOOLS / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS))
+
+
+def test_zizmor_finds_nothing() -> None:
+    _run(str(TOOLS / "zizmor"), "--offline", "--no-progress", ".github")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_action_of_others_is_a_commit_and_none_gets_a_key(path: Path) -> None:
+    for step in _steps(_read(path.name)):
+        if "uses" in step:
+            assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", step["uses"])
+    assert not re.search(r"aws-(secret-)?access-key|secrets\.", path.read_text(encoding="utf-8"), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_command_is_a_target_of_the_makefile_or_a_module(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    commands = "\n".join(step["run"].replace("\\\n", " ") for step in _steps(_read(path.name)) if "run" in step)
+    used = {
+        word
+        for line in re.findall(r"^make .*", commands, re.MULTILINE)
+        for word in line.partition("ENV=")[0].split()[1:]
+        if not word.startswith("--")
+    }
+    assert used
+    assert used <= targets
+
+
+def test_one_can_deploy_to_each_environment_and_to_no_other() -> None:
+    inputs = _read("deploy.yml")["on"]["workflow_dispatch"]["inputs"]
+    cdk_json = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))
+    assert inputs["environment"]["options"] == list(cdk_json["context"]["environments"])
+
+
+def test_a_deployment_comes_after_the_checks_and_a_diff_and_waits_for_its_environments_approval() -> None:
+    jobs = _read("deploy.yml")["jobs"]
+    assert (jobs["diff"]["needs"], jobs["deploy"]["needs"]) == ("checks", "diff")
+    assert jobs["deploy"]["environment"] == "${{ inputs.environment }}"
+    assert jobs["diff"]["environment"] == "${{ inputs.environment }}-diff"
+    assert [name for name, job in jobs.items() if "id-token" in job["permissions"]] == ["diff", "deploy"]
