@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import boto3
 
+from glue_scripts.file_metrics import measure_freshness
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Ledger
-from glue_scripts.names import ACCEPTED_FORMAT, COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
+from glue_scripts.metrics import Metrics, metered, metrics_client
+from glue_scripts.names import ACCEPTED_FORMAT, COMPUTE_KPIS, COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
 from glue_scripts.objects import Location, read_json
 from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
 from glue_scripts.spark_engine import SparkEngine
@@ -17,21 +21,24 @@ from glue_scripts.spark_engine import SparkEngine
 def main() -> None:
     """Reads the job's arguments and the list of accepted files, and loads them."""
     arguments = job_arguments((*COMPUTE_KPIS_RUN_ARGUMENTS, *COMPUTE_KPIS_JOB_ARGUMENTS))
-    document = read_json(boto3.client("s3"), Location.of_uri(arguments["accepted_uri"]), ACCEPTED_FORMAT)
-    spark = spark_session("compute-kpis")
-    engine = SparkEngine(
-        spark=spark,
-        lake=Lake(spark, arguments["data_bucket"]),
-        top_songs=int(arguments["top_songs"]),
-        top_genres=int(arguments["top_genres"]),
-    )
-    dynamodb = boto3.resource("dynamodb")
-    KpiBatch.of(
-        engine=engine,
-        ledger=Ledger(dynamodb.Table(arguments["ledger_table"])),
-        kpi_table=KpiTable(dynamodb.Table(arguments["kpis_table"]), arguments["ledger_table"]),
-        run=arguments[RUN_ID_ARGUMENT],
-    ).load(document)
+    metrics = Metrics(metrics_client(), arguments["environment"])
+    with metered(metrics, job=COMPUTE_KPIS, dpus=float(arguments["dpus"])):
+        document = read_json(boto3.client("s3"), Location.of_uri(arguments["accepted_uri"]), ACCEPTED_FORMAT)
+        spark = spark_session(COMPUTE_KPIS)
+        engine = SparkEngine(
+            spark=spark,
+            lake=Lake(spark, arguments["data_bucket"]),
+            top_songs=int(arguments["top_songs"]),
+            top_genres=int(arguments["top_genres"]),
+        )
+        dynamodb = boto3.resource("dynamodb")
+        batch = KpiBatch.of(
+            engine=engine,
+            ledger=Ledger(dynamodb.Table(arguments["ledger_table"])),
+            kpi_table=KpiTable(dynamodb.Table(arguments["kpis_table"]), arguments["ledger_table"]),
+            run=arguments[RUN_ID_ARGUMENT],
+        )
+        measure_freshness(metrics, batch.load(document), datetime.now(UTC))
 
 
 if __name__ == "__main__":

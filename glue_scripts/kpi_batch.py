@@ -99,13 +99,16 @@ class KpiBatch:
         """A run whose days are computed by the engine."""
         return cls(engine=engine, ledger=ledger, publisher=Publisher(ledger, kpi_table, engine.compute), run=run)
 
-    def load(self, document: Mapping[str, Any]) -> None:
+    def load(self, document: Mapping[str, Any]) -> list[AcceptedFile]:
         """Returns when rows that hold every accepted file are visible.
 
         It may be run again after a crash at any point, with another `run`.
 
         Args:
             document: `accepted.json`: `files`, and optionally `recompute`, dates (yyyy-mm-dd) to compute as they are.
+
+        Returns:
+            The files that this run was the first to load: not those of an earlier run of the batch.
 
         Raises:
             UnknownDayError: a date of `recompute` is not in the ledger.
@@ -130,8 +133,10 @@ class KpiBatch:
         # 2. to 5. Commit, claim, compute and write the days.
         self.publisher.publish(runs)
         # 6. The state machine archives the files after this.
-        for file in files:
-            self.ledger.advance_file(file.key, file.version_id, FileStatus.LOADED, {"loaded_by": self.run})
+        return [file for file in files if self._mark_loaded(file) is FileStatus.ACCEPTED]
+
+    def _mark_loaded(self, file: AcceptedFile) -> FileStatus | None:
+        return self.ledger.advance_file(file.key, file.version_id, FileStatus.LOADED, {"loaded_by": self.run})
 
     def _known(self, dates: Sequence[str]) -> Sequence[str]:
         unknown = sorted(set(dates) - set(self.ledger.dates())) if dates else []

@@ -24,14 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+from glue_scripts.names import FIRST_DATE, LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 
-FIRST_DATE = "2000-01-01"
-"""No accepted play is older: design, "Fine print"."""
 _SALT_KEY = "PURGED#SALT"
 
 
@@ -188,16 +186,19 @@ class Ledger:
             },
         )
 
-    def advance_file(self, key: str, version_id: str, status: FileStatus, attributes: Mapping[str, Any]) -> bool:
+    def advance_file(
+        self, key: str, version_id: str, status: FileStatus, attributes: Mapping[str, Any]
+    ) -> FileStatus | None:
         """Moves a file forward to a status.
 
         Returns:
-            False where the file is further, or judged otherwise, already: another execution was faster.
+            The status that it had: the new one where it has been moved before, as by a run that died afterwards. None
+            where the file is further, or judged otherwise, already: another execution was faster.
         """
         names = {f"#{position}": name for position, name in enumerate(attributes)}
         sets = [f"#{position} = :{position}" for position in range(len(attributes))]
         allowed = {f":from{position}": before for position, before in enumerate(_MAY_BECOME[status])}
-        return self._update_if(
+        before = self._updated_if(
             file_key(key, version_id),
             "SET " + ", ".join(["#status = :status", *sets]),
             f"#status IN ({', '.join(allowed)})",
@@ -208,6 +209,7 @@ class Ledger:
                 **{f":{position}": value for position, value in enumerate(attributes.values())},
             },
         )
+        return None if before is None else FileStatus(before["status"])
 
     # Days
 
@@ -429,19 +431,26 @@ class Ledger:
     def _update_if(
         self, key: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
     ) -> bool:
+        return self._updated_if(key, update, condition, names, values) is not None
+
+    def _updated_if(
+        self, key: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """What the item was before, empty where there was none; None where the condition does not hold."""
         try:
-            self._table.update_item(
+            response = self._table.update_item(
                 Key={LEDGER_PARTITION_KEY: key},
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
+                ReturnValues="ALL_OLD",
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return False
+                return None
             raise
-        return True
+        return response.get("Attributes", {})
 
     def items_with_status(self, status: FileStatus | DayStatus) -> list[Mapping[str, Any]]:
         """Files or days with a status, from an index that lags: good to show, never to compute by.

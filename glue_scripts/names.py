@@ -5,9 +5,14 @@ Standard library only: `stacks` imports this module and nothing else of the runt
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 DATASETS: Final = ("users", "songs", "streams")
+NO_DATASET: Final = "none"
+"""In place of a dataset, where a key names none."""
+FIRST_DATE: Final = "2000-01-01"
+"""No accepted play is older: rule early_listen_time."""
 
 RAW_PREFIX: Final = "raw/"
 PROCESSING_PREFIX: Final = "processing/"
@@ -19,6 +24,11 @@ QUALITY_PREFIX: Final = "quality/"
 
 PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
 """The lake of accepted plays: `curated/plays/listen_date=<yyyy-mm-dd>/run=<Glue job run id>/*.parquet`."""
+
+REPORTS_PREFIX: Final = QUALITY_PREFIX + "reports/"
+"""A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of the upload>/<name>.json`."""
+QUARANTINE_PREFIX: Final = QUALITY_PREFIX + "quarantine/"
+"""Rows that break a rule: `quality/quarantine/<dataset>/run=<Glue job run id>/file=<name>/*.json`."""
 
 MANIFEST_NAME: Final = "manifest.json"
 VERDICT_NAME: Final = "verdict.json"
@@ -37,9 +47,17 @@ REPORT_FORMAT: Final = "file-report/1"
 
 # Arguments of the Glue jobs. The state machine gives the first of each; the stack gives the others as defaults.
 VALIDATE_BATCH_RUN_ARGUMENTS: Final = ("manifest_uri",)
-VALIDATE_BATCH_JOB_ARGUMENTS: Final = ("environment", "data_bucket", "ledger_table", "tolerances")
+VALIDATE_BATCH_JOB_ARGUMENTS: Final = ("environment", "data_bucket", "ledger_table", "tolerances", "dpus")
 COMPUTE_KPIS_RUN_ARGUMENTS: Final = ("accepted_uri",)
-COMPUTE_KPIS_JOB_ARGUMENTS: Final = ("data_bucket", "ledger_table", "kpis_table", "top_songs", "top_genres")
+COMPUTE_KPIS_JOB_ARGUMENTS: Final = (
+    "environment",
+    "data_bucket",
+    "ledger_table",
+    "kpis_table",
+    "top_songs",
+    "top_genres",
+    "dpus",
+)
 
 KPIS_PARTITION_KEY: Final = "pk"
 KPIS_SORT_KEY: Final = "sk"
@@ -53,3 +71,82 @@ GENRE_INDEX_SORT_KEY: Final = "date"
 LEDGER_PARTITION_KEY: Final = "pk"
 STATUS_INDEX: Final = "by_status"
 STATUS_INDEX_PARTITION_KEY: Final = "status"
+
+VALIDATE_BATCH: Final = "validate-batch"
+COMPUTE_KPIS: Final = "compute-kpis"
+"""What the jobs are called in the dimension `Job`; their physical names hold the environment, too."""
+
+METRIC_NAMESPACE: Final = "MusicKpi"
+ENVIRONMENT_DIMENSION: Final = "Environment"
+RULE_DIMENSION: Final = "Rule"
+JOB_DIMENSION: Final = "Job"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of ours: what the jobs put, what alarms watch and what the dashboard shows.
+
+    Attributes:
+        name: its name in METRIC_NAMESPACE.
+        unit: a unit as CloudWatch spells it.
+        dimension: the dimension beside the environment; None where there is none. Never a file, a key or an id: every
+            value of a dimension is a metric that is paid for.
+    """
+
+    name: str
+    unit: str
+    dimension: str | None = None
+
+    def dimensions(self, environment: str, value: str | None = None) -> dict[str, str]:
+        """All dimensions of one series of the metric.
+
+        Args:
+            environment: dev, staging or prod.
+            value: the value of the metric's own dimension, if it has one.
+
+        Raises:
+            ValueError: the metric has a dimension and no value is given, or the other way round.
+        """
+        if (value is None) != (self.dimension is None):
+            raise ValueError(f"{self.name} has the dimension {self.dimension}; its value cannot be {value}.")
+        own = {} if self.dimension is None or value is None else {self.dimension: value}
+        return {ENVIRONMENT_DIMENSION: environment, **own}
+
+
+FILES_ACCEPTED: Final = Metric("FilesAccepted", "Count")
+FILES_REJECTED: Final = Metric("FilesRejected", "Count")
+FILES_REJECTED_BY_RULE: Final = Metric("FilesRejectedByRule", "Count", RULE_DIMENSION)
+"""A file that several rules reject counts for each of them."""
+ROWS_IN: Final = Metric("RowsIn", "Count")
+ROWS_VALID: Final = Metric("RowsValid", "Count")
+"""Rows that break no rule, those of rejected files too."""
+ROWS_QUARANTINED: Final = Metric("RowsQuarantined", "Count")
+ROWS_REJECTED: Final = Metric("RowsRejected", "Count")
+"""Rows that do not reach the KPIs: all rows of rejected files, and the quarantined ones of accepted files."""
+RULE_VALID_PERCENT: Final = Metric("RuleValidPercent", "Percent", RULE_DIMENSION)
+"""Of one file, the per cent of rows that a row rule or a warning finds nothing in."""
+FRESHNESS: Final = Metric("Freshness", "Seconds")
+"""Of one file: from its upload until rows that hold it are visible."""
+DPU_SECONDS: Final = Metric("DpuSeconds", "Count", JOB_DIMENSION)
+"""Of one job run, from the start of the script; Glue bills its own start, too."""
+OLDEST_UNPUBLISHED: Final = Metric("OldestUnpublishedFile", "Seconds")
+"""Age since its upload of the oldest file that a batch has begun with and that is not in the KPIs; 0 without one."""
+UNPUBLISHED_FILES: Final = Metric("UnpublishedFiles", "Count")
+UNPUBLISHED_DAYS: Final = Metric("UnpublishedDays", "Count")
+"""Days that a job has claimed and not published."""
+
+METRICS: Final = (
+    FILES_ACCEPTED,
+    FILES_REJECTED,
+    FILES_REJECTED_BY_RULE,
+    ROWS_IN,
+    ROWS_VALID,
+    ROWS_QUARANTINED,
+    ROWS_REJECTED,
+    RULE_VALID_PERCENT,
+    FRESHNESS,
+    DPU_SECONDS,
+    OLDEST_UNPUBLISHED,
+    UNPUBLISHED_FILES,
+    UNPUBLISHED_DAYS,
+)

@@ -67,8 +67,12 @@ def read_json(s3: S3Client, location: Location, document_format: str) -> dict[st
 
 def write_json(s3: S3Client, location: Location, document: Mapping[str, Any]) -> None:
     """Writes a document, keys in the given order."""
-    body = json.dumps(document, ensure_ascii=False, indent=1).encode()
-    s3.put_object(Bucket=location.bucket, Key=location.key, Body=body, ContentType="application/json")
+    s3.put_object(Bucket=location.bucket, Key=location.key, Body=json_line(document), ContentType="application/json")
+
+
+def json_line(document: Mapping[str, Any]) -> bytes:
+    """A document as it is stored: one line, because Athena reads a JSON document a line."""
+    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
 
 
 def file_name(key: str, version_id: str) -> str:

@@ -6,9 +6,11 @@ import json
 
 import boto3
 
+from glue_scripts.file_metrics import measure_verdicts
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Ledger
-from glue_scripts.names import VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
+from glue_scripts.metrics import Metrics, metered, metrics_client
+from glue_scripts.names import VALIDATE_BATCH, VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
 from glue_scripts.objects import Location
 from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
 from glue_scripts.validation import Validation
@@ -20,17 +22,20 @@ def main() -> None:
     arguments = job_arguments((*VALIDATE_BATCH_RUN_ARGUMENTS, *VALIDATE_BATCH_JOB_ARGUMENTS))
     tolerances = json.loads(arguments["tolerances"])
     check_tolerances(tolerances)
-    spark = spark_session("validate-batch")
-    Validation(
-        spark=spark,
-        s3=boto3.client("s3"),
-        ledger=Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"])),
-        lake=Lake(spark, arguments["data_bucket"]),
-        environment=arguments["environment"],
-        tolerances=tolerances,
-        run=arguments[RUN_ID_ARGUMENT],
-        manifest=Location.of_uri(arguments["manifest_uri"]),
-    ).validate()
+    metrics = Metrics(metrics_client(), arguments["environment"])
+    with metered(metrics, job=VALIDATE_BATCH, dpus=float(arguments["dpus"])):
+        spark = spark_session(VALIDATE_BATCH)
+        validation = Validation(
+            spark=spark,
+            s3=boto3.client("s3"),
+            ledger=Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"])),
+            lake=Lake(spark, arguments["data_bucket"]),
+            environment=arguments["environment"],
+            tolerances=tolerances,
+            run=arguments[RUN_ID_ARGUMENT],
+            manifest=Location.of_uri(arguments["manifest_uri"]),
+        )
+        measure_verdicts(metrics, validation.validate())
 
 
 if __name__ == "__main__":

@@ -84,6 +84,12 @@ class StagedFile:
         """ISO 8601 in UTC, to the second."""
         return self.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_modified else None
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the ledger keeps of it before it is judged."""
+        known = {"dataset": self.dataset or names.NO_DATASET, "size": self.size, "etag": self.etag}
+        return {**known, **({"uploaded_at": self.uploaded_at} if self.uploaded_at else {})}
+
     def judged(self, **attributes: Any) -> JudgedFile:  # noqa: ANN401 - the attributes of JudgedFile
         """The file with its verdict."""
         return JudgedFile(
@@ -99,11 +105,12 @@ class StagedFile:
 
 @dataclass
 class Verdict:
-    """What becomes of each file of the batch."""
+    """What becomes of each file of the batch; `judged_first`: the files that no earlier run has judged."""
 
     accepted: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    judged_first: list[JudgedFile] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,16 +137,20 @@ class Validation:
     run: str
     manifest: Location
 
-    def validate(self) -> None:
-        """Judges every file of the batch, and writes reports, ledger items and the verdict."""
+    def validate(self) -> list[JudgedFile]:
+        """Judges every file of the batch, and writes reports, ledger items and the verdict.
+
+        Returns:
+            The files that were judged for the first time: not those that an earlier run of the batch had judged before
+            it died.
+        """
         document = read_json(self.s3, self.manifest, names.MANIFEST_FORMAT)
         execution_arn = str(document["execution_arn"])
         verdict = Verdict()
         files = [StagedFile.of_manifest(entry) for entry in document["files"]]
         due = [file for file in files if not self._is_skipped(file, execution_arn, verdict)]
         for file in due:
-            attributes = {"dataset": file.dataset or "none", "size": file.size, "etag": file.etag}
-            self.ledger.receive_file(file.key, file.version_id, {**attributes, "execution": execution_arn})
+            self.ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
         checked = self._check_files(due)
         readable = {file: outcome for file, outcome in checked.items() if isinstance(outcome, ReadableFile)}
         judged = {file: outcome for file, outcome in checked.items() if isinstance(outcome, JudgedFile)}
@@ -152,6 +163,7 @@ class Validation:
                 target = None if file.last_modified is None else entry["target_key"]
                 emailed.append(RejectedFile(judged[file], target, report_key))
         self._write_verdict(verdict, readable, emailed, execution_arn)
+        return verdict.judged_first
 
     # Which files are due
 
@@ -253,7 +265,7 @@ class Validation:
         self.s3.put_object(
             Bucket=self.manifest.bucket, Key=page, Body=result.data_docs.encode(), ContentType="text/html"
         )
-        quarantine = Location(self.manifest.bucket, f"{names.QUALITY_PREFIX}quarantine/{dataset}/run={self.run}/")
+        quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
         found: dict[str, dict[str, list[Sample]]] = {}
         if any(counts.quarantined for counts in result.counts.values()):
             broken = broken_rows(rows).persist()
@@ -303,7 +315,8 @@ class Validation:
     def _write_report(self, file: StagedFile, judged: JudgedFile, execution_arn: str) -> str:
         report = file_report(judged, report_format=names.REPORT_FORMAT, execution_arn=execution_arn)
         day = file.last_modified.strftime("%Y-%m-%d") if file.last_modified else "unknown"
-        key = f"{names.QUALITY_PREFIX}reports/dataset={file.dataset or 'none'}/date={day}/{file.name}.json"
+        folder = f"{names.REPORTS_PREFIX}dataset={file.dataset or names.NO_DATASET}/date={day}/"
+        key = f"{folder}{file.name}.json"
         write_json(self.s3, Location(self.manifest.bucket, key), report)
         return key
 
@@ -311,11 +324,13 @@ class Validation:
         """Moves the file forward in the ledger and enters it in the verdict; returns the entry of a rejected file."""
         status = FileStatus.REJECTED if judged.reasons else FileStatus.ACCEPTED
         identity = {"key": file.key, "version_id": file.version_id}
-        is_ours = self.ledger.advance_file(
+        before = self.ledger.advance_file(
             file.key, file.version_id, status, {"report_key": report_key, **_ledger_counts(judged)}
         )
         logger.info("%s %s (%s) %s", status, file.key, file.version_id, ", ".join(judged.reasons))
-        if not is_ours:
+        if before is FileStatus.RECEIVED:
+            verdict.judged_first.append(judged)
+        if before is None:
             present = self.ledger.file_status(file.key, file.version_id)
             if not (status is FileStatus.ACCEPTED and present is FileStatus.LOADED):
                 self._skip(file, verdict, f"already {present}")

@@ -1,7 +1,7 @@
-"""EventBridge rules that start Step Functions executions, with dead letters, which moto's rules do not.
+"""EventBridge rules that start executions and invoke functions, with dead letters, which moto's rules do not.
 
-moto delivers to queues and log groups, raises for a state machine, ignores a target's `DeadLetterConfig`, and delivers
-for disabled rules too. https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
+moto delivers to queues and log groups, raises for a state machine or a function, ignores a target's `DeadLetterConfig`,
+and delivers for disabled rules too, and every event for rules that have a schedule in place of a pattern. https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import uuid
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,36 +22,48 @@ from moto.sqs.models import sqs_backends
 from moto.stepfunctions.responses import get_backend
 from moto.utilities.arns import parse_arn
 
+from local_aws import lambda_functions
 from local_aws.patching import JsonValue, MotoObject, replace
 
 _LOG: Final = logging.getLogger(__name__)
-_installed: Final[list[bool]] = []
 
 
 def install() -> None:
-    """Make moto's rules deliver to state machines, and failed deliveries of any target go to its dead letter queue."""
-    if _installed:
+    """Make moto's rules deliver to state machines and functions, and failed deliveries go to the dead letter queue."""
+    global _moto_send_to_targets
+    if Rule.send_to_targets is not _send_to_targets:
+        _moto_send_to_targets = replace(Rule, "send_to_targets", _send_to_targets)
+
+
+def _send_to_targets(self: MotoObject, original_event: dict[str, Any], transform_input: bool = True) -> None:
+    # A rule without a pattern has a schedule; for moto, it matches every event.
+    if self.event_pattern.get_pattern() and self.event_pattern.matches_event(original_event):
+        deliver(self, original_event, transform_input=transform_input)
+
+
+_moto_send_to_targets: Callable[..., None]
+
+
+def deliver(rule: MotoObject, event: dict[str, Any], *, transform_input: bool = True) -> None:
+    """Deliver an event to the targets of a rule, unless that is disabled.
+
+    Args:
+        rule: moto's rule.
+        event: The event as moto holds it.
+        transform_input: Whether moto's own targets get what their input transformer makes of it.
+    """
+    if rule.state == "DISABLED":
         return
-    _installed.append(True)
-
-    def send_to_targets(self: MotoObject, original_event: dict[str, Any], transform_input: bool = True) -> None:
-        if self.state == "DISABLED" or not self.event_pattern.matches_event(original_event):
-            return
-        for target in self.targets:
-            try:
-                _deliver(self, target, original_event, transform_input)
-            except (JsonRESTError, ServiceException) as error:
-                _dead_letter(self, target, original_event, error)
-
-    def _deliver(rule: MotoObject, target: dict[str, Any], event: dict[str, Any], transform_input: bool) -> None:
-        if parse_arn(target["Arn"]).service == "states":
-            start_execution(target, event)
-            return
-        for_one_target = copy.copy(rule)
-        for_one_target.targets = [target]
-        send(for_one_target, event, transform_input=transform_input)
-
-    send = replace(Rule, "send_to_targets", send_to_targets)
+    for target in rule.targets:
+        try:
+            if start := _STARTERS.get(parse_arn(target["Arn"]).service):
+                start(target, event)
+            else:
+                for_one_target = copy.copy(rule)
+                for_one_target.targets = [target]
+                _moto_send_to_targets(for_one_target, event, transform_input=transform_input)
+        except (JsonRESTError, ServiceException) as error:
+            _dead_letter(rule, target, event, error)
 
 
 def start_execution(target: dict[str, Any], event: dict[str, Any]) -> None:
@@ -67,6 +80,27 @@ def start_execution(target: dict[str, Any], event: dict[str, Any]) -> None:
     get_backend(arn.account, arn.region).start_execution(
         target["Arn"], f"{event['id']}_{uuid.uuid4()}"[:80], json.dumps(target_input(target, event))
     )
+
+
+def invoke_function(target: dict[str, Any], event: dict[str, Any]) -> None:
+    """Invoke the function that a target names, with the event, and without waiting for it.
+
+    Args:
+        target: Target of a rule, with the ARN of a function.
+        event: The event as moto holds it.
+
+    Raises:
+        JsonRESTError: The function does not exist.
+    """
+    function = lambda_functions.find_function(target["Arn"])
+    lambda_functions.active().invoke_later(function, json.dumps(target_input(target, event)))
+
+
+_STARTERS: Final[Mapping[str, Callable[[dict[str, Any], dict[str, Any]], None]]] = {
+    "lambda": invoke_function,
+    "states": start_execution,
+}
+"""Service of a target to what delivers there, for those that moto does not know."""
 
 
 def target_input(target: dict[str, Any], event: dict[str, Any]) -> JsonValue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,17 +15,21 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.responses import get_backend
 
 from local_aws import dynamodb_transactions, events, s3_directory, step_functions
+from local_aws.api_gateway.listeners import ApiListeners
+from local_aws.api_gateway.rest_api import rest_apis
 from local_aws.assembly import read_assembly
 from local_aws.cloudformation import DeployedResource, Deployment, deploy
 from local_aws.environment import client_environment
 from local_aws.glue_jobs import GlueJobs
 from local_aws.intrinsics import DeploymentError
+from local_aws.lambda_functions import LambdaFunctions
 from local_aws.logs import log_to_file
 from local_aws.mailbox import Mailbox
 from local_aws.moto_server import MotoServer
 from local_aws.patching import MotoObject
 from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
+from local_aws.schedules import ScheduledRules
 from local_aws.work_dir import BUCKETS, EMAILS, LOGS, WorkDir
 
 ACCOUNT: Final = "123456789012"
@@ -42,8 +47,8 @@ class AlreadyRunningError(Exception):
 class EmbeddedAws:
     """Deploys a cloud assembly on an embedded AWS and keeps it running.
 
-    A start begins with an empty account and empty folders `buckets`, `emails`, `logs` and `spark` in the work folder;
-    after `close` no thread and no process of it is left, and the folders stay.
+    A start begins with an empty account and empty folders `buckets`, `emails`, `lambda`, `logs` and `spark` in the
+    work folder; after `close` no thread and no process of it is left, and the folders stay.
 
     Args:
         assembly: The cloud assembly (`cdk.out`).
@@ -52,7 +57,7 @@ class EmbeddedAws:
 
     Attributes:
         endpoint_url: Where it answers.
-        outputs: Stack name to output name to value.
+        outputs: Stack name to output name to value; the address of a REST API is the one at which it answers.
     """
 
     _running: ClassVar[EmbeddedAws | None] = None
@@ -85,12 +90,15 @@ class EmbeddedAws:
             target = self._start_server(work_dir.path, closers)
             deployment = deploy(assembly, target)
             self._start_pipes(deployment, closers)
-            self.outputs = deployment.outputs
+            schedules = ScheduledRules(ACCOUNT, REGION)
+            schedules.start()
+            closers.callback(schedules.close)
+            self.outputs = self._start_apis(deployment, closers)
             work_dir.publish(self.endpoint_url, self.outputs)
             self._closers = closers.pop_all()
 
     def close(self) -> None:
-        """Stop what runs: pipes, executions, jobs, then the server. A second call does nothing."""
+        """Stop schedules, pipes, executions, functions and jobs, then the server. A second call does nothing."""
         self._closers.close()
 
     def environment(self) -> dict[str, str]:
@@ -130,6 +138,11 @@ class EmbeddedAws:
         jobs = GlueJobs(work_dir, server.endpoint_url)
         jobs.install()
         closers.callback(jobs.close)
+        self._waiting_for_functions = ThreadPoolExecutor(thread_name_prefix="api")
+        closers.callback(self._waiting_for_functions.shutdown)
+        functions = LambdaFunctions(work_dir, server.endpoint_url)
+        functions.install()
+        closers.callback(functions.close)
 
         target = Target(server.endpoint_url, ACCOUNT, REGION)
         closers.callback(_stop_executions, target)
@@ -141,6 +154,14 @@ class EmbeddedAws:
         poller = PipePoller(pipes, self.endpoint_url)
         poller.start()
         closers.callback(poller.close)
+
+    def _start_apis(self, deployment: Deployment, closers: ExitStack) -> Mapping[str, Mapping[str, str]]:
+        """Serve the REST APIs; return the outputs with the addresses at which they answer."""
+        apis = rest_apis(deployment)
+        workers = self._waiting_for_functions
+        listeners = ApiListeners(apis, account=ACCOUNT, region=REGION, workers=workers, after_port=self._port)
+        closers.callback(listeners.close)
+        return listeners.local_addresses(deployment.outputs)
 
 
 def _pipe(resource: DeployedResource) -> Pipe:

@@ -14,10 +14,11 @@ from typing import IO, Final
 
 BUCKETS: Final = "buckets"
 EMAILS: Final = "emails"
+LAMBDA: Final = "lambda"
 LOGS: Final = "logs"
 SPARK: Final = "spark"
 
-_CONTENTS: Final = (BUCKETS, EMAILS, LOGS, SPARK)
+_CONTENTS: Final = (BUCKETS, EMAILS, LAMBDA, LOGS, SPARK)
 _PID_FILE: Final = "server.pid"
 _STATE_FILE: Final = "server.json"
 _POLL_SECONDS: Final = 0.05

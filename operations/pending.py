@@ -92,7 +92,7 @@ class PendingFiles:
                 ":purge": "purge-user",
                 ":archived": FileStatus.ARCHIVED,
                 ":successor": successor or "nothing",
-                ":dataset": dataset_of(version.key) or "none",
+                ":dataset": dataset_of(version.key) or names.NO_DATASET,
             },
         )
         delete(self._deployment, version)

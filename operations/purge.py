@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 
 from glue_scripts import names
 from glue_scripts.ledger import Day, salted_hash
+from glue_scripts.objects import json_line
 from operations import csv_rows, documents, parquet_rows
 from operations.csv_rows import Cleaned, Person, UnreadableTextError
 from operations.deployment import Deployment
@@ -36,7 +37,6 @@ from validators.reports import masked
 
 PARALLEL_OBJECTS: Final = 8
 SPOOLED_BYTES: Final = 16 * 1024**2
-_QUARANTINE: Final = names.QUALITY_PREFIX + "quarantine/"
 _FILE_PREFIXES: Final = (
     names.PROCESSING_PREFIX,
     names.ARCHIVE_PREFIX,
@@ -298,11 +298,11 @@ class _Purge:
         if not csv_rows.contains(source, self._person):
             return _NOTHING
         source.seek(0)
-        if key.startswith(_QUARANTINE):
+        if key.startswith(names.QUARANTINE_PREFIX):
             return documents.remove_quarantined(source, target, self._person)
         if key.endswith(".json"):
             document, mentions = documents.remove_mentions(json.loads(source.read()), self._person)
-            target.write(json.dumps(document, ensure_ascii=False, indent=1).encode())
+            target.write(json_line(document))
             return Cleaned(removed=mentions, left=1)
         return csv_rows.remove_rows(source, target, self._person)
 

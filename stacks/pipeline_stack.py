@@ -33,31 +33,32 @@ class PipelineStack(cdk.Stack):
         self._storage = storage
         self._settings = settings
         runtime = RuntimeCode(self, "RuntimeCode")
-        validate_batch = self._validate_batch(runtime)
-        compute_kpis = self._compute_kpis(runtime)
-        pipeline = self._pipeline(validate_batch, compute_kpis)
-        uploads = UploadQueue(self, "Uploads", data_bucket=storage.data_bucket, settings=settings)
-        BatchPipe(self, "Batches", source=uploads, target=pipeline, settings=settings)
-        failures = FailureNotifier(self, "Failures", pipeline=pipeline, alerts=storage.alerts, settings=settings)
+        self.validate_batch = self._validate_batch(runtime)
+        self.compute_kpis = self._compute_kpis(runtime)
+        self.pipeline = self._pipeline()
+        self.uploads = UploadQueue(self, "Uploads", data_bucket=storage.data_bucket, settings=settings)
+        self.batches = BatchPipe(self, "Batches", source=self.uploads, target=self.pipeline, settings=settings)
+        self.failures = FailureNotifier(
+            self, "Failures", pipeline=self.pipeline, alerts=storage.alerts, settings=settings
+        )
 
-        cdk.CfnOutput(self, "StateMachineArn", value=pipeline.machine.state_machine_arn)
-        cdk.CfnOutput(self, "NotifierStateMachineArn", value=failures.notifier.machine.state_machine_arn)
-        cdk.CfnOutput(self, "UploadQueueUrl", value=uploads.queue.queue_url)
-        cdk.CfnOutput(self, "DeadLetterQueueUrl", value=uploads.dead_letters.queue_url)
-        cdk.CfnOutput(self, "NotifierDeadLetterQueueUrl", value=failures.dead_letters.queue_url)
-        cdk.CfnOutput(self, "ValidateBatchJobName", value=validate_batch.job.job_name)
-        cdk.CfnOutput(self, "ComputeKpisJobName", value=compute_kpis.job.job_name)
+        cdk.CfnOutput(self, "StateMachineArn", value=self.pipeline.machine.state_machine_arn)
+        cdk.CfnOutput(self, "NotifierStateMachineArn", value=self.failures.notifier.machine.state_machine_arn)
+        cdk.CfnOutput(self, "UploadQueueUrl", value=self.uploads.queue.queue_url)
+        cdk.CfnOutput(self, "DeadLetterQueueUrl", value=self.uploads.dead_letters.queue_url)
+        cdk.CfnOutput(self, "NotifierDeadLetterQueueUrl", value=self.failures.dead_letters.queue_url)
+        cdk.CfnOutput(self, "ValidateBatchJobName", value=self.validate_batch.job.job_name)
+        cdk.CfnOutput(self, "ComputeKpisJobName", value=self.compute_kpis.job.job_name)
 
     def _validate_batch(self, runtime: RuntimeCode) -> GlueSparkJob:
         data, ledger = self._storage.data_bucket, self._storage.ledger
         job = GlueSparkJob(
             self,
             "ValidateBatch",
-            name=self._settings.name("validate-batch"),
+            name=self._settings.name(names.VALIDATE_BATCH),
             script="validate_batch.py",
             runtime=runtime,
             arguments={
-                "environment": self._settings.environment,
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,
                 "tolerances": json.dumps(dict(self._settings.tolerances), sort_keys=True, separators=(",", ":")),
@@ -78,7 +79,7 @@ class PipelineStack(cdk.Stack):
         job = GlueSparkJob(
             self,
             "ComputeKpis",
-            name=self._settings.name("compute-kpis"),
+            name=self._settings.name(names.COMPUTE_KPIS),
             script="compute_kpis.py",
             runtime=runtime,
             arguments={
@@ -99,7 +100,7 @@ class PipelineStack(cdk.Stack):
         kpis.grant_replace_rows(job.role)
         return job
 
-    def _pipeline(self, validate_batch: GlueSparkJob, compute_kpis: GlueSparkJob) -> StateMachine:
+    def _pipeline(self) -> StateMachine:
         data, ledger, alerts = self._storage.data_bucket, self._storage.ledger, self._storage.alerts
         pipeline = StateMachine(
             self,
@@ -108,8 +109,8 @@ class PipelineStack(cdk.Stack):
             definition="pipeline.asl.json",
             substitutions={
                 "DataBucket": data.bucket.bucket_name,
-                "ValidateBatchJob": validate_batch.job.job_name,
-                "ComputeKpisJob": compute_kpis.job.job_name,
+                "ValidateBatchJob": self.validate_batch.job.job_name,
+                "ComputeKpisJob": self.compute_kpis.job.job_name,
                 "LedgerTable": ledger.table.table_name,
                 "AlertTopicArn": alerts.topic.topic_arn,
             },
@@ -119,8 +120,8 @@ class PipelineStack(cdk.Stack):
         data.grant_read(pipeline.role, names.RAW_PREFIX, names.PROCESSING_PREFIX, names.QUALITY_PREFIX)
         data.grant_write(pipeline.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX, names.ARCHIVE_PREFIX)
         data.grant_delete_version(pipeline.role, names.RAW_PREFIX)
-        validate_batch.grant_run(pipeline.role)
-        compute_kpis.grant_run(pipeline.role)
+        self.validate_batch.grant_run(pipeline.role)
+        self.compute_kpis.grant_run(pipeline.role)
         ledger.grant_update(pipeline.role)
         alerts.grant_publish(pipeline.role)
         return pipeline

@@ -68,7 +68,8 @@ def _local_aws(module: str) -> bool:
 
 
 def _lambdas(module: str) -> bool:
-    ours = ("lambdas", "glue_scripts.names")
+    # These three need the standard library and boto3 only, which Lambda has: see below.
+    ours = ("lambdas", "glue_scripts.names", "glue_scripts.ledger", "glue_scripts.metrics")
     return _is_of(module, *ours, "boto3", "botocore", "mypy_boto3_dynamodb") or _is_standard(module)
 
 
@@ -103,6 +104,12 @@ def test_the_shared_names_need_the_standard_library_only() -> None:
     assert modules <= sys.stdlib_module_names
     package = (ROOT / "glue_scripts" / "__init__.py").read_text(encoding="utf-8")
     assert not list(imported_modules(package, "glue_scripts"))
+
+
+@pytest.mark.parametrize("module", ["names", "ledger", "metrics"])
+def test_what_lambdas_may_import_of_the_jobs_needs_no_more_than_lambda_has(module: str) -> None:
+    source = (ROOT / "glue_scripts" / f"{module}.py").read_text(encoding="utf-8")
+    assert all(_lambdas(name) or name.startswith("mypy_boto3_") for name in imported_modules(source, "glue_scripts"))
 
 
 def test_every_folder_with_python_is_known_to_the_rules() -> None:

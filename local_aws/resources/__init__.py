@@ -9,9 +9,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.intrinsics import DeploymentError
 from local_aws.resources import (
+    api_gateway,
     dynamodb,
     events,
     glue,
+    lambda_functions,
     messaging,
     observability,
     s3,
@@ -21,9 +23,11 @@ from local_aws.resources import (
 from local_aws.resources.base import Created, Creator, Properties, Target
 
 CREATORS: Final[Mapping[str, Creator]] = {
+    **api_gateway.CREATORS,
     **dynamodb.CREATORS,
     **events.CREATORS,
     **glue.CREATORS,
+    **lambda_functions.CREATORS,
     **messaging.CREATORS,
     **observability.CREATORS,
     **s3.CREATORS,

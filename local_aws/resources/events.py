@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from local_aws.resources.base import Created, Creator, Properties, Target, json_text
+from local_aws.schedules import UnsupportedScheduleError, period_seconds
 
 
 def create_event_bus(target: Target, properties: Properties) -> Created:
@@ -23,6 +24,11 @@ def create_rule(target: Target, properties: Properties) -> Created:
     name = properties.optional("Name") or properties.generated_name(max_length=64)
     bus = properties.optional("EventBusName", "default")
     request = properties.present("Description", "RoleArn", "ScheduleExpression", "State")
+    if schedule := properties.optional("ScheduleExpression"):
+        try:
+            period_seconds(schedule)
+        except UnsupportedScheduleError as error:
+            raise properties.unsupported("ScheduleExpression", reason=str(error)) from error
     if pattern := properties.optional("EventPattern"):
         request["EventPattern"] = json_text(pattern)
     events = target.client("events")

@@ -1,4 +1,4 @@
-"""Glue jobs, databases and security configurations."""
+"""Glue jobs, databases, tables and security configurations."""
 
 from __future__ import annotations
 
@@ -52,6 +52,17 @@ def create_database(target: Target, properties: Properties) -> Created:
     return Created(ref=name)
 
 
+def create_table(target: Target, properties: Properties) -> Created:
+    """Create a table of the catalogue: shown by the API, read by nobody on the laptop."""
+    table = properties.required("TableInput")
+    name = table.get("Name") or properties.generated_name(max_length=255).lower()
+    target.client("glue").create_table(
+        DatabaseName=properties.required("DatabaseName"), TableInput={**table, "Name": name}
+    )
+    properties.ignore("CatalogId", "Name", reason="there is one catalogue; the name is in TableInput")
+    return Created(ref=name)
+
+
 def create_security_configuration(target: Target, properties: Properties) -> Created:
     """Create a security configuration, which the jobs on the laptop do not use."""
     name = properties.required("Name")
@@ -66,4 +77,5 @@ CREATORS: Final[Mapping[str, Creator]] = {
     "AWS::Glue::Database": create_database,
     "AWS::Glue::Job": create_job,
     "AWS::Glue::SecurityConfiguration": create_security_configuration,
+    "AWS::Glue::Table": create_table,
 }

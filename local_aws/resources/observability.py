@@ -68,6 +68,7 @@ def create_dashboard(target: Target, properties: Properties) -> Created:
     target.client("cloudwatch").put_dashboard(
         DashboardName=name, DashboardBody=json_text(properties.required("DashboardBody"))
     )
+    properties.ignore("Tags", reason="moto's dashboards have none")
     return Created(ref=name)
 
 

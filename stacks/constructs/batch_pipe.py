@@ -37,7 +37,7 @@ class BatchPipe(Construct):
         # Under /aws/vendedlogs/: the log group's resource policy of the account is limited to 5,120 characters, and AWS
         # needs no further entry for groups of this name.
         logs = log_group(self, "Logs", name=f"/aws/vendedlogs/pipes/{name}", settings=settings)
-        pipe = pipes.CfnPipe(
+        self.pipe = pipes.CfnPipe(
             self,
             "Pipe",
             name=name,
@@ -66,4 +66,4 @@ class BatchPipe(Construct):
             ),
         )
         # A pipe that is created before its role may read the queue fails.
-        pipe.node.add_dependency(role)
+        self.pipe.node.add_dependency(role)

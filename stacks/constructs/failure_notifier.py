@@ -50,7 +50,7 @@ class FailureNotifier(Construct):
             "AwsSolutions-SQS3",
             "It is a dead-letter queue itself, of a rule: cdk-nag knows those of queues only.",
         )
-        events.Rule(
+        self.rule = events.Rule(
             self,
             "ExecutionFailed",
             rule_name=rule_name,

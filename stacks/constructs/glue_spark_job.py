@@ -13,8 +13,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
+from glue_scripts import names
 from stacks.constructs.log_groups import log_group
-from stacks.constructs.permissions import acknowledge, allow
+from stacks.constructs.permissions import PUT_METRICS_BECAUSE, acknowledge, allow
 from stacks.packaging import build_zip, read_pins
 from stacks.settings import Settings
 
@@ -43,7 +44,7 @@ class GlueSparkJob(Construct):
         name: Physical name.
         script: File name in glue_scripts/.
         runtime: What the script imports.
-        arguments: Default arguments of a run, without the leading `--`.
+        arguments: Default arguments of a run beside `environment` and `dpus`, without the leading `--`.
         max_concurrent_runs: Runs at a time; more wait in the job's queue.
         settings: Settings of the environment.
     """
@@ -88,6 +89,8 @@ class GlueSparkJob(Construct):
             default_arguments={
                 "--additional-python-modules": runtime.modules,
                 "--custom-logGroup-prefix": log_prefix,
+                "--environment": settings.environment,
+                "--dpus": str(settings.dpus),
                 **{f"--{argument}": value for argument, value in arguments.items()},
             },
         )
@@ -129,8 +132,8 @@ class GlueSparkJob(Construct):
             role,
             actions=["cloudwatch:PutMetricData"],
             resources=["*"],
-            conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
-            wildcard_because="PutMetricData takes no resource; the condition limits it to Glue's namespace.",
+            conditions={"StringEquals": {"cloudwatch:namespace": ["Glue", names.METRIC_NAMESPACE]}},
+            wildcard_because=PUT_METRICS_BECAUSE,
         )
         return role
 

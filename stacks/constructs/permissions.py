@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct, IConstruct
+
+PUT_METRICS_BECAUSE: Final = "PutMetricData takes no resource; the condition limits it to its namespaces."
 
 
 def service_role(scope: Construct, construct_id: str, *, service: str, source_arn: str, description: str) -> iam.Role:

@@ -77,6 +77,12 @@ class KpisTable(Table):
         rows = ("Query", "GetItem", "PutItem", "DeleteItem", "ConditionCheckItem")
         allow(role, actions=[f"dynamodb:{action}" for action in rows], resources=[self.table.table_arn])
 
+    def grant_read(self, role: iam.IRole) -> None:
+        """Let a role read rows by key, by day and by genre, and nothing else: no scan."""
+        arn = self.table.table_arn
+        allow(role, actions=["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"], resources=[arn])
+        allow(role, actions=["dynamodb:Query"], resources=[f"{arn}/index/{names.GENRE_INDEX}"])
+
 
 class LedgerTable(Table):
     """What became of every file, and what every day is made of."""
@@ -100,6 +106,10 @@ class LedgerTable(Table):
         """Let a role read and change items; nobody deletes one."""
         items = ("GetItem", "UpdateItem")
         allow(role, actions=[f"dynamodb:{action}" for action in items], resources=[self.table.table_arn])
+
+    def grant_list_by_status(self, role: iam.IRole) -> None:
+        """Let a role list files and days by their status, from the index."""
+        allow(role, actions=["dynamodb:Query"], resources=[f"{self.table.table_arn}/index/{names.STATUS_INDEX}"])
 
     def grant_check(self, role: iam.IRole) -> None:
         """Let a role make a transaction depend on an item."""

@@ -52,7 +52,7 @@ class UploadQueue(Construct):
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
         )
-        events.Rule(
+        self.rule = events.Rule(
             self,
             "ObjectCreated",
             rule_name=settings.name("object-created"),

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from rich.console import Console
 
@@ -30,6 +32,16 @@ class Deployed:
 
     pipeline: Pipeline
     work_dir: Path
+    environment: Mapping[str, str]
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - the service is a variable
+        """A client of a service that the pipeline itself has none of."""
+        session: Any = boto3.Session(
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.environment["AWS_DEFAULT_REGION"],
+        )
+        return session.client(service, endpoint_url=self.environment["AWS_ENDPOINT_URL"])
 
     def upload(self, folder: Path, contents: Mapping[str, bytes]) -> list[Uploaded]:
         """Uploads files, given as `dataset/name` and bytes."""
@@ -60,15 +72,21 @@ class Deployed:
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthesized stacks of dev with a subscribed e-mail address, as `make run` synthesizes them."""
     folder = tmp_path_factory.mktemp("assembly")
-    context = json.dumps({"alert_emails": "operator@example.com"})
+    context = (REPOSITORY / "laptop" / "settings.json").read_text(encoding="utf-8")
     environment = {**os.environ, "CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": context}
     subprocess.run([sys.executable, "app.py"], cwd=REPOSITORY, env=environment, check=True, timeout=120)
     return folder
 
 
+@contextmanager
+def deploying(assembly: Path, work_dir: Path) -> Iterator[Deployed]:
+    """The stacks on an embedded AWS, as long as the context lasts."""
+    with EmbeddedAws(assembly, work_dir) as aws:
+        yield Deployed(Pipeline(all_outputs(aws.outputs), aws.environment()), work_dir, aws.environment())
+
+
 @pytest.fixture
 def deployed(assembly: Path, tmp_path: Path) -> Iterator[Deployed]:
     """The stacks on an embedded AWS of this test's own."""
-    work_dir = tmp_path / "aws"
-    with EmbeddedAws(assembly, work_dir) as aws:
-        yield Deployed(Pipeline(all_outputs(aws.outputs), aws.environment()), work_dir)
+    with deploying(assembly, tmp_path / "aws") as deployed:
+        yield deployed

@@ -132,11 +132,11 @@ class MemoryTable:
 
     def update_item(self, *, Key: Mapping[str, str], ReturnValues: str = "NONE", **request: Any) -> dict[str, Any]:  # noqa: ANN401, N803 - as boto3
         self.before("update_item", {"table": self.name, "Key": Key, **request})
-        self._commit([{"Update": {"TableName": self.name, "Key": Key, **request}}], "UpdateItem")
-        if ReturnValues == "NONE":
-            return {}
         stored = self.database.stored[self.name]
-        return {"Attributes": _copied(stored.items[stored.key_of(Key)])}
+        old = stored.items.get(stored.key_of(Key))
+        self._commit([{"Update": {"TableName": self.name, "Key": Key, **request}}], "UpdateItem")
+        answer = {"NONE": None, "ALL_OLD": old, "ALL_NEW": stored.items[stored.key_of(Key)]}[ReturnValues]
+        return {} if answer is None else {"Attributes": _copied(answer)}
 
     def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> None:  # noqa: N803
         self.before("transact_write_items", {"table": self.name, "TransactItems": TransactItems})

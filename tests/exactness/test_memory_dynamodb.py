@@ -134,7 +134,7 @@ def test_both_answer_alike(tables: Tables, data: st.DataObject) -> None:  # noqa
         transaction = data.draw(st.one_of(st.none(), st.none(), transactions()))
         if transaction is None:
             key, request = {"pk": data.draw(st.sampled_from(KEYS))}, data.draw(requests())
-            request["ReturnValues"] = data.draw(st.sampled_from(["NONE", "ALL_NEW"]))
+            request["ReturnValues"] = data.draw(st.sampled_from(["NONE", "ALL_OLD", "ALL_NEW"]))
             pair: Any = (memory.table("ledger"), tables.ledger_table)
             ours, theirs = (answer(lambda table: table.update_item(Key=key, **request), one) for one in pair)  # noqa: B023
         else:

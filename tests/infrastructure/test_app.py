@@ -37,6 +37,8 @@ def test_python_alone_writes_the_assembly_of_dev(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "cdk.out").glob("*.template.json")} == {
         "MusicKpi-dev-Storage.template.json",
         "MusicKpi-dev-Pipeline.template.json",
+        "MusicKpi-dev-Monitoring.template.json",
+        "MusicKpi-dev-Api.template.json",
     }
 
 
@@ -65,12 +67,12 @@ def test_an_unknown_environment_ends_with_one_line_that_lists_the_known_ones(tmp
 
 
 @pytest.mark.parametrize(("environment", "protected"), [("dev", False), ("prod", True)])
-def test_both_stacks_are_protected_from_deletion_where_data_is_retained(
+def test_all_stacks_are_protected_from_deletion_where_data_is_retained(
     environment: str, protected: bool, tmp_path: Path
 ) -> None:
     app = build_app(environment, tmp_path)
     stacks = [child for child in app.node.children if isinstance(child, cdk.Stack)]
-    assert [stack.termination_protection for stack in stacks] == [protected, protected]
+    assert [stack.termination_protection for stack in stacks] == [protected] * 4
 
 
 def test_a_finding_of_cdk_nag_stops_the_synthesis(tmp_path: Path) -> None:

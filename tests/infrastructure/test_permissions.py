@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
+from glue_scripts import names
 from stacks.constructs.state_machine import DEFINITIONS
 from tests.infrastructure.templates import Deployment, allowed, as_list, roles, statements, tasks, text
 
@@ -108,14 +109,31 @@ def test_a_job_reads_its_own_code_only(deployment: Deployment) -> None:
         assert all(value == {"s3:GetObject"} and "*" not in resource for resource, value in code.items())
 
 
-def test_metrics_go_to_the_namespace_of_glue_only(deployment: Deployment) -> None:
+def test_metrics_go_to_the_namespaces_of_glue_and_of_our_own_only(deployment: Deployment) -> None:
     for name in ("validate-batch", "compute-kpis"):
         (statement,) = [
             one
             for one in statements(deployment.pipeline, _role(deployment, name))
             if one["Action"] == "cloudwatch:PutMetricData"
         ]
-        assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "Glue"}}
+        assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": ["Glue", "MusicKpi"]}}
+
+
+def test_the_function_that_measures_lists_by_status_and_puts_our_own_metrics_only(deployment: Deployment) -> None:
+    role = f"What the function music-kpi-{deployment.environment}-pipeline-health may do"
+    beside_logs_and_traces = {
+        text(resource): (statement["Action"], statement.get("Condition"))
+        for statement in statements(deployment.monitoring, role)
+        for resource in as_list(statement["Resource"])
+        if not str(as_list(statement["Action"])[0]).startswith(("logs:", "xray:"))
+    }
+    (index,) = beside_logs_and_traces.keys() - {"*"}
+    assert index.endswith(f"/index/{names.STATUS_INDEX}")
+    assert "LedgerTable" in index
+    assert beside_logs_and_traces == {
+        index: ("dynamodb:Query", None),
+        "*": ("cloudwatch:PutMetricData", {"StringEquals": {"cloudwatch:namespace": names.METRIC_NAMESPACE}}),
+    }
 
 
 NEEDED_BY_TASK = {
@@ -185,9 +203,9 @@ def test_wildcards_are_prefixes_of_the_bucket_or_listed_here(dev: Deployment) ->
 
 def test_every_action_exists_and_none_holds_a_wildcard(deployment: Deployment) -> None:
     known = json.loads((files("cfnlint") / "data/AdditionalSpecs/Policies.json").read_text(encoding="utf-8"))
-    for description in roles(deployment.pipeline):
-        for actions in allowed(deployment.pipeline, description).values():
-            for action in actions:
+    for template in deployment.templates.values():
+        for description in roles(template):
+            for action in set().union(*allowed(template, description).values()):
                 service, _, operation = action.partition(":")
                 assert operation.lower() in {one.lower() for one in known[service]["Actions"]}, action
 

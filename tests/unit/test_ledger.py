@@ -29,8 +29,8 @@ def test_a_file_that_nobody_has_seen_has_no_status(tables: Tables) -> None:
 
 def test_a_file_moves_forward(tables: Tables) -> None:
     tables.ledger.receive_file(*FILE, {"execution": "one"})
-    assert tables.ledger.advance_file(*FILE, FileStatus.ACCEPTED, {"rows": 3})
-    assert tables.ledger.advance_file(*FILE, FileStatus.LOADED, {})
+    assert tables.ledger.advance_file(*FILE, FileStatus.ACCEPTED, {"rows": 3}) is FileStatus.RECEIVED
+    assert tables.ledger.advance_file(*FILE, FileStatus.LOADED, {}) is FileStatus.ACCEPTED
     assert tables.ledger.file_status(*FILE) is FileStatus.LOADED
 
 
@@ -39,15 +39,15 @@ def test_a_file_never_moves_back(tables: Tables, status: FileStatus) -> None:
     tables.ledger.receive_file(*FILE, {"execution": "one"})
     tables.ledger.advance_file(*FILE, FileStatus.ACCEPTED, {})
     tables.ledger.advance_file(*FILE, FileStatus.LOADED, {})
-    assert not tables.ledger.advance_file(*FILE, status, {"rows": 9})
+    assert tables.ledger.advance_file(*FILE, status, {"rows": 9}) is None
     tables.ledger.receive_file(*FILE, {"execution": "two"})
     assert tables.ledger.file_status_and_execution(*FILE) == (FileStatus.LOADED, "two")
 
 
-def test_a_repeated_step_is_no_error(tables: Tables) -> None:
+def test_a_repeated_step_is_no_error_and_tells_that_it_was_made_before(tables: Tables) -> None:
     tables.ledger.receive_file(*FILE, {"execution": "one"})
-    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {})
-    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {})
+    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {}) is FileStatus.RECEIVED
+    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {}) is FileStatus.REJECTED
 
 
 def test_a_claim_holds_every_run_committed_before_it(tables: Tables) -> None:

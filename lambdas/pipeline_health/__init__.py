@@ -1,0 +1,1 @@
+"""Measures every five minutes what no job can measure: files that do not arrive."""

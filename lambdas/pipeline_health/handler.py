@@ -1,0 +1,62 @@
+"""The entry that Lambda calls, by a schedule: what has begun and is not in the KPIs, as metrics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+
+from glue_scripts import names
+from glue_scripts.ledger import DayStatus, FileStatus, Ledger
+from glue_scripts.metrics import Metrics, metrics_client
+
+_UNPUBLISHED = (FileStatus.RECEIVED, FileStatus.ACCEPTED)
+"""LOADED is in the KPIs, and only not archived yet."""
+
+
+def handler(event: Mapping[str, Any], context: object) -> dict[str, float]:
+    """Measures once.
+
+    Args:
+        event: of the schedule, unused.
+        context: Lambda's, unused.
+
+    Returns:
+        The values that were put, by the name of their metric.
+
+    Raises:
+        MetricsNotPutError: CloudWatch did not take them; the alarm on missing data tells it.
+    """
+    ledger = Ledger(boto3.resource("dynamodb").Table(os.environ["LEDGER_TABLE"]))
+    metrics = Metrics(metrics_client(), os.environ["ENVIRONMENT"])
+    values = measured(ledger, datetime.now(UTC))
+    for metric, value in values.items():
+        metrics.measure(metric, value)
+    metrics.put()
+    return {metric.name: value for metric, value in values.items()}
+
+
+def measured(ledger: Ledger, now: datetime) -> dict[names.Metric, float]:
+    """What has begun and is not in the KPIs.
+
+    By an index that lags by less than a second: good enough to tell what lasts for hours.
+
+    Args:
+        ledger: the ledger.
+        now: aware.
+    """
+    files = [item for status in _UNPUBLISHED for item in ledger.items_with_status(status)]
+    return {
+        names.OLDEST_UNPUBLISHED: _age_of_oldest(files, now),
+        names.UNPUBLISHED_FILES: len(files),
+        names.UNPUBLISHED_DAYS: len(ledger.items_with_status(DayStatus.CLAIMED)),
+    }
+
+
+def _age_of_oldest(files: Iterable[Mapping[str, Any]], now: datetime) -> float:
+    """Seconds; a version that was gone before it could be read has no moment of upload, and is about to be rejected."""
+    uploads = (datetime.fromisoformat(str(file["uploaded_at"])) for file in files if "uploaded_at" in file)
+    return max(((now - upload).total_seconds() for upload in uploads), default=0.0)

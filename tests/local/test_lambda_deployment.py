@@ -1,0 +1,103 @@
+"""Functions of a template, deployed and invoked on the embedded AWS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from local_aws.intrinsics import DeploymentError
+from local_aws.server import EmbeddedAws
+from tests.local.assemblies import template, write_assembly
+
+ASSETS = {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}
+ROLE = ("AWS::IAM::Role", {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}})
+FUNCTION: dict[str, Any] = {
+    "FunctionName": "greets",
+    "Runtime": "python3.11",
+    "Handler": "shop.greeting.handler",
+    "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+    "Code": {"S3Bucket": ASSETS, "S3Key": "code.zip"},
+    "Environment": {"Variables": {"WORD": {"Ref": "Word"}}},
+    "Architectures": ["arm64"],
+    "MemorySize": 512,
+    "Timeout": 10,
+    "TracingConfig": {"Mode": "Active"},
+    "LoggingConfig": {"LogGroup": "greetings", "LogFormat": "JSON"},
+}
+PERMISSION = {
+    "FunctionName": {"Fn::GetAtt": ["Function", "Arn"]},
+    "Action": "lambda:InvokeFunction",
+    "Principal": "apigateway.amazonaws.com",
+    "SourceArn": "arn:aws:execute-api:us-east-1:123456789012:api/*",
+}
+
+
+def assembly(folder: Path, function: Mapping[str, Any]) -> Path:
+    """A function whose code is a folder that the deployment packs, as the CDK does it."""
+    code = folder / "asset" / "shop"
+    code.mkdir(parents=True)
+    (code / "__init__.py").write_text("", encoding="utf-8")
+    (code / "greeting.py").write_text(
+        "import os\ndef handler(event, context): return f'{os.environ[\"WORD\"]} {event}'\n", encoding="utf-8"
+    )
+    resources = {
+        "Role": ROLE,
+        "Function": ("AWS::Lambda::Function", function),
+        "Permission": ("AWS::Lambda::Permission", PERMISSION),
+    }
+    return write_assembly(
+        folder,
+        {
+            "Stack": template(
+                resources,
+                Parameters={"Word": {"Type": "String", "Default": "Hello"}},
+                Outputs={
+                    "Name": {"Value": {"Ref": "Function"}},
+                    "Arn": {"Value": {"Fn::GetAtt": ["Function", "Arn"]}},
+                },
+            )
+        },
+        files={"code.zip": {"path": "asset", "packaging": "zip"}},
+    )
+
+
+def test_a_function_of_the_template_is_invoked_with_its_code_and_variables(tmp_path: Path) -> None:
+    with EmbeddedAws(assembly(tmp_path / "cdk.out", FUNCTION), tmp_path / "aws") as aws:
+        client = boto3.client(
+            "lambda",
+            endpoint_url=aws.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+        outputs = aws.outputs["Stack"]
+
+        answer = client.invoke(FunctionName=outputs["Arn"], Payload=b'"world"')
+        policy = json.loads(client.get_policy(FunctionName=outputs["Name"])["Policy"])
+        configuration = client.get_function_configuration(FunctionName="greets")
+
+        assert answer["Payload"].read() == b'"Hello world"'
+        assert answer["ExecutedVersion"] == "$LATEST"
+        assert policy["Statement"][0]["Principal"] == {"Service": "apigateway.amazonaws.com"}
+        assert (configuration["Timeout"], configuration["MemorySize"]) == (10, 512)
+        assert list((tmp_path / "aws" / "logs" / "lambda" / "greets").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Runtime": "nodejs22.x"}, "Runtime = 'nodejs22.x' cannot be emulated"),
+        ({"Layers": ["arn:aws:lambda:us-east-1:1:layer:x:1"]}, "Layers"),
+        ({"PackageType": "Image"}, "PackageType"),
+        ({"Code": {"ImageUri": "x"}}, "ImageUri is not emulated"),
+        ({"VpcConfig": {"SubnetIds": []}}, "VpcConfig"),
+    ],
+)
+def test_what_cannot_be_run_is_an_error_that_names_it(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeploymentError, match=message):
+        EmbeddedAws(assembly(tmp_path / "cdk.out", {**FUNCTION, **change}), tmp_path / "aws").start()
