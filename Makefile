@@ -31,7 +31,7 @@ GET_VENV := Python 3.11 lacks its venv module: install it with «sudo apt-get in
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(SET_UP) ## Install everything into .venv (the other targets do it when requirements.txt changed)
@@ -60,6 +60,10 @@ up: $(ASSEMBLY) ## Start the embedded AWS with the stacks in the background, for
 .PHONY: down
 down: $(SET_UP) ## Stop the embedded AWS
 	@$(PY) -m local_aws down --work-dir .local/aws
+
+.PHONY: screenshots
+screenshots: $(SET_UP) ## Take the README's pictures of the KPI page, of the days that the last make run computed
+	@$(PY) -m tests.kpi_api.screenshots .local/last_run/kpis.json docs/images
 
 .PHONY: test
 test: lint ## Lint, check the types and run every test

@@ -12,6 +12,8 @@ from typing import Any
 
 JSON = "application/json"
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make an encoder for every value
+
 
 @dataclass(frozen=True)
 class Request:
@@ -111,9 +113,9 @@ def content_etag(text: str) -> str:
 def json_text(value: Any) -> str:  # noqa: ANN401 - any value of a row
     """JSON with every number's digits as DynamoDB has them; `json` knows Decimal only by way of float."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name)}:{json_text(part)}" for name, part in value.items()) + "}"
+        return "{" + ",".join([f"{_encode(name)}:{json_text(part)}" for name, part in value.items()]) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(json_text, value)) + "]"
+        return "[" + ",".join([json_text(part) for part in value]) + "]"
     if isinstance(value, Decimal):
         return f"{value:f}"
-    return json.dumps(value, ensure_ascii=False)
+    return _encode(value)

@@ -9,6 +9,7 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import quote
 
 from playwright.sync_api import Browser
 
@@ -44,7 +45,7 @@ def main() -> None:
     summary = max((row for row in rows if row["sk"] == "SUMMARY"), key=lambda row: row["date"])
     views = {
         "day": f"#day={summary['date']}",
-        "genre": f"#day={summary['date']}&genre={summary['top_genres'][0]['genre']}",
+        "genre": f"#day={summary['date']}&genre={quote(summary['top_genres'][0]['genre'], safe='')}",
     }
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -197,18 +199,14 @@ def is_not_kept(answer: Answer) -> bool:
     return told and answer.headers["Cache-Control"] == "no-store" and "ETag" not in answer.headers
 
 
-class changed:  # noqa: N801 - a context manager
+@contextmanager
+def changed(kpis: Kpis, row: dict[str, Any]) -> Iterator[None]:
     """Puts a row in the place of another of its key, and takes it back."""
-
-    def __init__(self, kpis: Kpis, row: dict[str, Any]) -> None:
-        self._kpis, self._row = kpis, row
-
-    def __enter__(self) -> None:
-        self._kpis.table.put_item(Item=self._row)
-
-    def __exit__(self, *_: object) -> None:
-        before = self._kpis.row(self._row["date"], self._row["sk"])
-        self._kpis.table.put_item(Item=before)
+    kpis.table.put_item(Item=row)
+    try:
+        yield
+    finally:
+        kpis.table.put_item(Item=kpis.row(row["date"], row["sk"]))
 
 
 def test_other_sites_read_answers_only_where_they_are_allowed(kpis: Kpis) -> None:

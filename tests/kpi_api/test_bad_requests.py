@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lambdas.kpi_api.cursors import cursor, position
 from lambdas.kpi_api.problems import InvalidCursorError
@@ -171,3 +173,25 @@ def test_the_kpis_are_for_reading(kpis: Kpis, method: str) -> None:
         answer = kpis.get(path, method=method)
         assert method in problem(answer, 405, "method-not-allowed")["detail"]
         assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+SEGMENTS = st.one_of(
+    st.sampled_from(["v1", "days", "genres", "assets", "openapi.json", DAY, "pop", "", "..", "%2F", "%", "%00", "%FF"]),
+    st.text(max_size=20),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    segments=st.lists(SEGMENTS, max_size=6),
+    query=st.dictionaries(st.sampled_from(["from", "to", "limit", "cursor", "x"]), st.text(max_size=12), max_size=3),
+    headers=st.dictionaries(st.sampled_from(["Origin", "If-None-Match", "X"]), st.text(max_size=12), max_size=3),
+)
+def test_whatever_comes_gets_an_answer(
+    kpis: Kpis, segments: list[str], query: dict[str, str], headers: dict[str, str]
+) -> None:
+    answer = kpis.get("/" + "/".join(segments), headers=headers, **query)
+
+    assert answer.status in (200, 304, 400, 404)
+    if answer.status >= 400:
+        assert {"type", "title", "status", "detail"} <= set(answer.json)

@@ -79,7 +79,7 @@ function panel(title, { note = null, size = "", id }, ...children) {
 
 function show(title, ...children) {
   main.removeAttribute("aria-busy");
-  main.replaceChildren(...children);
+  main.replaceChildren(...children.filter(Boolean));
   drawCharts();
   document.title = `${title} · Music KPIs`;
   const heading = main.querySelector("h1");
@@ -272,7 +272,7 @@ async function dayView(day, signal) {
   const earlier = known.days[known.days.findIndex((one) => one.date === day) + 1];
   const before = known.days.some((one) => one.date === day) ? earlier : undefined;
   show(longDate.format(dateOf(day)),
-    ...[recomputedNotice(genres.is_being_recomputed)].filter(Boolean),
+    recomputedNotice(genres.is_being_recomputed),
     el("div", { class: "title" },
       el("h1", {}, longDate.format(dateOf(day))),
       el("p", { class: "muted small" }, `Computed ${moment.format(new Date(summary.computed_at))} UTC`)),
@@ -301,7 +301,7 @@ async function genreView(day, genre, signal) {
   const before = days[days.findIndex((one) => one.date === day) - 1];
   const versus = (field) => change(answer[field], before?.[field], before);
   show(`${genre}, ${longDate.format(dateOf(day))}`,
-    ...[recomputedNotice(answer.is_being_recomputed)].filter(Boolean),
+    recomputedNotice(answer.is_being_recomputed),
     el("a", { class: "back", href: link(day) }, icon("M12 4l-6 6 6 6"), `All genres of ${shortDate.format(dateOf(day))}`),
     el("div", { class: "title" },
       el("h1", {}, genre),
