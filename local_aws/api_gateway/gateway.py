@@ -54,7 +54,7 @@ class GatewayError(Exception):
     def answer(self) -> Answer:
         """As the client gets it."""
         headers = (("Content-Type", "application/json"), ("x-amzn-ErrorType", self.error_type))
-        return Answer(self.status, headers, json.dumps({self.member: str(self)}).encode())
+        return Answer(self.status, headers, json.dumps({self.member: str(self)}, separators=(",", ":")).encode())
 
 
 class Gateway:

@@ -10,6 +10,7 @@ from typing import Any
 
 from laptop.pipeline import Execution
 from tests.end_to_end.conftest import DEADLINE_SECONDS, Deployed
+from tests.end_to_end.kpi_api import days_told_by_the_api, status_without_key
 from tests.end_to_end.music import FIRST_STREAMS, REFERENCES, SECOND_STREAMS, expected_rows
 
 BROKEN_SCRIPT = b"raise RuntimeError('the disk of this machine is on fire')\n"
@@ -47,6 +48,16 @@ class TestTheSetOfPlaysDecides:
         assert by_key(deployed.kpi_rows()) == by_key(expected_rows({**morning, **evening}))
         assert by_key(deployed.kpi_rows()) != by_key(expected_rows(morning))
         assert deployed.emails() == []
+        self.api_tells_what_the_table_holds(deployed)
+
+    def api_tells_what_the_table_holds(self, deployed: Deployed) -> None:
+        rows, told = by_key(deployed.kpi_rows()), days_told_by_the_api(deployed)
+        assert told.keys() == rows.keys()
+        for key, row in rows.items():
+            both = row.keys() & told[key].keys()
+            assert {name: told[key][name] for name in both} == {name: row[name] for name in both}
+            assert {"listens", "unique_listeners", "listening_time_ms"} <= both
+        assert (status_without_key(deployed, ""), status_without_key(deployed, "v1/days")) == (200, 403)
 
 
 class TestSomebodyMustLook:

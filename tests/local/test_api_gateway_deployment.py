@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local_aws.api_gateway.access import ResourcePolicy
+from local_aws.api_gateway.listeners import ApiListeners
+from local_aws.api_gateway.rest_api import Resource, RestApi
 from local_aws.intrinsics import DeploymentError
 from local_aws.server import EmbeddedAws
 from tests.local.rest_apis import assembly, client_of, resources
@@ -78,3 +83,23 @@ def test_what_is_not_emulated_is_an_error_that_names_it(
 
     with pytest.raises(DeploymentError, match=message):
         EmbeddedAws(assembly(tmp_path / "cdk.out", given), tmp_path / "aws").start()
+
+
+def test_an_api_takes_the_port_after_the_endpoint_s_or_any_free_one() -> None:
+    api = RestApi(id="abc", root=Resource("root", "/"), stages=frozenset(), policy=None, binary_media_types=())
+    output = {"Stack": {"Url": "https://abc.execute-api.us-east-1.amazonaws.com/live/", "Name": "abc"}}
+
+    def addresses(after_port: int) -> Mapping[str, str]:
+        with ThreadPoolExecutor() as workers:
+            listeners = ApiListeners([api], account="1", region="us-east-1", workers=workers, after_port=after_port)
+            found = listeners.local_addresses(output)["Stack"]
+            listeners.close()
+        return found
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        elsewhere = addresses(port - 1)
+    assert addresses(port - 1) == {"Url": f"http://127.0.0.1:{port}/live/", "Name": "abc"}
+    assert elsewhere["Url"] not in (f"http://127.0.0.1:{port}/live/", output["Stack"]["Url"])
