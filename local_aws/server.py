@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,8 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.responses import get_backend
 
 from local_aws import dynamodb_transactions, events, s3_directory, step_functions
+from local_aws.api_gateway.listeners import ApiListeners
+from local_aws.api_gateway.rest_api import rest_apis
 from local_aws.assembly import read_assembly
 from local_aws.cloudformation import DeployedResource, Deployment, deploy
 from local_aws.environment import client_environment
@@ -54,7 +57,7 @@ class EmbeddedAws:
 
     Attributes:
         endpoint_url: Where it answers.
-        outputs: Stack name to output name to value.
+        outputs: Stack name to output name to value; the address of a REST API is the one at which it answers.
     """
 
     _running: ClassVar[EmbeddedAws | None] = None
@@ -90,7 +93,7 @@ class EmbeddedAws:
             schedules = ScheduledRules(ACCOUNT, REGION)
             schedules.start()
             closers.callback(schedules.close)
-            self.outputs = deployment.outputs
+            self.outputs = self._start_apis(deployment, closers)
             work_dir.publish(self.endpoint_url, self.outputs)
             self._closers = closers.pop_all()
 
@@ -135,6 +138,8 @@ class EmbeddedAws:
         jobs = GlueJobs(work_dir, server.endpoint_url)
         jobs.install()
         closers.callback(jobs.close)
+        self._waiting_for_functions = ThreadPoolExecutor(thread_name_prefix="api")
+        closers.callback(self._waiting_for_functions.shutdown)
         functions = LambdaFunctions(work_dir, server.endpoint_url)
         functions.install()
         closers.callback(functions.close)
@@ -149,6 +154,14 @@ class EmbeddedAws:
         poller = PipePoller(pipes, self.endpoint_url)
         poller.start()
         closers.callback(poller.close)
+
+    def _start_apis(self, deployment: Deployment, closers: ExitStack) -> Mapping[str, Mapping[str, str]]:
+        """Serve the REST APIs; return the outputs with the addresses at which they answer."""
+        apis = rest_apis(deployment)
+        workers = self._waiting_for_functions
+        listeners = ApiListeners(apis, account=ACCOUNT, region=REGION, workers=workers, after_port=self._port)
+        closers.callback(listeners.close)
+        return listeners.local_addresses(deployment.outputs)
 
 
 def _pipe(resource: DeployedResource) -> Pipe:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,6 +14,10 @@ PREFIX: Final = "music-kpi"
 
 REDRIVE_DAYS: Final = 14
 """How long Step Functions can redrive an execution; what it needs must be there that long."""
+
+
+_WIDEST_CIDR: Final = 8
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
 class SettingsError(ValueError):
@@ -26,6 +33,9 @@ class _Rule(Protocol):
 
     def read(self, value: object) -> object:
         """The value as the field holds it; ValueError if it is none."""
+
+    def of_text(self, text: str) -> object:
+        """What cdk.json would hold in place of the text of `-c name=text`; ValueError if it is none."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,9 @@ class _Whole:
             raise ValueError
         return value
 
+    def of_text(self, text: str) -> int:
+        return int(text)
+
 
 class _OneOf:
     def __init__(self, *values: bool | int | str) -> None:
@@ -57,14 +70,49 @@ class _OneOf:
             raise ValueError
         return value
 
+    def of_text(self, text: str) -> object:
+        return next((known for known in self.values if str(known).lower() == text.lower()), text)
 
-class _Emails:
-    wanted = "a list of e-mail addresses"
+
+class _Texts:
+    """A list of texts; on the command line they are separated by commas."""
+
+    wanted: str
 
     def read(self, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(email, str) and "@" in email for email in value):
+        if not isinstance(value, list) or not all(isinstance(text, str) and self._is_one(text) for text in value):
             raise ValueError
         return tuple(value)
+
+    def of_text(self, text: str) -> list[str]:
+        return [part.strip() for part in text.split(",") if part.strip()]
+
+    def _is_one(self, text: str) -> bool:
+        raise NotImplementedError
+
+
+class _Emails(_Texts):
+    wanted = "a list of e-mail addresses"
+
+    def _is_one(self, text: str) -> bool:
+        return "@" in text
+
+
+class _Cidrs(_Texts):
+    wanted = (
+        f"a list of CIDR blocks such as 203.0.113.0/24, none of them wider than /{_WIDEST_CIDR} "
+        "(the API is never open to everybody)"
+    )
+
+    def _is_one(self, text: str) -> bool:
+        return "/" in text and ipaddress.ip_network(text).prefixlen >= _WIDEST_CIDR
+
+
+class _Origins(_Texts):
+    wanted = "a list of origins such as https://charts.example.com, without a path and without *"
+
+    def _is_one(self, text: str) -> bool:
+        return _ORIGIN.fullmatch(text) is not None
 
 
 class _Fractions:
@@ -75,6 +123,9 @@ class _Fractions:
             raise ValueError
         return MappingProxyType({str(rule): float(part) for rule, part in value.items()})
 
+    def of_text(self, text: str) -> object:
+        return json.loads(text)
+
     @staticmethod
     def _is_fraction(part: object) -> bool:
         return isinstance(part, int | float) and not isinstance(part, bool) and 0 <= part <= 1
@@ -82,13 +133,16 @@ class _Fractions:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that an environment can set. Every field is required, so that cdk.json shows all there is."""
+    """Everything that an environment can set. Every field is required, so that cdk.json shows all there is.
+
+    For one deployment, `-c name=value` takes the place of what cdk.json has; a list is separated by commas there.
+    """
 
     environment: str
     """dev, staging or prod: a part of every name."""
 
     alert_emails: Annotated[tuple[str, ...], _Emails()]
-    """Who gets the alerts; each address must confirm a mail from AWS once. Also `-c alert_emails=a@b,c@d`."""
+    """Who gets the alerts; each address must confirm a mail from AWS once."""
 
     batch_window_seconds: Annotated[int, _Whole(0, 300, "seconds")]
     """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds)."""
@@ -129,6 +183,25 @@ class Settings:
     tolerances: Annotated[Mapping[str, float], _Fractions()]
     """Rule id -> the fraction of a file's rows that may fail it (0 to 1) where it differs from the rule's own."""
 
+    api_access: Annotated[str, _OneOf("iam", "api_key")]
+    """Who may call the KPI API: `iam`, who signs requests with credentials of this account that allow it; `api_key`,
+    who has the key and comes from `api_allowed_cidrs`. A browser cannot sign: only `api_key` has the page."""
+
+    api_allowed_cidrs: Annotated[tuple[str, ...], _Cidrs()]
+    """Addresses that reach the API. With `api_key` there must be one; with `iam` an empty list is no limit."""
+
+    api_cors_allowed_origins: Annotated[tuple[str, ...], _Origins()]
+    """Sites whose own pages may call the API; the API's page needs none."""
+
+    api_requests_per_second: Annotated[int, _Whole(1, 1_000, "requests")]
+    """Steady rate of all callers together; more are answered by 429."""
+
+    api_burst_requests: Annotated[int, _Whole(1, 2_000, "requests")]
+    """Requests at once that the steady rate does not hold back."""
+
+    api_requests_per_day: Annotated[int, _Whole(1, 10_000_000, "requests")]
+    """Quota of the API key, from midnight UTC on; `iam` has no key and no quota."""
+
     retain_data: Annotated[bool, _OneOf(True, False)]
     """Whether bucket, tables and topic outlive their stack, with deletion and termination protection."""
 
@@ -168,13 +241,21 @@ class Settings:
         return max(30, 6 * self.batch_window_seconds)
 
     @classmethod
-    def read(cls, environments: object, environment: str, *, alert_emails: str | None = None) -> Settings:
+    def names(cls) -> tuple[str, ...]:
+        """The settings by name, without the environment."""
+        return tuple(_rules())
+
+    @classmethod
+    def read(
+        cls, environments: object, environment: str, *, overrides: Mapping[str, object] = MappingProxyType({})
+    ) -> Settings:
         """Check an environment of cdk.json.
 
         Args:
             environments: Environment -> setting -> value, as cdk.json has it.
             environment: Which of them.
-            alert_emails: Addresses separated by commas, in place of those of cdk.json.
+            overrides: Setting -> value in place of that of cdk.json, in the same form or as the text of `-c`; None is
+                no value.
 
         Raises:
             SettingsError: There is no such environment, or one of its settings is unknown, missing or out of range.
@@ -189,13 +270,34 @@ class Settings:
         given = environments[environment]
         if not isinstance(given, dict):
             raise SettingsError(f"{where}: the settings must be an object, not {given!r}.")
-        if alert_emails is not None:
-            given = {**given, "alert_emails": [email.strip() for email in alert_emails.split(",") if email.strip()]}
-        settings = cls(environment=environment, **_checked(given, where))
-        if settings.batch_size > 10 and settings.batch_window_seconds == 0:
-            # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: pipes read queues the same way
-            raise SettingsError(f"{where}: a batch_size over 10 needs a batch_window_seconds of at least 1.")
+        settings = cls(environment=environment, **_checked({**given, **_overriding(overrides)}, where))
+        _check_together(settings, where)
         return settings
+
+
+def _overriding(overrides: Mapping[str, object]) -> dict[str, object]:
+    rules = _rules()
+    values: dict[str, object] = {}
+    for name, value in overrides.items():
+        if isinstance(value, str) and name in rules:
+            try:
+                value = rules[name].of_text(value)
+            except ValueError as error:
+                raise SettingsError(f"-c {name}={value}: it must be {rules[name].wanted}.") from error
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _check_together(settings: Settings, where: str) -> None:
+    if settings.batch_size > 10 and settings.batch_window_seconds == 0:
+        # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: pipes read queues the same way
+        raise SettingsError(f"{where}: a batch_size over 10 needs a batch_window_seconds of at least 1.")
+    if settings.api_access == "api_key" and not settings.api_allowed_cidrs:
+        raise SettingsError(
+            f"{where}: an api_access of 'api_key' needs api_allowed_cidrs, the addresses of those who use the API: "
+            "its page asks for no key and must not be open to everybody."
+        )
 
 
 def _checked(given: dict[str, object], where: str) -> dict[str, Any]:

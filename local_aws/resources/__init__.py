@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.intrinsics import DeploymentError
 from local_aws.resources import (
+    api_gateway,
     dynamodb,
     events,
     glue,
@@ -22,6 +23,7 @@ from local_aws.resources import (
 from local_aws.resources.base import Created, Creator, Properties, Target
 
 CREATORS: Final[Mapping[str, Creator]] = {
+    **api_gateway.CREATORS,
     **dynamodb.CREATORS,
     **events.CREATORS,
     **glue.CREATORS,

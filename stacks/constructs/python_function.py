@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,6 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from stacks.constructs.log_groups import log_group
@@ -53,22 +53,23 @@ class PythonFunction(Construct):
         super().__init__(scope, construct_id)
         group = log_group(self, "Logs", name=f"/aws/lambda/{name}", settings=settings)
         self.role = self._role(name, group)
-        self.function = lambda_.Function(
-            self,
-            "Function",
-            function_name=name,
-            # Without updates: the construct would add statements to a second policy, with wildcards nobody explains.
-            role=self.role.without_policy_updates(),
-            runtime=lambda_.Runtime.PYTHON_3_11,
-            architecture=lambda_.Architecture.ARM_64,
-            handler=handler,
-            code=self._code(packages),
-            environment=dict(environment),
-            timeout=TIMEOUT,
-            memory_size=MEMORY_MB,
-            tracing=lambda_.Tracing.ACTIVE,
-            log_group=group,
-        )
+        with _zip_of(packages) as zip_file:
+            self.function = lambda_.Function(
+                self,
+                "Function",
+                function_name=name,
+                # Without updates: the construct would add statements with wildcards that nobody explains.
+                role=self.role.without_policy_updates(),
+                runtime=lambda_.Runtime.PYTHON_3_11,
+                architecture=lambda_.Architecture.ARM_64,
+                handler=handler,
+                code=lambda_.Code.from_asset(zip_file),
+                environment=dict(environment),
+                timeout=TIMEOUT,
+                memory_size=MEMORY_MB,
+                tracing=lambda_.Tracing.ACTIVE,
+                log_group=group,
+            )
         acknowledge(
             self.function,
             "AwsSolutions-L1",
@@ -97,9 +98,10 @@ class PythonFunction(Construct):
         )
         return role
 
-    def _code(self, packages: Sequence[str]) -> lambda_.Code:
-        with tempfile.TemporaryDirectory() as folder:
-            zip_file = Path(folder) / "packages.zip"
-            build_zip([_ROOT / package for package in packages], zip_file)
-            asset = s3_assets.Asset(self, "Code", path=str(zip_file))
-        return lambda_.Code.from_bucket(asset.bucket, asset.s3_object_key)
+
+@contextmanager
+def _zip_of(packages: Sequence[str]) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        zip_file = Path(folder) / "packages.zip"
+        build_zip([_ROOT / package for package in packages], zip_file)
+        yield str(zip_file)

@@ -77,6 +77,12 @@ class KpisTable(Table):
         rows = ("Query", "GetItem", "PutItem", "DeleteItem", "ConditionCheckItem")
         allow(role, actions=[f"dynamodb:{action}" for action in rows], resources=[self.table.table_arn])
 
+    def grant_read(self, role: iam.IRole) -> None:
+        """Let a role read rows by key, by day and by genre, and nothing else: no scan."""
+        arn = self.table.table_arn
+        allow(role, actions=["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"], resources=[arn])
+        allow(role, actions=["dynamodb:Query"], resources=[f"{arn}/index/{names.GENRE_INDEX}"])
+
 
 class LedgerTable(Table):
     """What became of every file, and what every day is made of."""

@@ -72,7 +72,7 @@ class Deployed:
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthesized stacks of dev with a subscribed e-mail address, as `make run` synthesizes them."""
     folder = tmp_path_factory.mktemp("assembly")
-    context = json.dumps({"alert_emails": "operator@example.com"})
+    context = (REPOSITORY / "laptop" / "settings.json").read_text(encoding="utf-8")
     environment = {**os.environ, "CDK_OUTDIR": str(folder), "CDK_CONTEXT_JSON": context}
     subprocess.run([sys.executable, "app.py"], cwd=REPOSITORY, env=environment, check=True, timeout=120)
     return folder

@@ -32,6 +32,7 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Depl
             storage=_template(outdir / f"MusicKpi-{environment}-Storage.template.json"),
             pipeline=_template(outdir / f"MusicKpi-{environment}-Pipeline.template.json"),
             monitoring=_template(outdir / f"MusicKpi-{environment}-Monitoring.template.json"),
+            api=_template(outdir / f"MusicKpi-{environment}-Api.template.json"),
         )
 
     return deployment

@@ -25,6 +25,7 @@ class Deployment:
         storage: Template of the storage stack.
         pipeline: Template of the pipeline stack.
         monitoring: Template of the monitoring stack.
+        api: Template of the API stack.
     """
 
     environment: str
@@ -33,11 +34,17 @@ class Deployment:
     storage: Template
     pipeline: Template
     monitoring: Template
+    api: Template
 
     @property
     def templates(self) -> dict[str, Template]:
         """All of them, by the last part of the stack's name."""
-        return {"Storage": self.storage, "Pipeline": self.pipeline, "Monitoring": self.monitoring}
+        return {
+            "Storage": self.storage,
+            "Pipeline": self.pipeline,
+            "Monitoring": self.monitoring,
+            "Api": self.api,
+        }
 
 
 def resources(template: Template, resource_type: str) -> list[Mapping[str, Any]]:
@@ -89,8 +96,9 @@ def as_list(value: object) -> list[Any]:
 
 
 def roles(template: Template) -> dict[str, Properties]:
-    """Properties of every role, by its description."""
-    return {role["Properties"]["Description"]: role["Properties"] for role in resources(template, "AWS::IAM::Role")}
+    """Properties of every role of ours, by its description; the CDK gives its own none."""
+    found = [role["Properties"] for role in resources(template, "AWS::IAM::Role")]
+    return {role["Description"]: role for role in found if "Description" in role}
 
 
 def statements(template: Template, description: str) -> Iterator[Mapping[str, Any]]:

@@ -38,6 +38,7 @@ def test_python_alone_writes_the_assembly_of_dev(tmp_path: Path) -> None:
         "MusicKpi-dev-Storage.template.json",
         "MusicKpi-dev-Pipeline.template.json",
         "MusicKpi-dev-Monitoring.template.json",
+        "MusicKpi-dev-Api.template.json",
     }
 
 
@@ -71,7 +72,7 @@ def test_all_stacks_are_protected_from_deletion_where_data_is_retained(
 ) -> None:
     app = build_app(environment, tmp_path)
     stacks = [child for child in app.node.children if isinstance(child, cdk.Stack)]
-    assert [stack.termination_protection for stack in stacks] == [protected] * 3
+    assert [stack.termination_protection for stack in stacks] == [protected] * 4
 
 
 def test_a_finding_of_cdk_nag_stops_the_synthesis(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_wildcards_are_prefixes_of_the_bucket_or_listed_here(dev: Deployment) ->
 
 def test_every_action_exists_and_none_holds_a_wildcard(deployment: Deployment) -> None:
     known = json.loads((files("cfnlint") / "data/AdditionalSpecs/Policies.json").read_text(encoding="utf-8"))
-    for template in (deployment.pipeline, deployment.monitoring):
+    for template in deployment.templates.values():
         for description in roles(template):
             for action in set().union(*allowed(template, description).values()):
                 service, _, operation = action.partition(":")

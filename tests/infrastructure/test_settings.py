@@ -67,6 +67,16 @@ def test_a_missing_setting_is_an_error() -> None:
         ("no_file_alarm_hours", 169, "a whole number of hours from 0 to 168"),
         ("alert_emails", "a@example.com", "a list of e-mail addresses"),
         ("alert_emails", ["example.com"], "a list of e-mail addresses"),
+        ("api_access", "open", "one of 'iam', 'api_key'"),
+        ("api_allowed_cidrs", ["0.0.0.0/0"], "none of them wider than /8"),
+        ("api_allowed_cidrs", ["0.0.0.0/1", "128.0.0.0/1"], "none of them wider than /8"),
+        ("api_allowed_cidrs", ["::/0"], "none of them wider than /8"),
+        ("api_allowed_cidrs", ["203.0.113.7/24"], "a list of CIDR blocks"),
+        ("api_allowed_cidrs", ["203.0.113.7"], "a list of CIDR blocks"),
+        ("api_allowed_cidrs", ["office"], "a list of CIDR blocks"),
+        ("api_cors_allowed_origins", ["*"], "a list of origins"),
+        ("api_cors_allowed_origins", ["https://charts.example.com/"], "a list of origins"),
+        ("api_requests_per_second", 0, "a whole number of requests"),
         ("tolerances", [], "an object of rule ids"),
         ("tolerances", {"bad_timestamp": 1.5}, "fractions from 0 to 1"),
         ("tolerances", {"bad_timestamp": True}, "fractions from 0 to 1"),
@@ -84,11 +94,52 @@ def test_more_than_ten_files_need_a_window() -> None:
     assert Settings.read(_environments(batch_window_seconds=0, batch_size=10), "dev").batch_size == 10
 
 
-def test_addresses_of_the_command_line_take_the_place_of_those_of_cdk_json() -> None:
-    environments = _environments(alert_emails=["a@example.com"])
-    assert Settings.read(environments, "dev").alert_emails == ("a@example.com",)
-    given = Settings.read(environments, "dev", alert_emails="b@example.com, c@example.com")
-    assert given.alert_emails == ("b@example.com", "c@example.com")
+def test_the_api_is_closed_by_default() -> None:
+    for environment in _environments():
+        settings = Settings.read(_environments(), environment)
+        assert (settings.api_access, settings.api_allowed_cidrs) == ("iam", ())
+
+
+def test_a_key_alone_does_not_open_the_api() -> None:
+    with pytest.raises(SettingsError, match=r"'dev': an api_access of 'api_key' needs api_allowed_cidrs"):
+        Settings.read(_environments(api_access="api_key"), "dev")
+    allowed = ["203.0.113.0/24", "2001:db8::/32"]
+    opened = Settings.read(_environments(api_access="api_key", api_allowed_cidrs=allowed), "dev")
+    assert opened.api_allowed_cidrs == ("203.0.113.0/24", "2001:db8::/32")
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "value"),
+    [
+        ("alert_emails", "b@example.com, c@example.com", ("b@example.com", "c@example.com")),
+        ("alert_emails", "", ()),
+        ("alert_emails", ["b@example.com"], ("b@example.com",)),
+        ("api_allowed_cidrs", "127.0.0.1/32", ("127.0.0.1/32",)),
+        ("batch_size", "7", 7),
+        ("retain_data", "true", True),
+        ("log_retention_days", "365", 365),
+        ("worker_type", "G.2X", "G.2X"),
+        ("tolerances", '{"bad_timestamp": 0.5}', {"bad_timestamp": 0.5}),
+        ("batch_size", None, 100),
+    ],
+)
+def test_the_command_line_takes_the_place_of_cdk_json(setting: str, text: object, value: object) -> None:
+    assert getattr(Settings.read(_environments(), "dev", overrides={setting: text}), setting) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "message"),
+    [
+        ("batch_size", "seven", "-c batch_size=seven: it must be a whole number of files"),
+        ("batch_size", "101", "batch_size must be a whole number of files from 1 to 100, not 101"),
+        ("retain_data", "perhaps", "retain_data must be one of True, False"),
+        ("tolerances", "bad_timestamp", "-c tolerances=bad_timestamp"),
+        ("api_allowed_cidrs", "0.0.0.0/0", "never open to everybody"),
+    ],
+)
+def test_the_command_line_is_checked_as_cdk_json_is(setting: str, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Settings.read(_environments(), "dev", overrides={setting: text})
 
 
 def test_tolerances_cannot_be_changed_after_the_check() -> None:

@@ -9,17 +9,14 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-import boto3
 import pytest
 
-from glue_scripts import names
 from lambdas.kpi_api import handler
-from local_aws.environment import client_environment
-from local_aws.moto_server import MotoServer
 from tests.kpi_api.gateway import proxy_event
 from tests.kpi_api.rows import computed_rows
+from tests.kpi_api.service import kpi_service
 
-TABLE = "kpis"
+ORIGINS = "https://reports.example.com, https://other.example.com"
 
 
 @dataclass(frozen=True)
@@ -57,41 +54,6 @@ class Kpis:
 @pytest.fixture(scope="module")
 def kpis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kpis]:
     """The table of one test module; what a test changes in it, it puts back."""
-    server = MotoServer(0, tmp_path_factory.mktemp("moto") / "requests.log")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in client_environment(server.endpoint_url, "us-east-1").items():
-            patch.setenv(name, value)
-        patch.setenv("KPIS_TABLE", TABLE)
-        patch.setenv("CORS_ALLOWED_ORIGINS", "https://reports.example.com, https://other.example.com")
-        handler._api.cache_clear()
-        rows = computed_rows()
-        table = create_table()
-        with table.batch_writer() as batch:
-            for row in rows:
-                batch.put_item(Item=row)
+    rows = computed_rows()
+    with kpi_service(rows, tmp_path_factory.mktemp("moto"), allowed_origins=ORIGINS) as table:
         yield Kpis(table, rows)
-        handler._api.cache_clear()
-    server.close()
-
-
-def create_table() -> Any:  # noqa: ANN401
-    """The table `kpis` as the storage stack has it."""
-    keys = (names.KPIS_PARTITION_KEY, names.KPIS_SORT_KEY)
-    index = (names.GENRE_INDEX_PARTITION_KEY, names.GENRE_INDEX_SORT_KEY)
-    return boto3.resource("dynamodb").create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in (*keys, *index)],
-        KeySchema=_key_schema(*keys),
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": names.GENRE_INDEX,
-                "KeySchema": _key_schema(*index),
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
-
-
-def _key_schema(partition: str, sort: str) -> list[Any]:
-    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]

@@ -72,3 +72,13 @@ def test_motos_own_threaded_server_never_returns_when_its_port_is_taken() -> Non
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert output == "True\n"
+
+
+def test_moto_still_imports_a_slow_validator_with_its_api_gateway() -> None:
+    output = run_in_plain_moto("""
+        import sys
+        import moto.apigateway.models
+        print("openapi_spec_validator" in sys.modules)
+    """)
+
+    assert output == "True\n"

@@ -1,0 +1,110 @@
+"""The processor time that an answer costs in the handler, boto3's work included, on answers of DynamoDB kept in memory.
+
+`pytest tests/kpi_api/test_speed.py -n 0 -s` prints the figures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from lambdas.kpi_api import handler
+from lambdas.kpi_api.messages import json_text
+from lambdas.kpi_api.store import decoded
+from tests.kpi_api.gateway import proxy_event
+from tests.kpi_api.recorded import client, operation, replies, response
+from tests.kpi_api.rows import published
+from tests.kpi_api.service import kpi_service
+from tests.oracle import Play, Song, User, kpi_items
+
+DAY: Final = "2024-06-25"
+GENRES: Final = 113
+ROWS: Final = 1 + GENRES + GENRES * 24
+"""SUMMARY, and each genre with each of its hours: a few more than the 2,708 rows of the real files' day."""
+LIMIT_SECONDS: Final = 0.020
+REPEATS: Final = 15
+
+
+@pytest.fixture(scope="module")
+def full_day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
+    songs = [
+        Song(f"{genre:03}-{number}", f"A song of {number}", "Some;Body", f"genre-{genre:03}", 200_123)
+        for genre in range(GENRES)
+        for number in range(3)
+    ]
+    hours = [datetime.fromisoformat(f"{DAY}T{hour:02}:10:00").replace(tzinfo=UTC) for hour in range(24)]
+    plays = [Play(f"u{hour.hour % 7}", song.track_id, hour) for song in songs for hour in hours]
+    users = [User(f"u{number}", f"Country {number}") for number in range(7)]
+    rows = published(kpi_items(plays, songs, users, top_songs=3, top_genres=5))
+    assert len(rows) == ROWS
+    with kpi_service(rows, Path(tmp_path_factory.mktemp("moto"))):
+        yield rows
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Processor time of this thread, the median of several runs."""
+    spent = []
+    for _ in range(REPEATS):
+        before = time.thread_time()
+        work()
+        spent.append(time.thread_time() - before)
+    return median(spent)
+
+
+class Recording:
+    """What DynamoDB answers, asked once."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, bytes] = {}
+
+    def keep(self, request: AWSPreparedRequest) -> None:
+        """Asks DynamoDB in place of the client, who then asks a second time."""
+        http = client()._endpoint.http_session
+        self._contents[operation(request)] = http.send(request).content
+
+    def give(self, request: AWSPreparedRequest) -> AWSResponse:
+        """The answer to a request of that operation."""
+        return response(request, self._contents[operation(request)])
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "rows"),
+    [
+        (f"/v1/days/{DAY}", "", 1),
+        (f"/v1/days/{DAY}/genres", "limit=500", GENRES),
+        (f"/v1/days/{DAY}/genres/genre-007", "", 25),
+    ],
+)
+@pytest.mark.usefixtures("full_day")
+def test_an_answer_costs_little_processor_time(path: str, query: str, rows: int) -> None:
+    def ask() -> dict[str, Any]:
+        return handler.handler(proxy_event("GET", path, query), None)
+
+    recording = Recording()
+    with replies(recording.keep):
+        expected = ask()
+    assert expected["statusCode"] == 200
+    with replies(recording.give):
+        assert ask() == expected
+        spent = cpu_seconds(ask)
+
+    print(f"\n{path}: {rows} rows, {1000 * spent:.1f} ms")
+    assert spent < LIMIT_SECONDS
+
+
+def test_all_rows_of_a_day_are_decoded_and_written_quickly(full_day: list[dict[str, Any]]) -> None:
+    serialize = TypeSerializer().serialize
+    items = [{name: serialize(value) for name, value in row.items()} for row in full_day]
+
+    spent = cpu_seconds(lambda: json_text({"rows": [decoded(item) for item in items]}))
+
+    print(f"\nall rows of a day, decoded and written as JSON: {ROWS} rows, {1000 * spent:.1f} ms")
+    assert spent < 5 * LIMIT_SECONDS
