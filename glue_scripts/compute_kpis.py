@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import boto3
 
+from glue_scripts.failures import SafeFailure
 from glue_scripts.file_metrics import measure_freshness
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
@@ -42,4 +43,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with SafeFailure():
+        main()

@@ -47,7 +47,15 @@ REPORT_FORMAT: Final = "file-report/1"
 
 # Arguments of the Glue jobs. The state machine gives the first of each; the stack gives the others as defaults.
 VALIDATE_BATCH_RUN_ARGUMENTS: Final = ("manifest_uri",)
-VALIDATE_BATCH_JOB_ARGUMENTS: Final = ("environment", "data_bucket", "ledger_table", "tolerances", "dpus")
+VALIDATE_BATCH_JOB_ARGUMENTS: Final = (
+    "environment",
+    "data_bucket",
+    "ledger_table",
+    "tolerances",
+    "error_days",
+    "runbook",
+    "dpus",
+)
 COMPUTE_KPIS_RUN_ARGUMENTS: Final = ("accepted_uri",)
 COMPUTE_KPIS_JOB_ARGUMENTS: Final = (
     "environment",

@@ -12,6 +12,16 @@ from pyspark.sql import SparkSession
 RUN_ID_ARGUMENT = "JOB_RUN_ID"
 """Glue gives it to every run of a job."""
 
+_LOGGERS_THAT_QUOTE_ROWS = (
+    "org.apache.spark.executor.Executor",
+    "org.apache.spark.scheduler.DAGScheduler",
+    "org.apache.spark.scheduler.TaskSetManager",
+    "org.apache.spark.sql.execution",
+    "org.apache.spark.storage.BlockManager",
+    "org.apache.spark.util.Utils",
+)
+"""They log the exception of a task that failed, in which Spark quotes the value that it could not work on."""
+
 
 def job_arguments(arguments: Sequence[str]) -> dict[str, str]:
     """The job's arguments and the id of this run.
@@ -33,4 +43,12 @@ def spark_session(name: str) -> SparkSession:
     session: SparkSession = SparkSession.builder.appName(name).getOrCreate()
     session.conf.set("spark.sql.session.timeZone", "UTC")
     session.conf.set("spark.sql.ansi.enabled", "true")
+    _keep_rows_out_of_the_log(session)
     return session
+
+
+def _keep_rows_out_of_the_log(session: SparkSession) -> None:
+    """From here and not by a log4j2.properties: that would replace the one by which Glue brings logs to CloudWatch."""
+    log4j = session.sparkContext._jvm.org.apache.logging.log4j  # type: ignore[union-attr]
+    for name in _LOGGERS_THAT_QUOTE_ROWS:
+        log4j.core.config.Configurator.setLevel(name, log4j.Level.OFF)

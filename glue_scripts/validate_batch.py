@@ -6,6 +6,7 @@ import json
 
 import boto3
 
+from glue_scripts.failures import SafeFailure
 from glue_scripts.file_metrics import measure_verdicts
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Ledger
@@ -14,6 +15,7 @@ from glue_scripts.names import VALIDATE_BATCH, VALIDATE_BATCH_JOB_ARGUMENTS, VAL
 from glue_scripts.objects import Location
 from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
 from glue_scripts.validation import Validation
+from validators.reports import EmailSettings
 from validators.rules import check_tolerances
 
 
@@ -30,7 +32,12 @@ def main() -> None:
             s3=boto3.client("s3"),
             ledger=Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"])),
             lake=Lake(spark, arguments["data_bucket"]),
-            environment=arguments["environment"],
+            emails=EmailSettings(
+                environment=arguments["environment"],
+                bucket=arguments["data_bucket"],
+                error_days=int(arguments["error_days"]),
+                runbook=arguments["runbook"],
+            ),
             tolerances=tolerances,
             run=arguments[RUN_ID_ARGUMENT],
             manifest=Location.of_uri(arguments["manifest_uri"]),
@@ -39,4 +46,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with SafeFailure():
+        main()

@@ -19,7 +19,7 @@ from glue_scripts.ledger import FileStatus, Ledger, Snapshot
 from glue_scripts.objects import Location, file_name, read_json, target_key, write_json
 from validators.batches import ReadableFile, broken_rows, judge_batch, judge_rows, samples
 from validators.file_checks import FileRejectedError, check_text, plain_chunks, row_positions
-from validators.reports import JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
+from validators.reports import EmailSettings, JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
 from validators.rows import FILE, valid_rows
 from validators.schemas import MAX_FILE_BYTES, SNAPSHOT_DATASETS, dataset_of
 
@@ -122,7 +122,7 @@ class Validation:
         s3: the client.
         ledger: the ledger.
         lake: the lake, for the current snapshots.
-        environment: dev, staging or prod; stands in the e-mail.
+        emails: what an e-mail says of the place that it comes from.
         tolerances: overrides by rule id.
         run: the job run's id.
         manifest: where the batch's manifest is; the verdict goes beside it.
@@ -132,7 +132,7 @@ class Validation:
     s3: S3Client
     ledger: Ledger
     lake: Lake
-    environment: str
+    emails: EmailSettings
     tolerances: Mapping[str, float]
     run: str
     manifest: Location
@@ -386,8 +386,7 @@ class Validation:
         )
         email = rejection_email(
             emailed,
-            environment=self.environment,
-            bucket=self.manifest.bucket,
+            settings=self.emails,
             accepted=len(verdict.accepted),
             execution_arn=execution_arn,
         )

@@ -10,7 +10,7 @@ import boto3
 
 from laptop.pipeline import all_outputs
 from local_aws.environment import ACCESS_KEY, SECRET_KEY
-from local_aws.work_dir import ServerState, read_state
+from local_aws.work_dir import EMAILS_PAGE, ServerState, read_state
 
 WORK_DIR = Path(".local/aws")
 REGION: Final = "us-east-1"
@@ -36,6 +36,7 @@ Use it with the AWS CLI (any credentials will do):
   {aws} dynamodb query --table-name {kpis} --key-condition-expression 'pk = :day' \\
     --expression-attribute-values '{{":day": {{"S": "DAY#2024-06-25"}}}}'
 
+In a browser: {state.endpoint_url}{EMAILS_PAGE} (the e-mails; they link reports and Data Docs)
 Buckets, e-mails and job logs: {work_dir}/   Stop it: make down"""
 
 

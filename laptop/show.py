@@ -18,7 +18,7 @@ from laptop.collect import Email
 from laptop.pipeline import FILE_KEY_PREFIX, SUCCEEDED, Answers
 
 GENRES_SHOWN = 3
-EMAIL_LINES = 10
+EMAIL_LINES = 18
 
 LOG_WIDTH = 120
 """Columns where the output is not a terminal."""

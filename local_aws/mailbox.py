@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,22 @@ from local_aws.patching import MotoObject, replace
 
 _PROTOCOLS: Final = ("email", "email-json")
 _present: Final[dict[str, Mailbox]] = {}
+
+_PAGE: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>E-mails</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font-family: system-ui, sans-serif; }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
+</style>
+<h1>E-mails</h1>
+{emails}
+</html>
+"""
+_LINK: Final = re.compile(r"s3://([a-z0-9.-]+)/(\S+)|https?://\S+")
 
 
 class Mailbox:
@@ -59,6 +78,36 @@ class Mailbox:
             (self._directory / f"{number:04d}.txt").write_text(text, encoding="utf-8")
             with (self._directory / "emails.jsonl").open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(email, ensure_ascii=False) + "\n")
+
+    def page(self, object_url: Callable[[str, str], str]) -> str:
+        """All e-mails as one HTML page, the latest first.
+
+        Args:
+            object_url: Bucket and key to where a browser can read the object: what an e-mail names is a link.
+        """
+        path = self._directory / "emails.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        emails = [_as_html(json.loads(line), object_url) for line in reversed(lines)]
+        return _PAGE.format(emails="\n".join(emails) or "<p>None was sent so far.</p>")
+
+
+def _as_html(email: dict[str, str], object_url: Callable[[str, str], str]) -> str:
+    about = escape(f"{email['sent_at']} to {email['to']}")
+    return (
+        f"<article>\n<h2>{escape(email['subject'] or '(no subject)')}</h2>\n<p>{about}</p>\n"
+        f"<pre>{_linked(email['message'], object_url)}</pre>\n</article>"
+    )
+
+
+def _linked(text: str, object_url: Callable[[str, str], str]) -> str:
+    parts, end = [], 0
+    for found in _LINK.finditer(text):
+        if found[0].endswith("/") and found[1]:
+            continue  # a folder: S3 has nothing to show under its name
+        address = object_url(found[1], found[2]) if found[1] else found[0]
+        parts += [escape(text[end : found.start()]), f'<a href="{escape(address)}">{escape(found[0])}</a>']
+        end = found.end()
+    return "".join([*parts, escape(text[end:])])
 
 
 def _make_subscriptions_deliver() -> None:

@@ -6,17 +6,19 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
+from werkzeug.wrappers import Response
 
 from local_aws.logs import log_to_file
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST: Final = "127.0.0.1"
 """Never another address: the embedded AWS runs the scripts that somebody uploads."""
@@ -79,8 +81,14 @@ class MotoServer(LocalServer):
     def __init__(self, port: int, request_log: Path) -> None:
         with ExitStack() as closers:
             closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
-            super().__init__(DomainDispatcherApplication(create_backend_app), port, name="moto-server")
+            self._pages: dict[str, Callable[[], str]] = {}
+            application = _WithPages(DomainDispatcherApplication(create_backend_app), self._pages)
+            super().__init__(application, port, name="moto-server")
             self._closers = closers.pop_all()
+
+    def add_page(self, path: str, page: Callable[[], str]) -> None:
+        """Serve an HTML page for a browser, beside the APIs."""
+        self._pages[path] = page
 
     def close(self) -> None:
         """Stop listening, and wait for the requests under way."""
@@ -93,6 +101,19 @@ class _RequestHandler(MotoRequestHandler):
         """Log the action too, which most services carry in a header and not in the path."""
         action = self.headers.get("X-Amz-Target", "-")
         self.log("info", "%s %s %s %s %s", self.command, self.path, action, code, size)
+
+
+class _WithPages:
+    """A WSGI application with pages in front of it."""
+
+    def __init__(self, application: WSGIApplication, pages: Mapping[str, Callable[[], str]]) -> None:
+        self._application = application
+        self._pages = pages
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        page = self._pages.get(environ["PATH_INFO"])
+        answer = Response(page(), mimetype="text/html") if page else self._application
+        return answer(environ, start_response)
 
 
 class _Server(ThreadedWSGIServer):

@@ -30,7 +30,7 @@ from local_aws.patching import MotoObject
 from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
 from local_aws.schedules import ScheduledRules
-from local_aws.work_dir import BUCKETS, EMAILS, LOGS, WorkDir
+from local_aws.work_dir import BUCKETS, EMAILS, EMAILS_PAGE, LOGS, WorkDir
 
 ACCOUNT: Final = "123456789012"
 """The account of every moto that is not told otherwise."""
@@ -129,7 +129,8 @@ class EmbeddedAws:
         step_functions.install()
         events.install()
         dynamodb_transactions.install()
-        Mailbox(work_dir / EMAILS).install()
+        mailbox = Mailbox(work_dir / EMAILS)
+        mailbox.install()
 
         server = MotoServer(self._port, work_dir / LOGS / "requests.log")
         closers.callback(server.close)
@@ -145,6 +146,7 @@ class EmbeddedAws:
         closers.callback(functions.close)
 
         target = Target(server.endpoint_url, ACCOUNT, REGION)
+        server.add_page(EMAILS_PAGE, lambda: mailbox.page(target.object_url))
         closers.callback(_stop_executions, target)
         closers.callback(_disable_rules, target)
         return target

@@ -18,6 +18,9 @@ LAMBDA: Final = "lambda"
 LOGS: Final = "logs"
 SPARK: Final = "spark"
 
+EMAILS_PAGE: Final = "/_local/emails"
+"""Path of the server's page with every e-mail that was sent."""
+
 _CONTENTS: Final = (BUCKETS, EMAILS, LAMBDA, LOGS, SPARK)
 _PID_FILE: Final = "server.pid"
 _STATE_FILE: Final = "server.json"

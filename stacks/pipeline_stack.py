@@ -39,7 +39,14 @@ class PipelineStack(cdk.Stack):
         self.uploads = UploadQueue(self, "Uploads", data_bucket=storage.data_bucket, settings=settings)
         self.batches = BatchPipe(self, "Batches", source=self.uploads, target=self.pipeline, settings=settings)
         self.failures = FailureNotifier(
-            self, "Failures", pipeline=self.pipeline, alerts=storage.alerts, settings=settings
+            self,
+            "Failures",
+            pipeline=self.pipeline,
+            validate_batch=self.validate_batch,
+            compute_kpis=self.compute_kpis,
+            data_bucket=storage.data_bucket,
+            alerts=storage.alerts,
+            settings=settings,
         )
 
         cdk.CfnOutput(self, "StateMachineArn", value=self.pipeline.machine.state_machine_arn)
@@ -62,6 +69,8 @@ class PipelineStack(cdk.Stack):
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,
                 "tolerances": json.dumps(dict(self._settings.tolerances), sort_keys=True, separators=(",", ":")),
+                "error_days": str(self._settings.error_days),
+                "runbook": self._settings.runbook,
             },
             max_concurrent_runs=MAX_CONCURRENT_VALIDATIONS,
             settings=self._settings,

@@ -115,6 +115,15 @@ class _Origins(_Texts):
         return _ORIGIN.fullmatch(text) is not None
 
 
+class _Page:
+    wanted = "the https URL of a page, without #, or empty"
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"(https://[\x21-\x7e]+)?", value) or "#" in value:
+            raise ValueError
+        return value
+
+
 class _Fractions:
     wanted = "an object of rule ids with fractions from 0 to 1"
 
@@ -143,6 +152,9 @@ class Settings:
 
     alert_emails: Annotated[tuple[str, ...], _Emails()]
     """Who gets the alerts; each address must confirm a mail from AWS once."""
+
+    runbook_url: Annotated[str, _Page()]
+    """Where docs/runbook.md can be read in a browser: e-mails link its entries. Empty: they name the file instead."""
 
     batch_window_seconds: Annotated[int, _Whole(0, 300, "seconds")]
     """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds)."""
@@ -231,6 +243,11 @@ class Settings:
         G.1X is 1, G.2X is 2 and so on: https://docs.aws.amazon.com/glue/latest/dg/worker-types.html
         """
         return self.number_of_workers * int(self.worker_type.removeprefix("G.").removesuffix("X"))
+
+    @property
+    def runbook(self) -> str:
+        """The page whose entries the e-mails name."""
+        return self.runbook_url or "docs/runbook.md"
 
     @property
     def visibility_timeout_seconds(self) -> int:

@@ -7,13 +7,19 @@ rule more or a file more costs no pass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import great_expectations as gx
 from great_expectations.checkpoint.checkpoint import Checkpoint
-from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult, ValidationDefinition
+from great_expectations.core import (
+    ExpectationSuite,
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+    ValidationDefinition,
+)
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.execution_engine.execution_engine import ExecutionEngine
@@ -37,6 +43,9 @@ SNAPSHOT_SHRUNK = "snapshot_shrunk"
 WARNS_PREFIX = "_warns_"
 """Boolean columns `_warns_<rule id>`: true where the row is what the warning is about."""
 MINIMUM_SHARE_OF_SNAPSHOT = 0.5
+
+_ERROR_NAMES = re.compile(r"\b[A-Z]\w+(?:Exception|Error)\b|\[[A-Z][A-Z0-9_.]+\]")
+"""Classes of Python and Java, and Spark's error classes."""
 
 _SEVERITIES = {
     Severity.REJECT_FILE: FailureSeverity.CRITICAL,
@@ -268,4 +277,11 @@ def _raise_if_crashed(result: ExpectationSuiteValidationResult) -> None:
         crashes = [information] if "raised_exception" in information else list(information.values())
         for crash in crashes:
             if crash["raised_exception"]:
-                raise ExpectationCrashedError(f"{found.expectation_config}: {crash['exception_message']}")
+                raise ExpectationCrashedError(_crash(found, str(crash["exception_message"])))
+
+
+def _crash(found: ExpectationValidationResult, message: str) -> str:
+    """Which rule could not be evaluated, and the names of the errors: their texts may quote a row's values."""
+    rule = found.expectation_config.kwargs.get("rule_id") if found.expectation_config else None
+    names = dict.fromkeys(name.strip("[]") for name in _ERROR_NAMES.findall(message))
+    return f"the rule {rule} could not be evaluated: {', '.join(names) or 'an error without a name'}"

@@ -6,6 +6,8 @@ columns are masked.
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,13 +18,17 @@ from validators.rules import RULES_BY_ID, Rule, Severity
 
 MAX_SUBJECT_CHARACTERS = 99
 """SNS takes subjects of less than 100 characters, ASCII, in one line (Amazon SNS API reference, Publish)."""
+RUNBOOK_ENTRY = "files-rejected"
+"""The anchor in docs/runbook.md."""
 MAX_FILES_IN_EMAIL = 20
 MAX_MESSAGE_BYTES = 48 * 1024
 """The message travels in the state machine's state, which holds 256 KiB at most, beside up to 100 files' entries."""
-MAX_SAMPLES_IN_EMAIL = 5
+MAX_SAMPLES_IN_EMAIL = 3
 MAX_VALUE_CHARACTERS = 80
 _PERSONAL_COLUMNS = ("user_id", "user_name")
 _SHOWN_OF_PERSONAL = 2
+_CUT = "… ("
+_LIKE_A_MOMENT_OR_NUMBER = re.compile(r"[\d\s.,:/+TZ-]*[.,:/-][\d\s.,:/+TZ-]*")
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,23 @@ class RejectedFile:
     report_key: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class EmailSettings:
+    """What an e-mail says of the place that it comes from.
+
+    Attributes:
+        environment: dev, staging or prod.
+        bucket: the data bucket.
+        error_days: how long error/ keeps a rejected file.
+        runbook: the page of the runbook: an https URL, or its path in the repository.
+    """
+
+    environment: str
+    bucket: str
+    error_days: int
+    runbook: str
+
+
 def masked(column: str | None, value: str | None) -> str | None:
     """A value as reports show it: shortened, and of personal columns only its beginning and its length."""
     if value is None or not value.strip():
@@ -108,7 +131,7 @@ def masked(column: str | None, value: str | None) -> str | None:
     shown = MAX_VALUE_CHARACTERS
     if column in _PERSONAL_COLUMNS:
         shown = _SHOWN_OF_PERSONAL if len(value) > 2 * _SHOWN_OF_PERSONAL else 0
-    return value if len(value) <= shown else f"{value[:shown]}… ({len(value)} characters)"
+    return value if len(value) <= shown else f"{value[:shown]}{_CUT}{len(value)} characters)"
 
 
 def located(samples: Mapping[str, Sequence[Sample]], positions: Mapping[int, Position]) -> dict[str, list[Sample]]:
@@ -159,32 +182,39 @@ def in_words(file: JudgedFile, max_samples: int | None = None) -> list[str]:
         file: the judged file.
         max_samples: rows shown per rule; None shows all samples, and warnings too.
     """
-    if file.problem:
-        rule_id, detail = file.problem
-        return [f"Rejected by {rule_id}: {detail}.", *_advice(RULES_BY_ID[rule_id])]
     lines = []
     if file.counts and file.counts.rows:
         counts = file.counts
-        lines = [f"{_rows(counts.rows)}: {counts.valid} good, {counts.quarantined} breaking a rule."]
+        lines = [f"{_count(counts.rows, 'row')}: {counts.valid} good, {counts.quarantined} breaking a rule."]
+    return lines + _findings(file, max_samples)
+
+
+def _findings(file: JudgedFile, max_samples: int | None) -> list[str]:
+    if file.problem:
+        rule_id, detail = file.problem
+        return [f"Rejected by {rule_id}: {detail}.", *_advice(RULES_BY_ID[rule_id])]
+    lines: list[str] = []
     rejecting = [result for result in file.results if not result.success]
     tolerated = [result for result in file.results if result.success and result.failed]
     for result in [*rejecting, *(result for result in tolerated if not _is_warning(result))]:
         lines += _result_in_words(file, result, max_samples)
     if max_samples is None:
         for result in filter(_is_warning, tolerated):
-            lines += [f"Warning {result.rule.id}: {_rows(result.failed)}.", *_advice(result.rule)]
+            lines += [f"Warning {result.rule.id}: {_count(result.failed, 'row')}.", *_advice(result.rule)]
     return lines
 
 
 def rejection_email(
-    files: Sequence[RejectedFile], *, environment: str, bucket: str, accepted: int, execution_arn: str
+    files: Sequence[RejectedFile], *, settings: EmailSettings, accepted: int, execution_arn: str
 ) -> dict[str, str]:
     """The e-mail about a batch's rejected files.
 
+    What to do stands above the files, so that it is on the first screen however many they are. It also reads well in
+    the e-mail about an execution that failed later, which quotes it.
+
     Args:
         files: each rejected file.
-        environment: dev, staging or prod.
-        bucket: the data bucket.
+        settings: of the environment.
         accepted: how many files of the batch were accepted.
         execution_arn: the execution that judged them.
 
@@ -192,17 +222,11 @@ def rejection_email(
         `subject` and `message`, plain text of at most MAX_MESSAGE_BYTES.
     """
     count = len(files)
-    subject = f"[{environment}] Music KPI pipeline: {count} file{'s' if count > 1 else ''} rejected"
-    others = "no other file was in the batch" if not accepted else f"{accepted} accepted and went through"
-    parts = [
-        f"{count} of {count + accepted} files rejected; {others}.\n"
-        "The pipeline works: this is about the data. Of a rejected file nothing has been counted. Correct it as told\n"
-        "below and upload it again to where it was."
-    ]
-    end = f"Execution: {execution_arn}"
-    room = MAX_MESSAGE_BYTES - len("\n\n".join([*parts, end]).encode()) - 100
+    subject = f"[{settings.environment}] Music KPI pipeline: {count} file{'s' if count > 1 else ''} rejected"
+    parts = [_email_head(count, accepted, settings, execution_arn)]
+    room = MAX_MESSAGE_BYTES - len(parts[0].encode()) - 100
     for number, rejected in enumerate(files[:MAX_FILES_IN_EMAIL], start=1):
-        entry = "\n".join(_email_entry(number, rejected, bucket))
+        entry = "\n".join(_email_entry(number, rejected, settings))
         room -= len(entry.encode()) + 2
         if room < 0:
             break
@@ -210,20 +234,83 @@ def rejection_email(
     told = len(parts) - 1
     if told < count:
         parts.append(f"And {count - told} more: see the output of the execution, and the reports in error/.")
-    return {"subject": subject[:MAX_SUBJECT_CHARACTERS], "message": "\n\n".join([*parts, end])}
+    return {"subject": subject[:MAX_SUBJECT_CHARACTERS], "message": "\n\n".join(parts)}
 
 
-def _email_entry(number: int, rejected: RejectedFile, bucket: str) -> list[str]:
+def console_url(execution_arn: str) -> str:
+    """An execution's page in the Step Functions console."""
+    _, partition, _, region, *_ = execution_arn.split(":")
+    domain = "amazonaws.cn" if partition == "aws-cn" else "aws.amazon.com"
+    return f"https://{region}.console.{domain}/states/home?region={region}#/v2/executions/details/{execution_arn}"
+
+
+def shell_quoted(text: str) -> str:
+    """A word of a command, to be pasted into bash or zsh; it has one line whatever the text is."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(_shell_escaped(character) for character in text) + "'"
+
+
+def _shell_escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    # Octal and of fixed length: a digit may follow.
+    return character if character.isprintable() else "".join(f"\\{byte:03o}" for byte in character.encode())
+
+
+def _email_head(count: int, accepted: int, settings: EmailSettings, execution_arn: str) -> str:
+    return f"""\
+{_outcome(count, accepted)}
+The pipeline works: this is about the data. No row of a rejected file is in the KPIs.
+
+What to do:  have the sender correct each file as told below and upload it again, under the same key.
+             If a file is right and the rule is not, see the runbook; its line "Replay" then tries it again.
+If nothing:  the KPIs go on without these files. error/ keeps them {settings.error_days} days, then they are gone.
+Runbook:     {settings.runbook}#{RUNBOOK_ENTRY}
+Execution:   {console_url(execution_arn)}"""
+
+
+def _outcome(rejected: int, accepted: int) -> str:
+    if not accepted:
+        return (
+            "The only file of a batch was rejected."
+            if rejected == 1
+            else f"All {rejected} files of a batch were rejected."
+        )
+    were = "was" if rejected == 1 else "were"
+    others = "the other one was" if accepted == 1 else f"the other {accepted} were"
+    return f"{rejected} of {rejected + accepted} files of a batch {were} rejected; {others} accepted."
+
+
+def _email_entry(number: int, rejected: RejectedFile, settings: EmailSettings) -> list[str]:
     file = rejected.file
-    lines = [f"{number}. {_printable(file.key)}"]
-    lines += [f"   {line}" for line in in_words(file, MAX_SAMPLES_IN_EMAIL)]
-    folder = f"s3://{bucket}/"
-    if rejected.target_key:
-        lines.append(f"   The file:     {folder}{_printable(rejected.target_key)}")
-    lines.append(f"   Its report:   {folder}{rejected.report_key}")
+    uploaded = f"uploaded {file.last_modified}, " if file.last_modified else ""
+    about = [("Version", f"{file.version_id}, {uploaded}{_count(file.size, 'byte')}")]
+    if file.counts:
+        counts = file.counts
+        about.append(("Rows", f"{counts.rows} in, {counts.valid} valid, {counts.quarantined} quarantined"))
+    folder = f"s3://{settings.bucket}/"
+    where = [("Report", f"{folder}{rejected.report_key}")]
     if file.quarantine:
-        lines.append(f"   Broken rows:  {file.quarantine}")
-    return lines
+        where.append(("Bad rows", file.quarantine))
+    if file.data_docs:
+        where.append(("Data Docs", file.data_docs))
+    if rejected.target_key:
+        where.insert(0, ("Now at", f"{folder}{_printable(rejected.target_key)}"))
+        command = f"python -m operations replay --env {settings.environment} {shell_quoted(file.key)}"
+        where.append(("Replay", command))
+    else:
+        where.insert(0, ("Now at", "nowhere: it was deleted before it could be read"))
+    return [
+        f"{number}. {_printable(file.key)}",
+        *_aligned(about),
+        *(f"   {line}" for line in _findings(file, MAX_SAMPLES_IN_EMAIL)),
+        *_aligned(where),
+    ]
+
+
+def _aligned(lines: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"   {name + ':':<11}{text}" for name, text in lines]
 
 
 def _result_in_words(file: JudgedFile, result: RuleResult, max_samples: int | None) -> list[str]:
@@ -233,13 +320,14 @@ def _result_in_words(file: JudgedFile, result: RuleResult, max_samples: int | No
         return [f"Rejected by {about}: {result.detail}.", *_advice(rule)]
     rows = file.counts.rows if file.counts else 0
     limit = tolerated_rows(rule.tolerance, rows)
-    share = f"{result.failed} of {_rows(rows)} ({_percent(result.failed / rows)})"
+    share = f"{result.failed} of {_count(rows, 'row')} ({_percent(result.failed / rows)})"
     verdict = "Left out, though tolerated," if result.success else "Rejected"
     may = f"up to {limit} ({_percent(rule.tolerance)}) may"
     lines = [f"{verdict} by {about}: {share} break{'s' * (result.failed == 1)} it, {may}.", *_advice(rule)]
     samples = file.samples.get(rule.id, [])
     shown = samples if max_samples is None else samples[:max_samples]
-    lines += [f"    {_place(sample)}: {_finding(file, rule, sample)}" for sample in shown]
+    finding = _finding if max_samples is None else _emailed_finding
+    lines += [f"    {_place(sample)}: {finding(file, rule, sample)}" for sample in shown]
     if shown and result.failed > sum(sample.lines for sample in shown):
         lines.append("    … and more.")
     return lines
@@ -264,12 +352,22 @@ def _finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
     return found if sample.lines == 1 else f"{found}; is a quote opened in it that is not closed?"
 
 
+def _emailed_finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
+    """A finding outside of the bucket: where columns are swapped, a user's id stands in any column."""
+    value, cut, length = (sample.value or "").partition(_CUT)
+    is_shown = not value.strip() or _LIKE_A_MOMENT_OR_NUMBER.fullmatch(value)
+    if rule.column not in _PERSONAL_COLUMNS and not is_shown:
+        shape = "".join("x" if one.isalpha() else "9" if one.isdigit() else one for one in value)
+        return "like " + _finding(file, rule, replace(sample, value=shape + cut + length))
+    return _finding(file, rule, sample)
+
+
 def _advice(rule: Rule) -> list[str]:
     return [f"  What must hold: {rule.meaning}", f"  What to do: {rule.fix}"]
 
 
-def _rows(count: int) -> str:
-    return f"{count} row{'s' if count != 1 else ''}"
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _percent(share: float) -> str:

@@ -54,6 +54,11 @@ class Target:
             )
         return self._clients[service]
 
+    def object_url(self, bucket: str, key: str) -> str:
+        """Return a presigned URL: a browser, which signs nothing, can read the object by it for an hour."""
+        url: str = self.client("s3").generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+        return url
+
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of a regional resource, given its last part."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"

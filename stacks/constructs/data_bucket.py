@@ -17,6 +17,8 @@ _NONCURRENT_DAYS: Final = 30
 """How long a version that was overwritten or deleted by accident can be brought back."""
 
 _BY_PREFIX: Final = "The keys under a prefix are not known beforehand; the role gets this prefix and no other."
+_VERDICTS: Final = f"{names.PROCESSING_PREFIX}*/{names.VERDICT_NAME}"
+_BY_EXECUTION: Final = "Each execution has its folder, named when it starts; the role gets one object of it."
 
 
 class DataBucket(Construct):
@@ -103,14 +105,27 @@ class DataBucket(Construct):
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
         )
 
+    def grant_read_verdicts(self, role: iam.IRole) -> None:
+        """Let a role read the verdicts of batches, and nothing else of them."""
+        allow(
+            role,
+            actions=["s3:ListBucket"],
+            resources=[self.bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [_VERDICTS]}},
+        )
+        allow(role, actions=["s3:GetObject"], resources=[self._arn_of(role, _VERDICTS)], wildcard_because=_BY_EXECUTION)
+
     def _allow_objects(self, role: iam.IRole, prefixes: tuple[str, ...], *actions: str) -> None:
+        resources = [self._arn_of(role, f"{prefix}*") for prefix in prefixes]
+        allow(role, actions=actions, resources=resources, wildcard_because=_BY_PREFIX)
+
+    def _arn_of(self, role: iam.IRole, keys: str) -> str:
         # By its physical name: a reference from another stack would become the name of a generated export, and cdk-nag
         # acknowledges a finding by its exact text.
         arn = cdk.Stack.of(role).format_arn(
             service="s3", region="", account="", resource=self._physical_name, arn_format=cdk.ArnFormat.NO_RESOURCE_NAME
         )
-        resources = [f"{arn}/{prefix}*" for prefix in prefixes]
-        allow(role, actions=actions, resources=resources, wildcard_because=_BY_PREFIX)
+        return f"{arn}/{keys}"
 
 
 def _lifecycle_rules(settings: Settings) -> list[s3.LifecycleRule]:

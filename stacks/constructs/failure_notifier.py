@@ -8,6 +8,8 @@ from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
 from stacks.constructs.alert_topic import AlertTopic
+from stacks.constructs.data_bucket import DataBucket
+from stacks.constructs.glue_spark_job import GlueSparkJob
 from stacks.constructs.permissions import acknowledge, service_role
 from stacks.constructs.state_machine import StateMachine
 from stacks.constructs.upload_queue import dead_letter_queue
@@ -22,7 +24,16 @@ class FailureNotifier(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, pipeline: StateMachine, alerts: AlertTopic, settings: Settings
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        pipeline: StateMachine,
+        validate_batch: GlueSparkJob,
+        compute_kpis: GlueSparkJob,
+        data_bucket: DataBucket,
+        alerts: AlertTopic,
+        settings: Settings,
     ) -> None:
         super().__init__(scope, construct_id)
         self.notifier = StateMachine(
@@ -30,10 +41,19 @@ class FailureNotifier(Construct):
             "NotifyFailure",
             name=settings.name("notify-failure"),
             definition="notify_failure.asl.json",
-            substitutions={"AlertTopicArn": alerts.topic.topic_arn, "Environment": settings.environment},
+            substitutions={
+                "AlertTopicArn": alerts.topic.topic_arn,
+                "DataBucket": data_bucket.bucket.bucket_name,
+                "ValidateBatchJob": validate_batch.job.job_name,
+                "ComputeKpisJob": compute_kpis.job.job_name,
+                "Environment": settings.environment,
+                "Runbook": settings.runbook,
+            },
             settings=settings,
         )
         pipeline.grant_describe_executions(self.notifier.role)
+        pipeline.grant_list_executions(self.notifier.role)
+        data_bucket.grant_read_verdicts(self.notifier.role)
         alerts.grant_publish(self.notifier.role)
 
         rule_name = settings.name("execution-failed")

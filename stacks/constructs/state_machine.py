@@ -92,3 +92,7 @@ class StateMachine(Construct):
             resources=[self._execution_arns],
             wildcard_because="An execution gets its name when it starts.",
         )
+
+    def grant_list_executions(self, role: iam.IRole) -> None:
+        """Let a role list executions with their statuses."""
+        allow(role, actions=["states:ListExecutions"], resources=[self.machine.state_machine_arn])

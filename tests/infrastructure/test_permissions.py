@@ -77,9 +77,13 @@ def test_the_state_machine_moves_files_and_deletes_exact_versions_of_raw_only(de
     }
 
 
+def test_the_notifier_reads_verdicts_and_nothing_else(deployment: Deployment) -> None:
+    assert _by_prefix(deployment, "notify-failure") == {"processing/*/verdict.json": {"s3:GetObject"}}
+
+
 def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
     listed = {}
-    for name in ("validate-batch", "compute-kpis", "pipeline"):
+    for name in ("validate-batch", "compute-kpis", "pipeline", "notify-failure"):
         for statement in statements(deployment.pipeline, _role(deployment, name)):
             if any(action.startswith("s3:List") for action in as_list(statement["Action"])):
                 (condition,) = statement["Condition"].values()
@@ -88,6 +92,7 @@ def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
         "validate-batch": {"processing/*", "reference/*", "quality/*"},
         "compute-kpis": {"processing/*", "curated/*", "reference/*"},
         "pipeline": {"raw/*"},
+        "notify-failure": {"processing/*/verdict.json"},
     }
 
 
@@ -152,6 +157,8 @@ NEEDED_BY_TASK = {
     "arn:aws:states:::sns:publish": {"sns:Publish"},
     "arn:aws:states:::aws-sdk:sfn:describeExecution": {"states:DescribeExecution"},
     "arn:aws:states:::aws-sdk:sfn:getExecutionHistory": {"states:GetExecutionHistory"},
+    "arn:aws:states:::aws-sdk:sfn:listExecutions": {"states:ListExecutions"},
+    "arn:aws:states:::aws-sdk:s3:listObjectsV2": {"s3:ListBucket"},
 }
 
 BESIDE_TASKS = {

@@ -59,3 +59,14 @@ def test_the_state_machine_waits_longer_than_two_job_runs_take(deployment: Deplo
     assert len(waits) == 2
     assert min(waits) > 2 * job_seconds
     assert definition["TimeoutSeconds"] >= sum(waits)
+
+
+def test_the_failure_email_names_log_groups_that_are_there(deployment: Deployment) -> None:
+    lines = _definition("notify_failure.asl.json")["States"]["ComposeParts"]["Assign"]["job_lines"]
+    assert "$group := '/aws-glue/jobs/' & $job & '/error'" in lines
+    name = f"music-kpi-{deployment.environment}-notify-failure"
+    machine = properties(deployment.pipeline, "AWS::StepFunctions::StateMachine", StateMachineName=name)
+    for job in ("validate-batch", "compute-kpis"):
+        group = f"/aws-glue/jobs/music-kpi-{deployment.environment}-{job}/error"
+        assert properties(deployment.pipeline, "AWS::Logs::LogGroup", LogGroupName=group)
+    assert {"ValidateBatchJob", "ComputeKpisJob"} <= machine["DefinitionSubstitutions"].keys()

@@ -63,6 +63,7 @@ SETTING_OF = {
     "--dpus": "number_of_workers",
     "Timeout": "job_timeout_minutes",
     "MaxConcurrentRuns": "max_concurrent_kpi_runs",
+    "--error_days": "error_days",
     "RetentionInDays": "log_retention_days",
     "DeletionPolicy": "retain_data",
     "UpdateReplacePolicy": "retain_data",

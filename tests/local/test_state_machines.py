@@ -21,6 +21,7 @@ SUBSTITUTIONS: Final = {
     "ComputeKpisJob": "compute",
     "AlertTopicArn": TOPIC,
     "Environment": "dev",
+    "Runbook": "docs/runbook.md",
 }
 EMAIL: Final = {"subject": '[dev] 2 files "rejected" – é', "message": 'line "one"\nline \\two\n{% $no %}'}
 NAMES: Final = ("plain.csv", "a b+c%20é'(1).csv", "x?versionId=y&z=[1]:{}.csv", 'quote".csv')
@@ -259,7 +260,7 @@ def test_an_execution_that_did_not_succeed_sends_an_email(
     (email,) = wait_for(server.emails, "the e-mail")
     assert email["subject"] == subject
     assert email["to"] == "team@example.org"
-    assert ("Error: States.TaskFailed" if how == "fail" else "Error: none given") in email["message"]
+    assert ("Error:     States.TaskFailed" if how == "fail" else "Error:     none given") in email["message"]
     assert f"aws stepfunctions redrive-execution --execution-arn {arn}" in email["message"]
 
 

@@ -45,10 +45,12 @@ class ScriptedGlue:
 
     Attributes:
         outcomes: Job name to what a run of it does; it gets the arguments and returns the final state, or `RUNNING`.
+        error_messages: Job name to the ErrorMessage of its runs.
         runs: Run id to the run.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.error_messages: dict[str, str] = {}
         self.outcomes: dict[str, Callable[[dict[str, str]], str]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
@@ -62,6 +64,8 @@ class ScriptedGlue:
         name, arguments = parameters["JobName"], parameters.get("Arguments", {})
         run_id = f"jr_{next(self._numbers)}"
         run = {"Id": run_id, "JobName": name, "JobRunState": "RUNNING", "StartedOn": datetime.now(tz=UTC)}
+        if name in self.error_messages:
+            run["ErrorMessage"] = self.error_messages[name]
         self.runs[run_id] = run | {"Arguments": arguments}
         self.runs[run_id]["JobRunState"] = self.outcomes[name](arguments)
         return ActionResult({"JobRunId": run_id})

@@ -296,8 +296,8 @@ class TestTables:
         text = printed(*email_panels([Email("[dev] A subject", "\n".join(f"line {n}" for n in range(40)))]))
 
         assert "[dev] A subject" in text
-        assert "line 9" in text
-        assert "line 10" not in text
+        assert "line 17" in text
+        assert "line 18" not in text
 
 
 class TestLastRun:

@@ -49,12 +49,14 @@ def test_the_copy_of_a_version_that_is_too_large_is_made_by_the_job(batch: Judge
     assert batch.copied_to_error[entry["target_key"]] == b"a lot"
 
 
-def test_no_personal_value_is_in_the_reports_or_the_email(batch: JudgedBatch) -> None:
+def test_no_personal_value_is_in_the_reports_the_email_or_the_log(batch: JudgedBatch) -> None:
     assert "éééééé" not in "\n".join(
         line for key, report in batch.reports.items() if "long user" in key for line in report["in_words"]
     )
     first_row = "\n".join(batch.reports[named("no header").object_key]["in_words"])
     assert "u0" not in first_row
+    told = [*batch.log.splitlines(), *batch.verdict["email"]["message"].splitlines()]
+    assert [line for line in told if "éééééé" in line and "raw/" not in line] == [], "but for a file's key"
 
 
 def test_the_email_stays_within_what_a_state_can_carry(batch: JudgedBatch) -> None:

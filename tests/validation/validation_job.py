@@ -126,6 +126,8 @@ def _create_job(aws: Aws, work_dir: Path) -> None:
         "data_bucket": BUCKET,
         "ledger_table": LEDGER_TABLE,
         "tolerances": "{}",
+        "error_days": "90",
+        "runbook": "docs/runbook.md",
         "dpus": "2",
     }
     assert set(arguments) == set(names.VALIDATE_BATCH_JOB_ARGUMENTS)

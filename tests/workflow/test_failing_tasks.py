@@ -123,7 +123,7 @@ def test_a_task_that_fails_for_good_fails_the_execution_and_a_redrive_resumes_at
     batch.assert_nothing_is_lost()
     (email,) = pipeline.failure_emails(arn)
     assert email["subject"] == "[dev] Music KPI pipeline FAILED: somebody must look"
-    assert f"State: {task.name}" in email["message"]
+    assert f"State:     {task.name}" in email["message"]
     assert f"aws stepfunctions redrive-execution --execution-arn {arn}" in email["message"]
     assert f"the test makes {task.operation} fail" in email["message"]
     before = pipeline.states(arn)

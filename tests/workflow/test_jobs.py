@@ -78,7 +78,7 @@ def test_a_run_that_does_not_succeed_for_good_fails_the_execution_and_a_redrive_
     assert pipeline.jobs_run().count(job) == 2
     assert pipeline.is_in_raw(files[0])
     (email,) = pipeline.failure_emails(arn)
-    assert f"State: {state}" in email["message"]
+    assert f"State:     {state}" in email["message"]
     assert job in email["message"]
 
     pipeline.glue.outcomes[job] = well(pipeline, state)
@@ -100,7 +100,7 @@ def test_a_run_that_somebody_stopped_is_not_taken_for_done_and_the_batch_can_be_
     assert "STOPPED" in failed["cause"]
     assert pipeline.jobs_run().count(job_of(pipeline, state)) == 1, "what somebody stopped is not started again"
     assert pipeline.is_in_raw(files[0])
-    assert "State: JobDidNotSucceed" in pipeline.failure_emails(failed["executionArn"])[0]["message"]
+    assert "State:     JobDidNotSucceed" in pipeline.failure_emails(failed["executionArn"])[0]["message"]
 
     pipeline.glue.outcomes[job_of(pipeline, state)] = well(pipeline, state)
     assert pipeline.redrive(failed["executionArn"])["error"] == "JobDidNotSucceed"
@@ -122,7 +122,7 @@ def test_a_run_that_outlives_its_state_is_stopped_and_not_started_twice(pipeline
     runs = [run for run in pipeline.glue.runs.values() if run["JobName"] == job]
     wait_for(lambda: runs[0]["JobRunState"] == "STOPPED", "the stop of the run")
     assert pipeline.is_in_raw(file)
-    assert f"State: {state}" in pipeline.failure_emails(arn)[0]["message"]
+    assert f"State:     {state}" in pipeline.failure_emails(arn)[0]["message"]
 
     pipeline.glue.outcomes[job] = well(pipeline, state)
     assert pipeline.redrive(arn)["status"] == "SUCCEEDED"
@@ -147,8 +147,8 @@ def test_an_execution_that_times_out_or_is_aborted_tells_the_operator_and_can_be
     assert ended["status"] == how
     (email,) = pipeline.failure_emails(arn)
     assert email["subject"] == f"[dev] Music KPI pipeline {how.replace('_', ' ')}: somebody must look"
-    assert f"State: {state}" in email["message"]
-    assert ("Cause: the wrong files" if how == "ABORTED" else "Error: none given") in email["message"]
+    assert f"State:     {state}" in email["message"]
+    assert ("Message:   the wrong files" if how == "ABORTED" else "Error:     none given") in email["message"]
     runs = [run for run in pipeline.glue.runs.values() if run["JobName"] == job]
     wait_for(lambda: runs[0]["JobRunState"] == "STOPPED", "the stop of the run")
     assert pipeline.is_in_raw(files[0])

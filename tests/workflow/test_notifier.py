@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.workflow.pipeline import Pipeline, wait_for
@@ -33,8 +35,8 @@ def test_a_call_of_the_notifier_that_fails_once_is_tried_again(pipeline: Pipelin
     fail(pipeline, arn)
     (email,) = pipeline.failure_emails(arn)
     assert fault.calls >= 7
-    assert "State: Validate" in email["message"]
-    assert "Error: States.TaskFailed" in email["message"]
+    assert "State:     Validate" in email["message"]
+    assert "Error:     States.TaskFailed" in email["message"]
 
 
 @pytest.mark.parametrize("state", CALLS)
@@ -63,3 +65,52 @@ def test_an_execution_that_fails_again_after_a_redrive_sends_a_second_email(pipe
     assert len(pipeline.failure_emails(arn)) == 1
     assert pipeline.redrive(arn)["status"] == "FAILED"
     wait_for(lambda: len(pipeline.emails(arn)) == 2, "the second e-mail")
+
+
+def test_what_a_spark_error_quotes_does_not_reach_the_email(pipeline: Pipeline, arn: str) -> None:
+    told = "Error Category: QUERY_ERROR; SparkException: Task 0 failed: [CAST_INVALID_INPUT] The value 'u-4711' is\nbad"
+    pipeline.glue.error_messages[pipeline.validate_job] = told
+    fail(pipeline, arn)
+    (email,) = pipeline.failure_emails(arn)
+    assert "Task 0 failed: [CAST_INVALID_INPUT] ...\n" in email["message"]
+    assert "4711" not in email["message"]
+
+
+def test_a_verdict_that_nobody_understands_does_not_keep_the_email_back(pipeline: Pipeline) -> None:
+    pipeline.jobs.change_verdict = lambda _: b"{"
+    ended = pipeline.run([pipeline.upload("bad.csv")])
+    (email,) = pipeline.failure_emails(ended["executionArn"])
+    assert "State:     ReadVerdict" in email["message"]
+    assert "rejected" not in email["message"]
+
+
+def test_a_verdict_too_long_for_a_state_is_left_alone(pipeline: Pipeline) -> None:
+    pipeline.jobs.change_verdict = lambda verdict: verdict | {"padding": "x" * 200_000}
+    pipeline.glue.outcomes[pipeline.compute_job] = lambda _: "FAILED"
+    ended = pipeline.run([pipeline.upload("good.csv"), pipeline.upload("bad.csv")])
+    (email,) = pipeline.failure_emails(ended["executionArn"])
+    assert "State:     ComputeKpis" in email["message"]
+    assert "Some were rejected" not in email["message"]
+
+
+def test_a_long_batch_is_told_by_its_first_files_and_a_number(pipeline: Pipeline) -> None:
+    pipeline.glue.outcomes[pipeline.validate_job] = lambda _: "FAILED"
+    files = [pipeline.upload(f"{number}.csv") for number in range(23)]
+    ended = pipeline.run(files)
+    (email,) = pipeline.failure_emails(ended["executionArn"])
+    listed = [line.strip() for line in email["message"].splitlines() if line.startswith("  raw/")]
+    assert listed == [f"{file.key}  version {file.version_id}" for file in files[:20]]
+    assert "\n  and 3 more: see the input of the execution" in email["message"]
+
+
+def test_an_email_tells_how_many_others_ended_like_this(pipeline: Pipeline) -> None:
+    pipeline.glue.outcomes[pipeline.validate_job] = lambda _: "FAILED"
+    first, second = (pipeline.run([pipeline.upload(f"{n}.csv")])["executionArn"] for n in range(2))
+    (earlier,), (later,) = pipeline.failure_emails(first), pipeline.failure_emails(second)
+    assert _others(later["message"]) > _others(earlier["message"])
+    assert "  python -m operations redrive --env dev\n" in later["message"]
+
+
+def _others(message: str) -> int:
+    found = re.search(r"^(\d+) other executions? ended like this in the 10 minutes before", message, re.MULTILINE)
+    return int(found[1]) if found else 0
