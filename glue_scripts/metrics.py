@@ -79,8 +79,9 @@ class Metrics:
         """As `put`, for work that is done and must not fail by its metrics: the error is a warning in the log."""
         try:
             self.put()
-        except MetricsNotPutError:
-            logger.warning("The work is done, but dashboard and alarms lack what was measured of it.", exc_info=True)
+        except MetricsNotPutError as error:
+            # Its words and no traceback, which would tell the error, too, that a job ends with, and the values in it.
+            logger.warning("Dashboard and alarms lack what was measured. %s: %s", type(error).__name__, error)
 
     def _data(self, metric: Metric, of: str | None, values: Counter[float]) -> Iterator[MetricDatumTypeDef]:
         dimensions = metric.dimensions(self._environment, of)

@@ -662,7 +662,7 @@ def test_a_glue_job_has_its_script_its_arguments_and_its_limits(target: Target, 
     assert (created["Timeout"], created["ExecutionProperty"]["MaxConcurrentRuns"]) == (60, 2)
 
 
-def test_glue_databases_and_security_configurations_are_there(target: Target, tmp_path: Path) -> None:
+def test_glue_databases_tables_and_security_configurations_are_there(target: Target, tmp_path: Path) -> None:
     encryption = {"S3Encryptions": [{"S3EncryptionMode": "SSE-S3"}]}
     deploy_template(
         target,
@@ -671,6 +671,14 @@ def test_glue_databases_and_security_configurations_are_there(target: Target, tm
             "Database": (
                 "AWS::Glue::Database",
                 {"CatalogId": {"Ref": "AWS::AccountId"}, "DatabaseInput": {"Name": "lake"}},
+            ),
+            "Plays": (
+                "AWS::Glue::Table",
+                {
+                    "CatalogId": {"Ref": "AWS::AccountId"},
+                    "DatabaseName": {"Ref": "Database"},
+                    "TableInput": {"Name": "plays", "Parameters": {"projection.enabled": "true"}},
+                },
             ),
             "Security": (
                 "AWS::Glue::SecurityConfiguration",
@@ -681,6 +689,8 @@ def test_glue_databases_and_security_configurations_are_there(target: Target, tm
 
     glue = target.client("glue")
     assert glue.get_database(Name="lake")["Database"]["Name"] == "lake"
+    table = glue.get_table(DatabaseName="lake", Name="plays")["Table"]
+    assert table["Parameters"] == {"projection.enabled": "true"}
     assert glue.get_security_configuration(Name="safe")["SecurityConfiguration"]["Name"] == "safe"
 
 
@@ -749,7 +759,11 @@ def test_logs_alarms_dashboards_and_parameters_are_there(target: Target, tmp_pat
             ),
             "Dashboard": (
                 "AWS::CloudWatch::Dashboard",
-                {"DashboardName": "jobs", "DashboardBody": {"Fn::Sub": '{"widgets":[],"start":"-PT${AWS::Region}"}'}},
+                {
+                    "DashboardName": "jobs",
+                    "DashboardBody": {"Fn::Sub": '{"widgets":[],"start":"-PT${AWS::Region}"}'},
+                    "Tags": [{"Key": "team", "Value": "music"}],
+                },
             ),
             "Parameter": ("AWS::SSM::Parameter", {"Name": "/team/size", "Type": "String", "Value": "3"}),
         },

@@ -123,7 +123,7 @@ EXPECTED = {
     "archive/raw/streams/b.csv/v1": CLEANED,
     "archive/raw/streams/c.csv/v1": CLEANED,
     "error/raw/streams/d.csv/v1": ROWS,
-    "error/raw/streams/d.csv/v1.report.json": b'{\n "rules": [\n  {\n   "detail": "has: [removed], t"\n  }\n ]\n}',
+    "error/raw/streams/d.csv/v1.report.json": b'{"rules": [{"detail": "has: [removed], t"}]}\n',
     "processing/x/0a": CLEANED,
     "quality/quarantine/streams/run=r/file=0a/p.json": b'{"row": 2, "rules": ["x"], "fields": ["u-2", null, "t"]}\n',
     "reference/users/s/part-0.parquet": b"u-2",

@@ -168,9 +168,16 @@ def test_a_cloudwatch_that_is_not_there_fails_no_job_but_stands_in_its_log(
 ) -> None:
     with caplog.at_level(logging.WARNING), metered(unreachable, job=names.VALIDATE_BATCH, dpus=2):
         pass
-    (record,) = caplog.records
-    assert record.exc_info is not None
-    assert record.exc_info[0] is MetricsNotPutError
+    assert "MetricsNotPutError: CloudWatch did not take 2 metrics" in caplog.text
+
+
+def test_a_warning_about_metrics_tells_nothing_of_the_error_that_a_job_ends_with(
+    unreachable: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyError), metered(unreachable, job=names.VALIDATE_BATCH, dpus=2):
+        raise KeyError("a user's id")
+    assert "MetricsNotPutError" in caplog.text
+    assert "a user's id" not in caplog.text
 
 
 @pytest.mark.parametrize(("metric", "of"), [(names.FRESHNESS, "streams"), (names.DPU_SECONDS, None)])

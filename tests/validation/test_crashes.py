@@ -57,7 +57,7 @@ def _arguments() -> Iterator[tuple[str, dict[str, str]]]:
     folder = f"s3://{BUCKET}/processing/execution/"
     given = {"environment": "test", "data_bucket": BUCKET, "ledger_table": "ledger", "kpis_table": "kpis"}
     given |= {"tolerances": "{}", "error_days": "90", "runbook": "docs/runbook.md", "top_songs": "3", "top_genres": "5"}
-    given |= {"manifest_uri": folder + names.MANIFEST_NAME, "accepted_uri": folder + names.ACCEPTED_NAME}
+    given |= {"dpus": "2", "manifest_uri": folder + names.MANIFEST_NAME, "accepted_uri": folder + names.ACCEPTED_NAME}
     validate = (*names.VALIDATE_BATCH_RUN_ARGUMENTS, *names.VALIDATE_BATCH_JOB_ARGUMENTS)
     yield "validate_batch", {f"--{name}": given[name] for name in validate}
     compute = (*names.COMPUTE_KPIS_RUN_ARGUMENTS, *names.COMPUTE_KPIS_JOB_ARGUMENTS)

@@ -121,8 +121,15 @@ def _create_job(aws: Aws, work_dir: Path) -> None:
     build_zip([ROOT / "glue_scripts", ROOT / "validators"], work_dir / "packages.zip")
     aws.write("code/packages.zip", (work_dir / "packages.zip").read_bytes())
     aws.write("code/validate_batch.py", (ROOT / "glue_scripts/validate_batch.py").read_bytes())
-    arguments = {"environment": "test", "data_bucket": BUCKET, "ledger_table": LEDGER_TABLE, "tolerances": "{}"}
-    arguments |= {"error_days": "90", "runbook": "docs/runbook.md", "dpus": "2"}
+    arguments = {
+        "environment": "test",
+        "data_bucket": BUCKET,
+        "ledger_table": LEDGER_TABLE,
+        "tolerances": "{}",
+        "error_days": "90",
+        "runbook": "docs/runbook.md",
+        "dpus": "2",
+    }
     assert set(arguments) == set(names.VALIDATE_BATCH_JOB_ARGUMENTS)
     aws.glue.create_job(
         Name=JOB,
