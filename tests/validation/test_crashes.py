@@ -93,7 +93,7 @@ def _packages_with_the_defect(work_dir: Path) -> bytes:
 
 def _write(aws: Aws, name: str, document_format: str, file: Mapping[str, object]) -> None:
     identity = {"key": "raw/users/users.csv", "version_id": "v1", "last_modified": "2024-06-26T00:00:00Z"}
-    document = {"format": document_format, "execution_arn": "arn:execution", "files": [identity | file]}
+    document = {"format": document_format, "execution_arn": "arn:execution", "files": [{**identity, **file}]}
     aws.write(f"processing/execution/{name}", json.dumps(document).encode())
 
 
