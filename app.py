@@ -54,9 +54,14 @@ def build_app(
     )
     storage = StorageStack(app, f"MusicKpi-{settings.environment}-Storage", settings=settings)
     pipeline = PipelineStack(app, f"MusicKpi-{settings.environment}-Pipeline", storage=storage, settings=settings)
-    ApiStack(app, f"MusicKpi-{settings.environment}-Api", storage=storage, settings=settings)
+    api = ApiStack(app, f"MusicKpi-{settings.environment}-Api", storage=storage, settings=settings)
     MonitoringStack(
-        app, f"MusicKpi-{settings.environment}-Monitoring", storage=storage, pipeline=pipeline, settings=settings
+        app,
+        f"MusicKpi-{settings.environment}-Monitoring",
+        storage=storage,
+        pipeline=pipeline,
+        api=api,
+        settings=settings,
     )
     cdk.Tags.of(app).add("project", PREFIX)
     cdk.Tags.of(app).add("environment", settings.environment)

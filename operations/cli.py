@@ -181,7 +181,7 @@ def purge_user(
 @app.command("kpis")
 def show_kpis(
     environment: Environment,
-    day: Annotated[datetime, typer.Argument(formats=[DAY], help="The day, in UTC.")],
+    day: Annotated[datetime, typer.Option("--day", formats=[DAY], help="The day, in UTC.")],
     genre: Annotated[str | None, typer.Option("--genre", help="Only this genre.")] = None,
     hours: Annotated[bool, typer.Option("--hours", help="The hours, too.")] = False,
     as_json: AsJson = False,

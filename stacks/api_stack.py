@@ -39,8 +39,8 @@ class ApiStack(cdk.Stack):
             settings=settings,
         )
         storage.kpis.grant_read(kpi_api.role)
-        rest_api = KpiRestApi(self, "RestApi", answers=kpi_api, settings=settings)
+        self.rest_api = KpiRestApi(self, "RestApi", answers=kpi_api, settings=settings)
 
-        cdk.CfnOutput(self, "ApiUrl", value=rest_api.api.url)
-        if rest_api.key is not None:
-            cdk.CfnOutput(self, "ApiKeyId", value=rest_api.key.key_id)
+        cdk.CfnOutput(self, "ApiUrl", value=self.rest_api.api.url)
+        if self.rest_api.key is not None:
+            cdk.CfnOutput(self, "ApiKeyId", value=self.rest_api.key.key_id)

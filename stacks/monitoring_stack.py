@@ -5,7 +5,9 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+from stacks.api_stack import ApiStack
 from stacks.constructs.alarms import Alarms
+from stacks.constructs.api_alarms import add_api_alarms
 from stacks.constructs.dashboard import Dashboard
 from stacks.constructs.data_alarms import add_arrival_alarm, add_freshness_alarms, add_quality_alarms
 from stacks.constructs.data_catalog import DataCatalog
@@ -27,6 +29,7 @@ class MonitoringStack(cdk.Stack):
         *,
         storage: StorageStack,
         pipeline: PipelineStack,
+        api: ApiStack,
         settings: Settings,
     ) -> None:
         super().__init__(
@@ -41,6 +44,7 @@ class MonitoringStack(cdk.Stack):
         add_job_alarms(alarms, pipeline=pipeline, settings=settings)
         add_delivery_alarms(alarms, pipeline=pipeline)
         add_table_alarms(alarms, storage=storage)
+        add_api_alarms(alarms, api=api)
         add_freshness_alarms(alarms, settings=settings)
         add_quality_alarms(alarms, settings=settings)
         add_arrival_alarm(alarms, uploads=pipeline.uploads, settings=settings)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from operations.executions import FAIL_STATES
+from stacks.settings import PREFIX
 from validators.reports import RUNBOOK_ENTRY, EmailSettings, rejection_email
 
 REPOSITORY = Path(__file__).parents[1]
@@ -77,6 +78,10 @@ def test_the_runbook_has_an_entry_for_every_failure_email() -> None:
     for status in told:
         subject = f"{before.replace('${Environment}', '<env>')}{status.replace('_', ' ')}{after}"
         assert f'<a id="{status.lower().replace("_", "-")}"></a>\n## `{subject}`' in RUNBOOK
+
+
+def test_the_runbook_has_an_entry_for_the_emails_of_alarms() -> None:
+    assert f'## `ALARM: "{PREFIX}-<env>-…" in <region>`' in RUNBOOK
 
 
 def test_the_runbook_has_an_entry_for_the_rejection_email() -> None:

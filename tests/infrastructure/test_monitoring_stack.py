@@ -143,6 +143,7 @@ def test_the_alarms_are_these(deployment: Deployment) -> None:
         "kpis-system-errors",
         "ledger-throttled",
         "ledger-system-errors",
+        "api-errors",
         "freshness",
         "oldest-unpublished",
         "rows-rejected",

@@ -35,11 +35,11 @@ def test_an_unknown_environment_is_told_in_one_sentence(world: World) -> None:
     ("arguments", "message"),
     [
         (["nonsense"], "No such command"),
-        (["kpis", "yesterday"], "yesterday"),
+        (["kpis", "--day", "yesterday"], "yesterday"),
         (["replay"], "give KEYs, --error, --dead-letters or --clean"),
         (["replay", "--error", "--dead-letters"], "give KEYs, --error, --dead-letters or --clean"),
         (["recompute", "--from", "2024-01-01", "--to", "2024-01-31"], "no plays from 2024-01-01 to 2024-01-31"),
-        (["kpis", "2024-01-01"], "No file has ever had plays of 2024-01-01"),
+        (["kpis", "--day", "2024-01-01"], "No file has ever had plays of 2024-01-01"),
         (["redrive", "nobody"], "There is no execution"),
         (["replay", "raw/streams/none.csv"], "Nothing of raw/streams/none.csv is in error/"),
         (["purge-user", " ", "--yes"], "the user id is empty"),
@@ -301,8 +301,8 @@ class TestKpis:
         ):
             world.deployment.kpis_table.put_item(Item=row)  # type: ignore[arg-type]
 
-        everything = world.run("kpis", DAY, "--hours").out
-        pop = json.loads(world.run("kpis", DAY, "--genre", "pop", "--hours", "--json").out)
+        everything = world.run("kpis", "--day", DAY, "--hours").out
+        pop = json.loads(world.run("kpis", "--day", DAY, "--genre", "pop", "--hours", "--json").out)
 
         assert "published, claim 1" in everything
         assert everything.index("SUMMARY") < everything.index("Genres") < everything.index("Hours")
@@ -311,8 +311,8 @@ class TestKpis:
         assert [row["sk"] for row in (*pop["genres"], *pop["hours"])] == ["GENRE#pop", "HOUR#17#GENRE#pop"]
         assert pop["summary"]["listens"] == 7
         world.deployment.ledger.claim_day(DAY, "other run")
-        assert "being computed: claim 2 is begun" in world.run("kpis", DAY).out
-        assert world.run("kpis", DAY, "--genre", "jazz").exit_code == 2
+        assert "being computed: claim 2 is begun" in world.run("kpis", "--day", DAY).out
+        assert world.run("kpis", "--day", DAY, "--genre", "jazz").exit_code == 2
 
 
 @pytest.mark.parametrize(
