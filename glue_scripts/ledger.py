@@ -342,6 +342,14 @@ class Ledger:
         days = [self.day(date) for date in self.dates()]
         return [day.date for day in days if day and day.status is not DayStatus.PUBLISHED]
 
+    def unpublished_days(self) -> list[str]:
+        """Days whose latest claim's rows are not complete, consistently read: ascending dates.
+
+        Where no job works, each is one whose job has died.
+        """
+        days = [self.day(date) for date in self.dates()]
+        return [day.date for day in days if day and not day.is_published]
+
     # Purged users
 
     def purge_user(self, user_id: str) -> None:
