@@ -41,7 +41,6 @@ def kpi_service(rows: Iterable[dict[str, Any]], folder: Path, *, allowed_origins
                 batch.put_item(Item=row)
         yield table
         handler._api.cache_clear()
-    moto_api_backend.reset()
 
 
 def create_table() -> Any:  # noqa: ANN401
