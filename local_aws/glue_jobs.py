@@ -38,7 +38,9 @@ from moto.glue.responses import GlueResponse
 from moto.moto_api._internal import mock_random
 
 from local_aws import s3_directory, spark_conf
-from local_aws.environment import ACCESS_KEY, SECRET_KEY, client_environment
+from local_aws.environment import client_environment
+from local_aws.iam import enforcement
+from local_aws.iam.principals import OPERATOR, Credentials
 from local_aws.patching import JsonValue, MotoObject, replace
 
 if TYPE_CHECKING:
@@ -193,15 +195,7 @@ class GlueJobs:
         self._region = region
         self._seconds_per_timeout_minute = seconds_per_timeout_minute
         self._settings = spark_conf.SparkSettings.from_environment(os.environ)
-        # A session of its own: boto3's default one is not thread safe.
-        self._s3: S3Client = boto3.Session().client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=region,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(proxies={}),
-        )
+        self._s3 = self._s3_client(OPERATOR)
         self._lock = threading.Lock()
         self._runs: list[JobRun] = []
         self._closed = False
@@ -209,6 +203,19 @@ class GlueJobs:
         self._writer_open = True
         # A child that is only forked would keep the writing end; one that is executed never has it (PEP 446).
         os.register_at_fork(after_in_child=self._close_writer)
+
+    def _s3_client(self, credentials: Credentials) -> S3Client:
+        # A session of its own: boto3's default one is not thread safe.
+        client: S3Client = boto3.Session().client(
+            "s3",
+            endpoint_url=self._endpoint_url,
+            region_name=self._region,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.session_token or None,
+            config=Config(proxies={}),
+        )
+        return client
 
     def install(self) -> None:
         """Makes this object run the jobs of moto in this process, in the place of one installed before."""
@@ -331,7 +338,8 @@ class GlueJobs:
 
     def _run_process(self, run: JobRun, folder: Path) -> tuple[str, str | None]:
         """Runs the script to its end; returns the final state and the ErrorMessage."""
-        command = self._prepare(run, folder)
+        credentials = _credentials(run)
+        command = self._prepare(run, folder, credentials)
         log = self._work_dir / "logs" / "glue" / quote(run.job.name, safe=" ") / f"{run.job_run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output, self._lock:
@@ -343,7 +351,7 @@ class GlueJobs:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder / "work",
-                env=self._environment(folder),
+                env=self._environment(folder, credentials),
                 start_new_session=True,
                 pass_fds=(self._lifeline,),
             )
@@ -370,11 +378,11 @@ class GlueJobs:
                 s3_directory.synchronize(settled_seconds=_SYNCHRONIZE_SECONDS)
         return None
 
-    def _prepare(self, run: JobRun, folder: Path) -> list[str]:
-        """Fetches what the run needs into its folder; returns the command of its process."""
+    def _prepare(self, run: JobRun, folder: Path, credentials: Credentials) -> list[str]:
+        """Fetches what the run needs into its folder, as its role may; returns the command of its process."""
         for name in ("work", "tmp", "python"):
             (folder / name).mkdir(parents=True)
-        s3 = self._s3
+        s3 = self._s3_client(credentials)
         script = _fetch(s3, run.arguments.get("--scriptLocation") or run.job.command["ScriptLocation"], folder)
         for uri in _uris(run.arguments, "--extra-py-files"):
             _fetch(s3, uri, folder / "python")
@@ -412,7 +420,7 @@ class GlueJobs:
         archive = spark_conf.archive_options(self._settings, java_home)
         return spark_conf.gateway_command(java_home, conf_dir, properties, archive)
 
-    def _environment(self, folder: Path) -> dict[str, str]:
+    def _environment(self, folder: Path, credentials: Credentials) -> dict[str, str]:
         """The environment of a run: this process's, without its AWS configuration and import paths."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYSPARK_", "PYTHON"))
@@ -421,7 +429,7 @@ class GlueJobs:
         importable = [str(packages), *sorted(str(path) for path in packages.iterdir() if path.suffix != ".py")]
         return {
             **inherited,
-            **client_environment(self._endpoint_url, self._region),
+            **client_environment(self._endpoint_url, self._region, credentials),
             "PYTHONPATH": ":".join(importable),
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": sys.executable,
@@ -480,6 +488,24 @@ def _refuse_what_is_not_emulated(job: MotoObject) -> None:
         raise InvalidInputException("StartJobRun", f"Job {job.name} has MaxRetries: not emulated by local_aws, set 0.")
     if "--extra-jars" in job.default_arguments:
         raise InvalidInputException("StartJobRun", f"Job {job.name} has --extra-jars: not emulated by local_aws.")
+
+
+def _credentials(run: JobRun) -> Credentials:
+    """What a run asks with: the role of its job.
+
+    Raises:
+        LaunchError: Glue may not assume the role.
+    """
+    role = run.job.role
+    try:
+        return enforcement.assume(
+            role if role.startswith("arn:") else f"arn:aws:iam::{run.job.arn.split(':')[4]}:role/{role}",
+            service="glue.amazonaws.com",
+            source_arn=run.job.arn,
+            session="GlueJobRunnerSession",
+        )
+    except enforcement.AccessDeniedError as error:
+        raise LaunchError(str(error)) from error
 
 
 def _is_spark(job: MotoObject) -> bool:

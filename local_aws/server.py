@@ -21,6 +21,8 @@ from local_aws.assembly import read_assembly
 from local_aws.cloudformation import DeployedResource, Deployment, deploy
 from local_aws.environment import client_environment
 from local_aws.glue_jobs import GlueJobs
+from local_aws.iam import enforcement
+from local_aws.iam.enforcement import Enforcement
 from local_aws.intrinsics import DeploymentError
 from local_aws.lambda_functions import LambdaFunctions
 from local_aws.logs import log_to_file
@@ -133,10 +135,13 @@ class EmbeddedAws:
         mailbox = Mailbox(work_dir / EMAILS)
         mailbox.install()
 
-        server = MotoServer(self._port, work_dir / LOGS / "requests.log")
+        guard = Enforcement(ACCOUNT, REGION)
+        server = MotoServer(self._port, work_dir / LOGS / "requests.log", guard=guard.application)
         closers.callback(server.close)
         self.endpoint_url = server.endpoint_url
 
+        enforcement.install(guard)
+        closers.callback(enforcement.uninstall)
         jobs = GlueJobs(work_dir, server.endpoint_url)
         jobs.install()
         closers.callback(jobs.close)

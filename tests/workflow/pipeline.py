@@ -40,14 +40,14 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
 def client(endpoint_url: str, region: str, service: str) -> Any:  # noqa: ANN401
     """Return the client of a service; making one takes longer than most tests."""
     config = Config(retries={"total_max_attempts": 1})
-    make_client: Any = boto3.session.Session("test", "test", region_name=region).client
+    make_client: Any = boto3.session.Session("local", "local", region_name=region).client
     return make_client(service, endpoint_url=endpoint_url, config=config)
 
 
 @cache
 def ledger_table(endpoint_url: str, region: str, name: str) -> Any:  # noqa: ANN401
     """Return the resource of a table."""
-    session: Any = boto3.session.Session("test", "test", region_name=region)
+    session: Any = boto3.session.Session("local", "local", region_name=region)
     return session.resource("dynamodb", endpoint_url=endpoint_url).Table(name)
 
 
