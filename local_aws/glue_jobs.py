@@ -37,11 +37,13 @@ from moto.glue.models import FakeJob
 from moto.glue.responses import GlueResponse
 from moto.moto_api._internal import mock_random
 
-from local_aws import s3_directory, spark_conf
+from local_aws import s3_directory, spark_accesses, spark_conf
 from local_aws.environment import client_environment
 from local_aws.iam import enforcement
+from local_aws.iam.policies import Role
 from local_aws.iam.principals import OPERATOR, Credentials
 from local_aws.patching import JsonValue, MotoObject, replace
+from local_aws.spark_accesses import SparkAccesses
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -54,6 +56,8 @@ DEFAULT_TIMEOUT_MINUTES: Final = 480
 LOG_GROUP: Final = "/aws-glue/jobs"
 
 _SYNCHRONIZE_SECONDS: Final = 0.5
+_ACCESSES: Final = "accesses.log"
+_SESSION: Final = "GlueJobRunnerSession"
 
 FINAL_STATES: Final = frozenset({"SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"})
 
@@ -356,25 +360,34 @@ class GlueJobs:
                 pass_fds=(self._lifeline,),
             )
             run.change_state("RUNNING")
+        accesses = SparkAccesses(folder / _ACCESSES, Role(_role_arn(run.job), _SESSION))
         try:
-            status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute)
+            status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute, accesses)
+            accesses.check()
+        except enforcement.AccessDeniedError as error:
+            return "FAILED", f"AccessDeniedException: {error}"
         finally:
             # Whatever the script has started and left behind, its JVM above all.
             _kill_group(process)
             process.wait()
-        s3_directory.synchronize()
+            s3_directory.synchronize()
         if status is None:
             return "TIMEOUT", f"Job run exceeded its timeout of {run.timeout_minutes} minutes."
         return ("SUCCEEDED", None) if status == 0 else ("FAILED", _error_message(folder, status))
 
     @staticmethod
-    def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-        """Waits for the child's exit status, None after `seconds`; the S3 API learns meanwhile of what it writes."""
+    def _wait(process: subprocess.Popen[bytes], seconds: float, accesses: SparkAccesses) -> int | None:
+        """Waits for the child's exit status, None after `seconds`; the S3 API learns meanwhile of what it writes.
+
+        Raises:
+            AccessDeniedError: the job's role may not access what Spark has accessed.
+        """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
                 return process.wait(min(left, _SYNCHRONIZE_SECONDS))
             except subprocess.TimeoutExpired:
+                accesses.check()
                 s3_directory.synchronize(settled_seconds=_SYNCHRONIZE_SECONDS)
         return None
 
@@ -412,7 +425,8 @@ class GlueJobs:
             overrides=spark_overrides(run.arguments.get("--conf", "")),
         )
         conf_dir = folder / "spark-conf"
-        spark_conf.write_spark_conf(conf_dir, properties)
+        logging = spark_accesses.logging_properties(folder / _ACCESSES)
+        spark_conf.write_spark_conf(conf_dir, properties, logging=logging)
         try:
             java_home = spark_conf.find_java_home(os.environ)
         except spark_conf.JavaNotFoundError as error:
@@ -496,16 +510,18 @@ def _credentials(run: JobRun) -> Credentials:
     Raises:
         LaunchError: Glue may not assume the role.
     """
-    role = run.job.role
     try:
         return enforcement.assume(
-            role if role.startswith("arn:") else f"arn:aws:iam::{run.job.arn.split(':')[4]}:role/{role}",
-            service="glue.amazonaws.com",
-            source_arn=run.job.arn,
-            session="GlueJobRunnerSession",
+            _role_arn(run.job), service="glue.amazonaws.com", source_arn=run.job.arn, session=_SESSION
         )
     except enforcement.AccessDeniedError as error:
         raise LaunchError(str(error)) from error
+
+
+def _role_arn(job: MotoObject) -> str:
+    """The role of a job, which may be given by its name."""
+    role: str = job.role
+    return role if role.startswith("arn:") else f"arn:aws:iam::{job.arn.split(':')[4]}:role/{role}"
 
 
 def _is_spark(job: MotoObject) -> bool:

@@ -243,6 +243,16 @@ def require_role(role_arn: str, action: str, resource: str, *, service: str, sou
         _active.require_as(Role(role_arn, session), Request(action, resource))
 
 
+def require_of_role(role: Role, request: Request) -> None:
+    """Ask `Enforcement.require_as` of the active one.
+
+    Raises:
+        AccessDeniedError: The policies of the role and of the resource do not allow it.
+    """
+    if _active is not None:
+        _active.require_as(role, request)
+
+
 def require_service(service: str, action: str, resource: str, *, source_arn: str) -> None:
     """Ask `Enforcement.require_service` of the active one.
 
