@@ -164,9 +164,7 @@ def target_input(target: dict[str, Any], event: dict[str, Any]) -> JsonValue:
     return whole
 
 
-def _dead_letter(
-    rule: MotoObject, target: dict[str, Any], event: dict[str, Any], *, code: str, message: str
-) -> None:
+def _dead_letter(rule: MotoObject, target: dict[str, Any], event: dict[str, Any], *, code: str, message: str) -> None:
     """Send an event that could not be delivered to the target's dead letter queue; without one it is dropped."""
     _count(rule, "FailedInvocations")
     queue = target.get("DeadLetterConfig", {}).get("Arn")

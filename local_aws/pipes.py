@@ -234,7 +234,13 @@ class _PipeRun:
                     self._pass_on(batch)
             except (ClientError, BotoCoreError, enforcement.AccessDeniedError) as error:
                 _LOG.warning("pipe %s: %s; it tries again", self._pipe.name, error)
-                count(_NAMESPACE, _FAILED, {"PipeName": self._pipe.name}, account=self._pipe.account, region=self._pipe.region)
+                count(
+                    _NAMESPACE,
+                    _FAILED,
+                    {"PipeName": self._pipe.name},
+                    account=self._pipe.account,
+                    region=self._pipe.region,
+                )
                 self._stop.wait(_FAILURE_SECONDS)
 
     def _client(self, service: str) -> MotoObject:
@@ -284,12 +290,16 @@ class _PipeRun:
         while not self._stop.is_set() and len(batch) < self._pipe.batch_size:
             if self._should_pause() or (deadline is not None and time.monotonic() >= deadline):
                 break
-            received = self._client("sqs").receive_message(
-                QueueUrl=self._queue_url,
-                MaxNumberOfMessages=min(_RECEIVE_SIZE, self._pipe.batch_size - len(batch)),
-                AttributeNames=["All"],
-                MessageAttributeNames=["All"],
-            ).get("Messages", [])
+            received = (
+                self._client("sqs")
+                .receive_message(
+                    QueueUrl=self._queue_url,
+                    MaxNumberOfMessages=min(_RECEIVE_SIZE, self._pipe.batch_size - len(batch)),
+                    AttributeNames=["All"],
+                    MessageAttributeNames=["All"],
+                )
+                .get("Messages", [])
+            )
             batch += received
             if deadline is None and batch:
                 deadline = time.monotonic() + self._pipe.batch_window_seconds

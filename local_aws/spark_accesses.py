@@ -1,9 +1,9 @@
 """What Spark reads and writes by `s3://`, which here goes to a directory and not through the S3 API.
 
-Spark tells it in its own log, of which the lines about files go to a file of the run. Each access counts as the requests
-that Hadoop's S3A file system makes for it on AWS, and must be allowed to the job's role. A folder is asked for as an
-object first, which misses and therefore needs ListBucket without a prefix; Hadoop's committer writes below `_temporary/`
-and then copies each file to its place and deletes the first one.
+Spark tells it in its own log, of which the lines about files go to a file of the run. Each access counts as the
+requests that Hadoop's S3A file system makes for it on AWS, and must be allowed to the job's role. A folder is asked for
+as an object first, which misses and therefore needs ListBucket without a prefix; Hadoop's committer writes below
+`_temporary/` and then copies each file to its place and deletes the first one.
 https://hadoop.apache.org/docs/r3.3.4/hadoop-aws/tools/hadoop-aws/assumed_roles.html
 """
 

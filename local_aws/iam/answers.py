@@ -30,7 +30,9 @@ def access_denied(service: str, protocol: str, message: str) -> Response:
 def unknown_key(service: str, protocol: str, access_key: str) -> Response:
     """Return the answer to a request whose access key nobody has."""
     if service == "s3":
-        return _error(protocol, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
+        return _error(
+            protocol, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
+        )
     code = "InvalidClientTokenId" if protocol == "query" else "UnrecognizedClientException"
     return _error(protocol, code, f"{_INVALID_KEY} ({access_key}: see the README for the operator's key.)")
 
@@ -39,7 +41,9 @@ def _error(protocol: str, code: str, message: str) -> Response:
     request_id = str(uuid.uuid4())
     headers = {"x-amzn-RequestId": request_id}
     if protocol == "rest-xml":
-        text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message><RequestId>{request_id}</RequestId></Error>"
+        text = (
+            f"<Error><Code>{code}</Code><Message>{escape(message)}</Message><RequestId>{request_id}</RequestId></Error>"
+        )
         return Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', 403, headers, content_type="application/xml")
     if protocol == "query":
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from local_aws.iam.patterns import matches, matches_arn
 
+
 class UnsupportedPolicyError(Exception):
     """A policy holds something that is not evaluated here; to pass it over could open or close too much."""
 

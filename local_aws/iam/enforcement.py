@@ -16,10 +16,12 @@ from moto.s3.models import s3_backends
 from werkzeug.wrappers import Response
 
 from local_aws.iam import answers, policy_store
-from local_aws.iam.authorizations import UnknownAuthorizationError, list_bucket, requests_of
+from local_aws.iam.authorizations import KNOWN_KEYS, UnknownAuthorizationError, list_bucket, requests_of
 from local_aws.iam.calls import Call, Signature, UnknownOperationError, call_of, signature_of
+from local_aws.iam.conditions import UnsupportedPolicyError
 from local_aws.iam.policies import Caller, Decision, Policy, Request, Role, Service, decide
 from local_aws.iam.principals import OPERATOR, Credentials, Principals
+from local_aws.iam.report import Report
 from local_aws.iam.usage import Usage, Use
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 
+_TOPIC: Final = "arn:aws:sns:"
+"""moto gives a topic without a policy one of its own, about `aws:SourceOwner`, as AWS does."""
 _MOTO_API: Final = "/moto-api/"
 _READS: Final = frozenset({"GetObject", "HeadObject"})
 _PROTOCOLS: Final = {"s3": "rest-xml", "sns": "query", "sts": "query", "iam": "query", "monitoring": "query"}
@@ -54,6 +58,24 @@ class Enforcement:
         self._principals = Principals()
         self.usage = Usage()
 
+    def report(self) -> Report:
+        """Return what became of the permissions that are deployed at this moment."""
+        return Report.of(policy_store.all_documents(self._account, self._region), self.usage.counts())
+
+    def check_policies(self) -> None:
+        """Look at every deployed policy.
+
+        Raises:
+            UnsupportedPolicyError: One of them holds something that is not evaluated here.
+        """
+        for name, document in policy_store.all_documents(self._account, self._region):
+            for statement in Policy.read(name, document).statements:
+                unknown = {condition.key for condition in statement.conditions} - KNOWN_KEYS
+                if unknown and not name.startswith(_TOPIC):
+                    raise UnsupportedPolicyError(
+                        f"policy {name}: requests here have no condition key {', '.join(sorted(unknown))}"
+                    )
+
     # What works with a role, or as a service
 
     def assume(self, role_arn: str, *, service: str, source_arn: str, session: str) -> Credentials:
@@ -80,7 +102,9 @@ class Enforcement:
             AccessDeniedError: The policies of the caller's role and of the resource do not allow it.
         """
         of_caller = policy_store.policies_of_role(caller.arn) if isinstance(caller, Role) else ()
-        self._decide(caller, request, of_caller=of_caller, of_resource=policy_store.policies_of_resource(request.resource))
+        self._decide(
+            caller, request, of_caller=of_caller, of_resource=policy_store.policies_of_resource(request.resource)
+        )
 
     def require_as(self, role: Role, request: Request) -> None:
         """Let a role do something, with the condition keys that all its requests have; or not.
@@ -102,7 +126,9 @@ class Enforcement:
 
     def _service_request(self, action: str, resource: str, source_arn: str) -> Request:
         return Request(
-            action, resource, self._everywhere() | {"aws:sourceaccount": (self._account,), "aws:sourcearn": (source_arn,)}
+            action,
+            resource,
+            self._everywhere() | {"aws:sourceaccount": (self._account,), "aws:sourcearn": (source_arn,)},
         )
 
     def _trust(self, role_arn: str) -> tuple[str, str]:

@@ -265,7 +265,7 @@ def without(document: str, statement: int, action: str) -> str:
     """
     policy = json.loads(document)
     statements = as_list(policy["Statement"])
-    left = [one for one in as_list(statements[statement]["Action"])]
+    left = list(as_list(statements[statement]["Action"]))
     left.remove(action)
     statements[statement] = {**statements[statement], "Action": left}
     policy["Statement"] = [one for one in statements if one.get("Action") != []]

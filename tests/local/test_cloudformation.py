@@ -315,9 +315,7 @@ def test_a_bucket_is_versioned_encrypted_and_tells_event_bridge(target: Target, 
     assert deployment.of_type("AWS::S3::Bucket")[0].created.attributes["Arn"] == "arn:aws:s3:::data"
 
 
-def test_a_bucket_policy_is_there_as_a_whole_and_moto_does_not_apply_it(
-    target: Target, tmp_path: Path
-) -> None:
+def test_a_bucket_policy_is_there_as_a_whole_and_moto_does_not_apply_it(target: Target, tmp_path: Path) -> None:
     denial = {
         "Effect": "Deny",
         "Principal": {"AWS": "*"},
