@@ -75,6 +75,10 @@ exactness: $(SET_UP) ## The long proofs: 100,000 histories, a file in 50 pieces 
 	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
 
+.PHONY: trust
+trust: $(SET_UP) ## The long proofs of docs/trust.md
+	TRUST_GRANTS=1 $(PY) -m pytest tests/permissions tests/end_to_end/test_permissions.py --timeout 0 --numprocesses 0
+
 .PHONY: lint
 lint: $(SET_UP) ## Lint and check the types
 	$(PY) -m ruff check

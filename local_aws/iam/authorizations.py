@@ -325,6 +325,6 @@ _ACTIONS: Final[Mapping[str, Mapping[str, _Actions]]] = {
 }
 """Service to operation to what must be allowed.
 
-No operation here gives a role to a service (`iam:PassRole`): jobs, machines, pipes and functions get theirs from whoever
-deploys them, and `StartJobRun` and `StartExecution` use it.
+No operation here gives a role to a service (`iam:PassRole`): jobs, machines, pipes and functions get theirs from
+whoever deploys them, and `StartJobRun` and `StartExecution` use it.
 """

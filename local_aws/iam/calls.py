@@ -143,7 +143,7 @@ def _parsed(operation: MotoObject, protocol: str, request: Request, path: Mappin
 def _without_body(operation: MotoObject, request: Request, path: Mapping[str, Any]) -> Mapping[str, Any]:
     """The parameters in the address and the headers of a request to S3, as texts."""
     parameters: dict[str, Any] = {}
-    places: Mapping[str, Mapping[str, Any]] = {"uri": path, "querystring": request.args, "header": request.headers}
+    places: Mapping[str, Any] = {"uri": path, "querystring": request.args, "header": request.headers}
     for name, shape in operation.input_shape.members.items() if operation.input_shape else ():
         location = shape.serialization.get("location")
         value = places.get(location, {}).get(shape.serialization.get("name", name))

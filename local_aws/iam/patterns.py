@@ -21,7 +21,7 @@ def matches(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
 def matches_arn(pattern: str, arn: str) -> bool:
     """Whether an ARN fits a pattern.
 
-    A wildcard stays within its part of the ARN, unless it is a `*` at the end of the part: that one goes on over colons.
+    A wildcard stays within its part of the ARN, unless it is a `*` at the part's end: that one goes on over colons.
     """
     return _compiled_arn(pattern).fullmatch(arn) is not None
 

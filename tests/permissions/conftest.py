@@ -12,10 +12,11 @@ import pytest
 from app import build_app
 from local_aws.server import EmbeddedAws
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
+from tests.kpi_api.rows import computed_rows
 from tests.local.workflow_server import ScriptedGlue
 from tests.workflow.conftest import WAIT_SCALE
 from tests.workflow.faults import Faults
-from tests.workflow.pipeline import Pipeline, client
+from tests.workflow.pipeline import Pipeline, client, ledger_table
 
 SETTINGS = {"batch_window_seconds": 1, "api_access": "api_key", "api_allowed_cidrs": "127.0.0.1/32"}
 
@@ -46,7 +47,23 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stacks]:
             topic = outputs["AlertTopicArn"]
             stacks.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="operator@example.com")
             stacks.client("events").disable_rule(Name="music-kpi-dev-object-created")
+            # What the pipe could not work on comes back soon.
+            stacks.client("sqs").set_queue_attributes(
+                QueueUrl=outputs["UploadQueueUrl"], Attributes={"VisibilityTimeout": "2"}
+            )
+            _put_kpis(stacks)
             yield stacks
+
+
+def _put_kpis(stacks: Stacks) -> None:
+    table = ledger_table(
+        stacks.environment["AWS_ENDPOINT_URL"],
+        stacks.environment["AWS_DEFAULT_REGION"],
+        stacks.outputs["KpisTableName"],
+    )
+    with table.batch_writer() as batch:
+        for row in computed_rows(["pop"], plays_per_day=9):
+            batch.put_item(Item=row)
 
 
 @pytest.fixture

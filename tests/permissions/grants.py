@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from moto.awslambda.models import lambda_backends
@@ -23,12 +24,24 @@ _ROLE: Final = re.compile(r"MusicKpi-dev-(?P<stack>\w+)-(?P<name>\w+?)(?:Role)?[
 _ASSET: Final = re.compile(r"cdk-\w+-assets-.*")
 
 
+JOBS: Final = ("Pipeline/ValidateBatch", "Pipeline/ComputeKpis")
+"""The roles of the Glue jobs."""
+
+REQUESTS: Final = Path(__file__).with_name("requests_of_jobs.json")
+"""What the jobs asked for in real runs, one example of each kind."""
+
+UNSEEN: Final[Mapping[str, Mapping[str, Any]]] = json.loads(
+    Path(__file__).with_name("unseen.json").read_text(encoding="utf-8")
+)
+"""Reason to the grants whose lack is not seen here, for that reason."""
+
+
 @dataclass(frozen=True, order=True)
 class Name:
     """What a grant is called here, whatever hashes the CDK appends.
 
     Attributes:
-        whose: Stack and role, with ` trust` for who may assume it; or service and name of the resource whose policy it is.
+        whose: Stack and role, with ` trust` for who may assume it; or service and name of a resource with a policy.
         action: The action.
         on: The resources of its statement, in short; of a function's policy, from where it may be invoked.
     """
@@ -119,5 +132,16 @@ def _resource_writer(arn: str) -> Callable[[str], None]:
     if service == "lambda":
         function: Any = lambda_backends[ACCOUNT][REGION].get_function(name)
         return lambda document: setattr(function.policy, "statements", json.loads(document)["Statement"])
-    owner: Any = sqs_backends[ACCOUNT][REGION].queues[name] if service == "sqs" else sns_backends[ACCOUNT][REGION].topics[arn]
+    owner: Any = (
+        sqs_backends[ACCOUNT][REGION].queues[name] if service == "sqs" else sns_backends[ACCOUNT][REGION].topics[arn]
+    )
     return lambda document: setattr(owner, "policy", document)
+
+
+def unseen(name: Name) -> list[str]:
+    """The reasons why the lack of a grant is not seen here."""
+    return [
+        reason
+        for reason, grants in UNSEEN.items()
+        if name.whose in grants["whose"] and name.action in grants["actions"]
+    ]

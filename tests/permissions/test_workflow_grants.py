@@ -5,20 +5,16 @@ By default one grant of each kind, with `TRUST_GRANTS=1` every one. Those of the
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from tests.permissions import removal
 from tests.permissions.conftest import Stacks
-from tests.permissions.grants import Deployed, Name, deployed_grants
+from tests.permissions.grants import JOBS, UNSEEN, Deployed, deployed_grants, unseen
 from tests.workflow.pipeline import Pipeline
-
-JOBS: Final = ("Pipeline/ValidateBatch", "Pipeline/ComputeKpis")
 
 EFFECTS: Final[Mapping[str, removal.Effect]] = {
     "Pipeline/Pipeline": removal.an_email_names_it,
@@ -47,16 +43,6 @@ BY_DEFAULT: Final = (
     ("sqs uploads-dead-letters", "sqs:SendMessage"),
 )
 
-UNSEEN: Final[Mapping[str, Mapping[str, Any]]] = json.loads(
-    Path(__file__).with_name("unseen.json").read_text(encoding="utf-8")
-)
-"""Reason to the grants whose lack is not seen here, for that reason."""
-
-
-def unseen(name: Name) -> list[str]:
-    """The reasons why the lack of a grant is not seen here."""
-    return [reason for reason, grants in UNSEEN.items() if name.whose in grants["whose"] and name.action in grants["actions"]]
-
 
 def workflow_grants() -> list[Deployed]:
     return [
@@ -68,7 +54,9 @@ def workflow_grants() -> list[Deployed]:
 
 def test_every_reason_is_about_grants_that_are_deployed(stacks: Stacks) -> None:
     deployed = {(grant.name.whose, grant.name.action) for grant in deployed_grants()}
-    listed = {(whose, action) for grants in UNSEEN.values() for whose in grants["whose"] for action in grants["actions"]}
+    listed = {
+        (whose, action) for grants in UNSEEN.values() for whose in grants["whose"] for action in grants["actions"]
+    }
     assert listed - deployed == set()
 
 
@@ -76,9 +64,7 @@ def test_it_is_known_of_every_other_grant_what_is_seen_without_it(stacks: Stacks
     assert {grant.name.whose.removesuffix(" trust") for grant in workflow_grants()} == EFFECTS.keys()
 
 
-def test_a_grant_that_is_taken_out_is_seen(
-    stacks: Stacks, pipeline: Pipeline, subtests: pytest.Subtests
-) -> None:
+def test_a_grant_that_is_taken_out_is_seen(stacks: Stacks, pipeline: Pipeline, subtests: pytest.Subtests) -> None:
     well = dict(pipeline.glue.outcomes)
     grants = workflow_grants()
     if not os.environ.get("TRUST_GRANTS"):

@@ -315,6 +315,11 @@ class Pipeline:
         wait_for(lambda: not self.notifications("RUNNING"), "the end of the notifier")
         return [email for email in self.emails(arn) if "somebody must look" in email["subject"]]
 
+    def running(self) -> list[str]:
+        """Return the ARNs of the pipeline's executions that are under way."""
+        pages = self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.machine, statusFilter="RUNNING")
+        return [execution["executionArn"] for page in pages for execution in page["executions"]]
+
     def notifications(self, status: str | None = None) -> list[str]:
         """Return the ARNs of the notifier's executions, of all tests of this folder."""
         given = {"statusFilter": status} if status else {}
