@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.core.responses import ActionResult
@@ -209,8 +210,9 @@ class GlueJobs:
         os.register_at_fork(after_in_child=self._close_writer)
 
     def _s3_client(self, credentials: Credentials) -> S3Client:
-        # A session of its own: boto3's default one is not thread safe.
-        client: S3Client = boto3.Session().client(
+        # A session of its own: boto3's default one is not thread safe. Without the user's profile, which may not exist.
+        core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+        client: S3Client = boto3.Session(botocore_session=core).client(
             "s3",
             endpoint_url=self._endpoint_url,
             region_name=self._region,
