@@ -16,8 +16,12 @@ ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt sta
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 # Likewise the wheels of the Glue jobs.
 WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
-# The AWS CDK CLI of package.json; OPTIONS are passed on to it.
-CDK = PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')"
+# By the paths of their scripts: pip unpacks what Node has as links (bin/npm, bin/npx) as copies that find nothing.
+NPM := $(NODE_BIN)/../lib/node_modules/npm/bin
+# The version of a package that package.json pins.
+pinned = $$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["$(1)"]')
+# The AWS CDK CLI; OPTIONS are passed on to it.
+CDK = PATH="$(NODE_BIN):$$PATH" node "$(NPM)/npx-cli.js" --yes "aws-cdk@$(call pinned,aws-cdk)"
 OPTIONS ?=
 
 export PYTHONUTF8 := 1
