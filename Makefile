@@ -16,6 +16,8 @@ ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt sta
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 # Likewise the wheels of the Glue jobs.
 WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
+# Likewise the script that draws the diagrams of docs/.
+MERMAID := .local/mermaid/of-$(shell cat package.json 2>/dev/null | cksum | tr ' ' '-').js
 # By the paths of their scripts: pip unpacks what Node has as links (bin/npm, bin/npx) as copies that find nothing.
 NPM := $(NODE_BIN)/../lib/node_modules/npm/bin
 # The version of a package that package.json pins.
@@ -78,6 +80,19 @@ exactness: $(SET_UP) ## The long proofs: 100,000 histories, a file in 50 pieces 
 	EXACTNESS_HISTORIES=100000 $(PY) -m pytest tests/exactness/test_histories.py -k scratch --timeout 0 --dist load
 	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
+
+.PHONY: docs
+docs: $(SET_UP) $(MERMAID) ## Make a site of docs/ and of all docstrings, in .local/docs/
+	$(PY) -m sphinx --quiet --fail-on-warning --keep-going docs .local/docs
+	@cp $(MERMAID) .local/docs/_static/mermaid.min.js
+	@echo "Open .local/docs/index.html"
+
+$(MERMAID): | $(SET_UP)
+	@rm -rf .local/mermaid
+	@mkdir -p .local/mermaid
+	PATH="$(NODE_BIN):$$PATH" node "$(NPM)/npm-cli.js" pack --silent --pack-destination .local/mermaid "mermaid@$(call pinned,mermaid)"
+	@tar -xzf .local/mermaid/mermaid-*.tgz -C .local/mermaid package/dist/mermaid.min.js
+	@mv .local/mermaid/package/dist/mermaid.min.js $@
 
 .PHONY: lint
 lint: $(SET_UP) ## Lint and check the types
