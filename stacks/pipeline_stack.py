@@ -76,7 +76,8 @@ class PipelineStack(cdk.Stack):
             settings=self._settings,
         )
         # raw/: what is over 5 GB cannot be staged by CopyObject; the job copies it to error/ in parts.
-        data.grant_read(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX, names.RAW_PREFIX)
+        data.grant_read_version(job.role, names.RAW_PREFIX)
+        data.grant_read(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX)
         data.grant_write(job.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX)
         data.grant_write_by_spark(job.role, names.QUALITY_PREFIX)
         data.grant_list(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX, names.QUALITY_PREFIX)
@@ -126,8 +127,10 @@ class PipelineStack(cdk.Stack):
             settings=self._settings,
         )
         data.grant_list_versions(pipeline.role, names.RAW_PREFIX)
-        data.grant_read(pipeline.role, names.RAW_PREFIX, names.PROCESSING_PREFIX, names.QUALITY_PREFIX)
-        data.grant_write(pipeline.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX, names.ARCHIVE_PREFIX)
+        data.grant_copy_version_from(pipeline.role, names.RAW_PREFIX)
+        data.grant_copy_from(pipeline.role, names.PROCESSING_PREFIX)
+        data.grant_read(pipeline.role, names.QUALITY_PREFIX)
+        data.grant_put(pipeline.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX, names.ARCHIVE_PREFIX)
         data.grant_delete_version(pipeline.role, names.RAW_PREFIX)
         self.validate_batch.grant_run(pipeline.role)
         self.compute_kpis.grant_run(pipeline.role)

@@ -59,14 +59,28 @@ class DataBucket(Construct):
         )
 
     def grant_read(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role read the current and the older versions of objects, and their tags."""
-        self._allow_objects(
-            role, prefixes, "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging"
-        )
+        """Let a role read objects."""
+        self._allow_objects(role, prefixes, "s3:GetObject")
+
+    def grant_read_version(self, role: iam.IRole, *prefixes: str) -> None:
+        """Let a role read exact versions of objects, which is another action than to read an object."""
+        self._allow_objects(role, prefixes, "s3:GetObjectVersion")
 
     def grant_write(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role create and overwrite objects, with tags (CopyObject copies those, too)."""
-        self._allow_objects(role, prefixes, "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload")
+        """Let a role create and overwrite objects, in parts, too."""
+        self._allow_objects(role, prefixes, "s3:PutObject", "s3:AbortMultipartUpload")
+
+    def grant_put(self, role: iam.IRole, *prefixes: str) -> None:
+        """Let a role create and overwrite objects in one piece, also as copies of others with tags."""
+        self._allow_objects(role, prefixes, "s3:PutObject", "s3:PutObjectTagging")
+
+    def grant_copy_from(self, role: iam.IRole, *prefixes: str) -> None:
+        """Let a role read objects with their tags, which CopyObject takes along."""
+        self._allow_objects(role, prefixes, "s3:GetObject", "s3:GetObjectTagging")
+
+    def grant_copy_version_from(self, role: iam.IRole, *prefixes: str) -> None:
+        """Let a role read exact versions of objects with their tags, which CopyObject takes along."""
+        self._allow_objects(role, prefixes, "s3:GetObjectVersion", "s3:GetObjectVersionTagging")
 
     def grant_write_by_spark(self, role: iam.IRole, *prefixes: str) -> None:
         """Let a role read and write under prefixes, and delete there: Spark writes to `_temporary/` first.
@@ -100,7 +114,7 @@ class DataBucket(Construct):
         """
         allow(
             role,
-            actions=["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            actions=["s3:ListBucket"],
             resources=[self.bucket.bucket_arn],
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
         )

@@ -8,8 +8,12 @@ from glue_scripts import names
 from stacks.constructs.state_machine import DEFINITIONS
 from tests.infrastructure.templates import Deployment, allowed, as_list, roles, statements, tasks, text
 
-READ = {"s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTagging", "s3:GetObjectVersionTagging"}
-WRITE = {"s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"}
+READ = {"s3:GetObject"}
+READ_VERSION = {"s3:GetObjectVersion"}
+COPY_FROM = {"s3:GetObject", "s3:GetObjectTagging"}
+COPY_VERSION_FROM = {"s3:GetObjectVersion", "s3:GetObjectVersionTagging"}
+WRITE = {"s3:PutObject", "s3:AbortMultipartUpload"}
+PUT = {"s3:PutObject", "s3:PutObjectTagging"}
 DELETE = {"s3:DeleteObject"}
 
 WILDCARDS_BESIDE_PREFIXES = {
@@ -50,7 +54,7 @@ def _of_service(deployment: Deployment, name: str, resource: str, service: str) 
 
 def test_the_validation_job_reads_and_writes_its_prefixes_only(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "validate-batch") == {
-        "raw/*": READ,
+        "raw/*": READ_VERSION,
         "processing/*": READ | WRITE,
         "reference/*": READ,
         "quality/*": READ | WRITE | DELETE,
@@ -68,11 +72,11 @@ def test_the_kpi_job_reads_and_writes_its_prefixes_only(deployment: Deployment) 
 
 def test_the_state_machine_moves_files_and_deletes_exact_versions_of_raw_only(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "pipeline") == {
-        "raw/*": READ | {"s3:DeleteObjectVersion"},
-        "processing/*": READ | WRITE,
+        "raw/*": COPY_VERSION_FROM | {"s3:DeleteObjectVersion"},
+        "processing/*": COPY_FROM | PUT,
         "quality/*": READ,
-        "error/*": WRITE,
-        "archive/*": WRITE,
+        "error/*": PUT,
+        "archive/*": PUT,
     }
 
 
@@ -142,7 +146,7 @@ def test_the_function_that_measures_lists_by_status_and_puts_our_own_metrics_onl
 
 NEEDED_BY_TASK = {
     "arn:aws:states:::aws-sdk:s3:listObjectVersions": {"s3:ListBucketVersions"},
-    "arn:aws:states:::aws-sdk:s3:copyObject": READ | WRITE - {"s3:AbortMultipartUpload"},
+    "arn:aws:states:::aws-sdk:s3:copyObject": COPY_FROM | COPY_VERSION_FROM | PUT,
     "arn:aws:states:::aws-sdk:s3:putObject": {"s3:PutObject"},
     "arn:aws:states:::aws-sdk:s3:getObject": {"s3:GetObject"},
     "arn:aws:states:::aws-sdk:s3:deleteObject": {"s3:DeleteObjectVersion"},
@@ -174,8 +178,6 @@ BESIDE_TASKS = {
     "xray:PutTelemetryRecords",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
-    # Part of what `DataBucket.grant_write` gives to everybody who writes; CopyObject itself needs no parts.
-    "s3:AbortMultipartUpload",
 }
 STATE_MACHINES = {"pipeline": "pipeline.asl.json", "notify-failure": "notify_failure.asl.json"}
 
