@@ -90,6 +90,11 @@ exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50
 	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
 
+.PHONY: trust
+trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md
+	$(PY) -m stacks.wheels
+	for environment in dev staging prod; do $(CDK) synth --all --quiet -c env=$$environment || exit 1; done
+
 .PHONY: docs
 docs: $(SET_UP) $(MERMAID) ## Make a site of docs/ and of all docstrings, in .local/docs/
 	$(PY) -m sphinx --quiet --fail-on-warning --keep-going docs .local/docs
