@@ -93,7 +93,7 @@ exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50
 .PHONY: trust
 trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md
 	$(PY) -m stacks.wheels
-	for environment in dev staging prod; do $(CDK) synth --all --quiet -c env=$$environment || exit 1; done
+	for environment in dev staging prod; do $(CDK) synth --quiet -c env=$$environment || exit 1; done
 
 .PHONY: docs
 docs: $(SET_UP) $(MERMAID) ## Make a site of docs/ and of all docstrings, in .local/docs/
