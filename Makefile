@@ -94,6 +94,7 @@ exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50
 trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md
 	$(PY) -m stacks.wheels
 	for environment in dev staging prod; do $(CDK) synth --quiet -c env=$$environment || exit 1; done
+	TRUST_GRANTS=1 $(PY) -m pytest tests/permissions tests/end_to_end/test_permissions.py --timeout 0 --numprocesses 0
 
 .PHONY: docs
 docs: $(SET_UP) $(MERMAID) ## Make a site of docs/ and of all docstrings, in .local/docs/

@@ -30,7 +30,7 @@ The KPI page, which asks for the key:
 The KPI API (docs/api.md):
   curl -H 'x-api-key: {key}' {url}v1/days
 
-Use it with the AWS CLI (any credentials will do):
+Use it with the AWS CLI, as an administrator (any other key is refused):
   export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
   {aws} s3 cp streams1.csv s3://{bucket}/raw/streams/
   {aws} stepfunctions list-executions --state-machine-arn {outputs["StateMachineArn"]}

@@ -1,5 +1,8 @@
 """EventBridge rules that start executions and invoke functions, with dead letters, which moto's rules do not.
 
+A target with a role is reached with that role; without one, the policy of the queue, topic or function must let
+EventBridge in. What is not allowed is a dead letter, and counts among the rule's failed invocations.
+
 moto delivers to queues and log groups, raises for a state machine or a function, ignores a target's `DeadLetterConfig`,
 and delivers for disabled rules too, and every event for rules that have a schedule in place of a pattern. https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
 """
@@ -23,9 +26,14 @@ from moto.stepfunctions.responses import get_backend
 from moto.utilities.arns import parse_arn
 
 from local_aws import lambda_functions
+from local_aws.iam import enforcement
+from local_aws.iam.enforcement import AccessDeniedError
 from local_aws.patching import JsonValue, MotoObject, replace
+from local_aws.service_metrics import count
 
 _LOG: Final = logging.getLogger(__name__)
+
+_SERVICE: Final = "events.amazonaws.com"
 
 
 def install() -> None:
@@ -56,14 +64,43 @@ def deliver(rule: MotoObject, event: dict[str, Any], *, transform_input: bool = 
         return
     for target in rule.targets:
         try:
+            _require_permission(rule, target)
             if start := _STARTERS.get(parse_arn(target["Arn"]).service):
                 start(target, event)
             else:
                 for_one_target = copy.copy(rule)
                 for_one_target.targets = [target]
                 _moto_send_to_targets(for_one_target, event, transform_input=transform_input)
+        except AccessDeniedError as error:
+            _dead_letter(rule, target, event, code="NO_PERMISSIONS", message=str(error))
         except (JsonRESTError, ServiceException) as error:
-            _dead_letter(rule, target, event, error)
+            code = error.error_type if isinstance(error, JsonRESTError) else str(error.code or type(error).__name__)
+            _dead_letter(rule, target, event, code=code, message=error.message or code)
+
+
+_ACTIONS: Final[Mapping[str, str]] = {
+    "lambda": "lambda:InvokeFunction",
+    "sns": "sns:Publish",
+    "sqs": "sqs:SendMessage",
+    "states": "states:StartExecution",
+}
+"""Service of a target to what EventBridge does there; log groups and others take everything here."""
+
+
+def _require_permission(rule: MotoObject, target: dict[str, Any]) -> None:
+    """Ask whether a rule may reach a target.
+
+    Raises:
+        AccessDeniedError: It may not.
+    """
+    action = _ACTIONS.get(parse_arn(target["Arn"]).service)
+    if action is None:
+        return
+    role_arn = target.get("RoleArn")
+    if role_arn is None:
+        enforcement.require_service(_SERVICE, action, target["Arn"], source_arn=rule.arn)
+    else:
+        enforcement.require_role(role_arn, action, target["Arn"], service=_SERVICE, source_arn=rule.arn)
 
 
 def start_execution(target: dict[str, Any], event: dict[str, Any]) -> None:
@@ -127,20 +164,24 @@ def target_input(target: dict[str, Any], event: dict[str, Any]) -> JsonValue:
     return whole
 
 
-def _dead_letter(
-    rule: MotoObject, target: dict[str, Any], event: dict[str, Any], error: JsonRESTError | ServiceException
-) -> None:
+def _dead_letter(rule: MotoObject, target: dict[str, Any], event: dict[str, Any], *, code: str, message: str) -> None:
     """Send an event that could not be delivered to the target's dead letter queue; without one it is dropped."""
+    _count(rule, "FailedInvocations")
     queue = target.get("DeadLetterConfig", {}).get("Arn")
-    code = error.error_type if isinstance(error, JsonRESTError) else str(error.code or type(error).__name__)
     if queue is None:
-        _LOG.warning("rule %s dropped an event for %s: %s: %s", rule.name, target["Arn"], code, error.message)
+        _LOG.warning("rule %s dropped an event for %s: %s: %s", rule.name, target["Arn"], code, message)
+        return
+    try:
+        enforcement.require_service(_SERVICE, "sqs:SendMessage", queue, source_arn=rule.arn)
+    except AccessDeniedError as error:
+        _LOG.warning("rule %s lost an event for %s: %s: %s", rule.name, target["Arn"], code, error)
+        _count(rule, "InvocationsFailedToBeSentToDlq")
         return
     attributes = {
         "RULE_ARN": rule.arn,
         "TARGET_ARN": target["Arn"],
         "ERROR_CODE": code,
-        "ERROR_MESSAGE": error.message or code,
+        "ERROR_MESSAGE": message,
         "RETRY_ATTEMPTS": "0",
     }
     arn = parse_arn(queue)
@@ -149,3 +190,9 @@ def _dead_letter(
         message_body=json.dumps(target_input({}, event)),
         message_attributes={name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
     )
+
+
+def _count(rule: MotoObject, metric: str) -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html."""
+    arn = parse_arn(rule.arn)
+    count("AWS/Events", metric, {"RuleName": rule.name}, account=arn.account, region=arn.region)

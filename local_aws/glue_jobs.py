@@ -41,9 +41,13 @@ from moto.glue.models import FakeJob
 from moto.glue.responses import GlueResponse
 from moto.moto_api._internal import mock_random
 
-from local_aws import s3_directory, spark_conf
-from local_aws.environment import ACCESS_KEY, SECRET_KEY, client_environment
+from local_aws import s3_directory, spark_accesses, spark_conf
+from local_aws.environment import client_environment
+from local_aws.iam import enforcement
+from local_aws.iam.policies import Role
+from local_aws.iam.principals import OPERATOR, Credentials
 from local_aws.patching import JsonValue, MotoObject, replace
+from local_aws.spark_accesses import SparkAccesses
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -56,6 +60,8 @@ DEFAULT_TIMEOUT_MINUTES: Final = 480
 LOG_GROUP: Final = "/aws-glue/jobs"
 
 _SYNCHRONIZE_SECONDS: Final = 0.5
+_ACCESSES: Final = "accesses.log"
+_SESSION: Final = "GlueJobRunnerSession"
 
 FINAL_STATES: Final = frozenset({"SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED"})
 
@@ -210,15 +216,7 @@ class GlueJobs:
         self._seconds_per_timeout_minute = seconds_per_timeout_minute
         self._settings = spark_conf.SparkSettings.from_environment(os.environ)
         self._python = job_interpreter(os.environ)
-        # A session of its own: boto3's default one is not thread safe.
-        self._s3: S3Client = boto3.Session().client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=region,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(proxies={}),
-        )
+        self._s3 = self._s3_client(OPERATOR)
         self._lock = threading.Lock()
         self._runs: list[JobRun] = []
         self._closed = False
@@ -226,6 +224,19 @@ class GlueJobs:
         self._writer_open = True
         # A child that is only forked would keep the writing end; one that is executed never has it (PEP 446).
         os.register_at_fork(after_in_child=self._close_writer)
+
+    def _s3_client(self, credentials: Credentials) -> S3Client:
+        # A session of its own: boto3's default one is not thread safe.
+        client: S3Client = boto3.Session().client(
+            "s3",
+            endpoint_url=self._endpoint_url,
+            region_name=self._region,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.session_token or None,
+            config=Config(proxies={}),
+        )
+        return client
 
     def install(self) -> None:
         """Makes this object run the jobs of moto in this process, in the place of one installed before."""
@@ -348,7 +359,8 @@ class GlueJobs:
 
     def _run_process(self, run: JobRun, folder: Path) -> tuple[str, str | None]:
         """Runs the script to its end; returns the final state and the ErrorMessage."""
-        command = self._prepare(run, folder)
+        credentials = _credentials(run)
+        command = self._prepare(run, folder, credentials)
         log = self._work_dir / "logs" / "glue" / quote(run.job.name, safe=" ") / f"{run.job_run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output, self._lock:
@@ -360,38 +372,47 @@ class GlueJobs:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder / "work",
-                env=self._environment(folder),
+                env=self._environment(folder, credentials),
                 start_new_session=True,
                 pass_fds=(self._lifeline,),
             )
             run.change_state("RUNNING")
+        accesses = SparkAccesses(folder / _ACCESSES, Role(_role_arn(run.job), _SESSION))
         try:
-            status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute)
+            status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute, accesses)
+            accesses.check()
+        except enforcement.AccessDeniedError as error:
+            return "FAILED", f"AccessDeniedException: {error}"
         finally:
             # Whatever the script has started and left behind, its JVM above all.
             _kill_group(process)
             process.wait()
-        s3_directory.synchronize()
+            s3_directory.synchronize()
         if status is None:
             return "TIMEOUT", f"Job run exceeded its timeout of {run.timeout_minutes} minutes."
         return ("SUCCEEDED", None) if status == 0 else ("FAILED", _error_message(folder, status))
 
     @staticmethod
-    def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-        """Waits for the child's exit status, None after `seconds`; the S3 API learns meanwhile of what it writes."""
+    def _wait(process: subprocess.Popen[bytes], seconds: float, accesses: SparkAccesses) -> int | None:
+        """Waits for the child's exit status, None after `seconds`; the S3 API learns meanwhile of what it writes.
+
+        Raises:
+            AccessDeniedError: the job's role may not access what Spark has accessed.
+        """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
                 return process.wait(min(left, _SYNCHRONIZE_SECONDS))
             except subprocess.TimeoutExpired:
+                accesses.check()
                 s3_directory.synchronize(settled_seconds=_SYNCHRONIZE_SECONDS)
         return None
 
-    def _prepare(self, run: JobRun, folder: Path) -> list[str]:
-        """Fetches what the run needs into its folder; returns the command of its process."""
+    def _prepare(self, run: JobRun, folder: Path, credentials: Credentials) -> list[str]:
+        """Fetches what the run needs into its folder, as its role may; returns the command of its process."""
         for name in ("work", "tmp", "python"):
             (folder / name).mkdir(parents=True)
-        s3 = self._s3
+        s3 = self._s3_client(credentials)
         script = _fetch(s3, run.arguments.get("--scriptLocation") or run.job.command["ScriptLocation"], folder)
         for uri in _uris(run.arguments, "--extra-py-files"):
             _fetch(s3, uri, folder / "python")
@@ -421,7 +442,8 @@ class GlueJobs:
             overrides=spark_overrides(run.arguments.get("--conf", "")),
         )
         conf_dir = folder / "spark-conf"
-        spark_conf.write_spark_conf(conf_dir, properties)
+        logging = spark_accesses.logging_properties(folder / _ACCESSES)
+        spark_conf.write_spark_conf(conf_dir, properties, logging=logging)
         try:
             java_home = spark_conf.find_java_home(os.environ)
         except spark_conf.JavaNotFoundError as error:
@@ -429,7 +451,7 @@ class GlueJobs:
         archive = spark_conf.archive_options(self._settings, java_home)
         return spark_conf.gateway_command(java_home, conf_dir, properties, archive)
 
-    def _environment(self, folder: Path) -> dict[str, str]:
+    def _environment(self, folder: Path, credentials: Credentials) -> dict[str, str]:
         """The environment of a run: this process's, without its AWS configuration and import paths."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYSPARK_", "PYTHON"))
@@ -438,7 +460,7 @@ class GlueJobs:
         importable = [str(packages), *sorted(str(path) for path in packages.iterdir() if path.suffix != ".py")]
         return {
             **inherited,
-            **client_environment(self._endpoint_url, self._region),
+            **client_environment(self._endpoint_url, self._region, credentials),
             "PYTHONPATH": ":".join(importable),
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": self._python,
@@ -497,6 +519,26 @@ def _refuse_what_is_not_emulated(job: MotoObject) -> None:
         raise InvalidInputException("StartJobRun", f"Job {job.name} has MaxRetries: not emulated by local_aws, set 0.")
     if "--extra-jars" in job.default_arguments:
         raise InvalidInputException("StartJobRun", f"Job {job.name} has --extra-jars: not emulated by local_aws.")
+
+
+def _credentials(run: JobRun) -> Credentials:
+    """What a run asks with: the role of its job.
+
+    Raises:
+        LaunchError: Glue may not assume the role.
+    """
+    try:
+        return enforcement.assume(
+            _role_arn(run.job), service="glue.amazonaws.com", source_arn=run.job.arn, session=_SESSION
+        )
+    except enforcement.AccessDeniedError as error:
+        raise LaunchError(str(error)) from error
+
+
+def _role_arn(job: MotoObject) -> str:
+    """The role of a job, which may be given by its name."""
+    role: str = job.role
+    return role if role.startswith("arn:") else f"arn:aws:iam::{job.arn.split(':')[4]}:role/{role}"
 
 
 def _is_spark(job: MotoObject) -> bool:

@@ -7,8 +7,7 @@ timeout or its end; errors have the form that Lambda gives them; standard output
 
 What is not: code runs on this Python, so other runtimes, container images and layers are refused; memory, ephemeral
 storage and reserved concurrency limit nothing; a function has at most MAX_ENVIRONMENTS environments and further events
-wait; an asynchronous invocation that fails is logged and not repeated; there is no X-Ray; nobody checks what the role
-or a permission allows.
+wait; an asynchronous invocation that fails is logged and not repeated; there is no X-Ray.
 """
 
 from __future__ import annotations
@@ -38,6 +37,8 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.utilities.arns import parse_arn
 
 from local_aws.environment import client_environment
+from local_aws.iam import enforcement
+from local_aws.iam.principals import Credentials
 from local_aws.patching import JsonValue, MotoObject, replace
 
 _LOG: Final = logging.getLogger(__name__)
@@ -231,7 +232,7 @@ class LambdaFunctions:
         }
         variables = _runtime_variables(function, code, log_names) | {
             **version.variables(),
-            **client_environment(self._endpoint_url, self._region),
+            **client_environment(self._endpoint_url, self._region, _credentials(function)),
         }
         return _Launch(
             handler=function.handler,
@@ -423,6 +424,23 @@ _active: LambdaFunctions | None = None
 
 def _shutting_down() -> LambdaClientError:
     return LambdaClientError("ServiceException", "The embedded AWS is shutting down.")
+
+
+def _credentials(function: MotoObject) -> Credentials:
+    """What the function's code asks with: its role.
+
+    Raises:
+        LambdaClientError: Lambda may not assume the role.
+    """
+    try:
+        return enforcement.assume(
+            function.role,
+            service="lambda.amazonaws.com",
+            source_arn=function.function_arn,
+            session=function.function_name,
+        )
+    except enforcement.AccessDeniedError as error:
+        raise LambdaClientError("AccessDeniedException", str(error)) from error
 
 
 def _check_event(event: str) -> None:

@@ -74,15 +74,19 @@ class MotoServer(LocalServer):
         request_log: File that gets one line per request of any LocalServer, and the traceback of a request that crashed
             moto.
 
+        guard: Gives the application that stands in front of moto's and decides who may ask it.
+
     Raises:
         PortInUseError: The port is taken.
     """
 
-    def __init__(self, port: int, request_log: Path) -> None:
+    def __init__(
+        self, port: int, request_log: Path, *, guard: Callable[[WSGIApplication], WSGIApplication] = lambda moto: moto
+    ) -> None:
         with ExitStack() as closers:
             closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
             self._pages: dict[str, Callable[[], str]] = {}
-            app = _WithPages(DomainDispatcherApplication(create_backend_app), self._pages)
+            app = _WithPages(guard(DomainDispatcherApplication(create_backend_app)), self._pages)
             super().__init__(app, port, name="moto-server")
             self._closers = closers.pop_all()
 

@@ -20,7 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto.pipes.models import Pipe as MotoPipe
 from moto.pipes.models import PipeStatus, pipes_backends
 
+from local_aws.iam import enforcement
 from local_aws.patching import JsonValue, MotoObject, replace
+from local_aws.service_metrics import count
 
 _LOG: Final = logging.getLogger(__name__)
 _PLACEHOLDER: Final = re.compile(r"<(\$[^<>]*|aws\.pipes\.[a-z.-]+)>")
@@ -29,6 +31,9 @@ _RECEIVE_SIZE: Final = 10
 """What one ReceiveMessage gives at most."""
 _IDLE_SECONDS: Final = 0.2
 _FAILURE_SECONDS: Final = 1.0
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-monitoring.html
+_NAMESPACE: Final = "AWS/EventBridge/Pipes"
+_FAILED: Final = "ExecutionFailed"
 _UNSUPPORTED: Final = ("Enrichment", "EnrichmentParameters")
 
 
@@ -51,6 +56,7 @@ class Pipe:
         batch_window_seconds: How long messages are collected, counted from the first.
         input_template: Template of one message's part of the input; None passes the whole record.
         state_machine_arn: ARN of the state machine.
+        role_arn: As whom it reads the queue and starts executions.
     """
 
     name: str
@@ -59,6 +65,7 @@ class Pipe:
     batch_window_seconds: int
     input_template: str | None
     state_machine_arn: str
+    role_arn: str
 
     @classmethod
     def from_properties(cls, name: str, properties: Mapping[str, Any]) -> Self:
@@ -95,6 +102,7 @@ class Pipe:
             batch_window_seconds=int(queue.get("MaximumBatchingWindowInSeconds", 0)),
             input_template=target.get("InputTemplate"),
             state_machine_arn=properties["Target"],
+            role_arn=properties["RoleArn"],
         )
 
     @property
@@ -106,6 +114,11 @@ class Pipe:
     def account(self) -> str:
         """Account of the queue."""
         return self.queue_arn.split(":")[4]
+
+    @property
+    def arn(self) -> str:
+        """Its own ARN."""
+        return f"arn:aws:pipes:{self.region}:{self.account}:pipe/{self.name}"
 
 
 def transform(template: str | None, record: Mapping[str, Any]) -> JsonValue:
@@ -203,31 +216,55 @@ class _PipeRun:
     def __init__(self, pipe: Pipe, endpoint_url: str, stop: threading.Event) -> None:
         self._pipe = pipe
         self._stop = stop
-        make_client: MotoObject = boto3.session.Session().client
-        options = {
-            "region_name": pipe.region,
-            "endpoint_url": endpoint_url,
-            "aws_access_key_id": "local",
-            "aws_secret_access_key": "local",
-            "config": Config(retries={"total_max_attempts": 1}),
-        }
-        self._sqs = make_client("sqs", **options)
-        self._stepfunctions = make_client("stepfunctions", **options)
+        self._endpoint_url = endpoint_url
+        self._clients: dict[tuple[str, str], MotoObject] = {}
+        self._queue_url = f"{endpoint_url}/{pipe.account}/{pipe.queue_arn.rpartition(':')[2]}"
 
     def run(self) -> None:
-        """Collect batches and start executions until told to stop; a failure is logged and tried again."""
+        """Collect batches and start executions until told to stop; a failure is counted, logged and tried again."""
         while not self._stop.is_set():
             try:
                 if self._is_paused():
                     self._stop.wait(_IDLE_SECONDS)
                     continue
-                queue_url = self._queue_url()
-                batch = self._collect(queue_url)
+                # A pipe looks at its queue before it reads from it: its role needs GetQueueAttributes.
+                self._client("sqs").get_queue_attributes(QueueUrl=self._queue_url, AttributeNames=["QueueArn"])
+                batch = self._collect()
                 if batch and not self._stop.is_set():
-                    self._pass_on(queue_url, batch)
-            except (ClientError, BotoCoreError) as error:
+                    self._pass_on(batch)
+            except (ClientError, BotoCoreError, enforcement.AccessDeniedError) as error:
                 _LOG.warning("pipe %s: %s; it tries again", self._pipe.name, error)
+                count(
+                    _NAMESPACE,
+                    _FAILED,
+                    {"PipeName": self._pipe.name},
+                    account=self._pipe.account,
+                    region=self._pipe.region,
+                )
                 self._stop.wait(_FAILURE_SECONDS)
+
+    def _client(self, service: str) -> MotoObject:
+        """Return a client with the credentials of the pipe's role.
+
+        Raises:
+            AccessDeniedError: Pipes may not assume the role.
+        """
+        credentials = enforcement.assume(
+            self._pipe.role_arn, service="pipes.amazonaws.com", source_arn=self._pipe.arn, session=self._pipe.name
+        )
+        key = (service, credentials.access_key)
+        if key not in self._clients:
+            make_client: MotoObject = boto3.session.Session().client
+            self._clients[key] = make_client(
+                service,
+                region_name=self._pipe.region,
+                endpoint_url=self._endpoint_url,
+                aws_access_key_id=credentials.access_key,
+                aws_secret_access_key=credentials.secret_key,
+                aws_session_token=credentials.session_token or None,
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+        return self._clients[key]
 
     def _is_paused(self) -> bool:
         """Whether somebody has stopped the pipe; called when no message is in hand, it says so to the API as well."""
@@ -243,11 +280,7 @@ class _PipeRun:
     def _moto_pipe(self) -> MotoObject:
         return pipes_backends[self._pipe.account][self._pipe.region].pipes.get(self._pipe.name)
 
-    def _queue_url(self) -> str:
-        url: str = self._sqs.get_queue_url(QueueName=self._pipe.queue_arn.rsplit(":", 1)[1])["QueueUrl"]
-        return url
-
-    def _collect(self, queue_url: str) -> list[dict[str, Any]]:
+    def _collect(self) -> list[dict[str, Any]]:
         """Receive until the batch is full or its window is over; the window begins with the first message.
 
         A stop ends the window: what has been received is still passed on.
@@ -257,12 +290,16 @@ class _PipeRun:
         while not self._stop.is_set() and len(batch) < self._pipe.batch_size:
             if self._should_pause() or (deadline is not None and time.monotonic() >= deadline):
                 break
-            received = self._sqs.receive_message(
-                QueueUrl=queue_url,
-                MaxNumberOfMessages=min(_RECEIVE_SIZE, self._pipe.batch_size - len(batch)),
-                AttributeNames=["All"],
-                MessageAttributeNames=["All"],
-            ).get("Messages", [])
+            received = (
+                self._client("sqs")
+                .receive_message(
+                    QueueUrl=self._queue_url,
+                    MaxNumberOfMessages=min(_RECEIVE_SIZE, self._pipe.batch_size - len(batch)),
+                    AttributeNames=["All"],
+                    MessageAttributeNames=["All"],
+                )
+                .get("Messages", [])
+            )
             batch += received
             if deadline is None and batch:
                 deadline = time.monotonic() + self._pipe.batch_window_seconds
@@ -270,7 +307,7 @@ class _PipeRun:
                 self._stop.wait(_IDLE_SECONDS)
         return batch
 
-    def _pass_on(self, queue_url: str, batch: list[dict[str, Any]]) -> None:
+    def _pass_on(self, batch: list[dict[str, Any]]) -> None:
         """Start one execution with the batch, and delete its messages after it has started."""
         inputs: list[JsonValue] = []
         good: list[dict[str, Any]] = []
@@ -282,10 +319,12 @@ class _PipeRun:
                 _LOG.warning("pipe %s leaves a message in the queue: %s", self._pipe.name, error)
         if not good:
             return
-        self._stepfunctions.start_execution(stateMachineArn=self._pipe.state_machine_arn, input=json.dumps(inputs))
+        self._client("stepfunctions").start_execution(
+            stateMachineArn=self._pipe.state_machine_arn, input=json.dumps(inputs)
+        )
         for start in range(0, len(good), _RECEIVE_SIZE):
-            self._sqs.delete_message_batch(
-                QueueUrl=queue_url,
+            self._client("sqs").delete_message_batch(
+                QueueUrl=self._queue_url,
                 Entries=[
                     {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
                     for number, message in enumerate(good[start : start + _RECEIVE_SIZE])

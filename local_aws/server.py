@@ -21,6 +21,9 @@ from local_aws.assembly import read_assembly
 from local_aws.cloudformation import DeployedResource, Deployment, deploy
 from local_aws.environment import client_environment
 from local_aws.glue_jobs import GlueJobs
+from local_aws.iam import enforcement
+from local_aws.iam.conditions import UnsupportedPolicyError
+from local_aws.iam.enforcement import Enforcement
 from local_aws.intrinsics import DeploymentError
 from local_aws.lambda_functions import LambdaFunctions
 from local_aws.logs import log_to_file
@@ -89,10 +92,12 @@ class EmbeddedAws:
             closers.enter_context(log_to_file(server_log, "local_aws", "moto", level=logging.WARNING))
             target = self._start_server(work_dir.path, closers)
             deployment = deploy(assembly, target)
+            self._check_policies()
             self._start_pipes(deployment, closers)
             schedules = ScheduledRules(ACCOUNT, REGION)
             schedules.start()
             closers.callback(schedules.close)
+            closers.callback(lambda: self._iam.report().write(work_dir.path / LOGS))
             self.outputs = self._start_apis(deployment, closers)
             work_dir.publish(self.endpoint_url, self.outputs)
             self._closers = closers.pop_all()
@@ -133,10 +138,13 @@ class EmbeddedAws:
         mailbox = Mailbox(work_dir / EMAILS)
         mailbox.install()
 
-        server = MotoServer(self._port, work_dir / LOGS / "requests.log")
+        self._iam = iam = Enforcement(ACCOUNT, REGION)
+        server = MotoServer(self._port, work_dir / LOGS / "requests.log", guard=iam.application)
         closers.callback(server.close)
         self.endpoint_url = server.endpoint_url
 
+        enforcement.install(iam)
+        closers.callback(enforcement.uninstall)
         jobs = GlueJobs(work_dir, server.endpoint_url)
         jobs.install()
         closers.callback(jobs.close)
@@ -151,6 +159,12 @@ class EmbeddedAws:
         closers.callback(_stop_executions, target)
         closers.callback(_disable_rules, target)
         return target
+
+    def _check_policies(self) -> None:
+        try:
+            self._iam.check_policies()
+        except UnsupportedPolicyError as error:
+            raise DeploymentError(str(error)) from error
 
     def _start_pipes(self, deployment: Deployment, closers: ExitStack) -> None:
         pipes = [_pipe(resource) for resource in deployment.of_type("AWS::Pipes::Pipe")]

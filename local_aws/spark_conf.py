@@ -186,12 +186,18 @@ def file_system_properties(buckets: Mapping[str, Path]) -> dict[str, str]:
     return properties
 
 
-def write_spark_conf(directory: Path, properties: Mapping[str, str]) -> None:
-    """Writes spark-defaults.conf and log4j2.properties, for SPARK_CONF_DIR."""
+def write_spark_conf(directory: Path, properties: Mapping[str, str], *, logging: str = "") -> None:
+    """Writes spark-defaults.conf and log4j2.properties, for SPARK_CONF_DIR.
+
+    Args:
+        directory: where to.
+        properties: properties of Spark.
+        logging: further lines of log4j2.properties.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     lines = [f"{key} {_escaped(value)}\n" for key, value in properties.items()]
     (directory / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
-    (directory / "log4j2.properties").write_text(LOG4J2, encoding="utf-8")
+    (directory / "log4j2.properties").write_text(LOG4J2 + logging, encoding="utf-8")
 
 
 def _escaped(value: str) -> str:

@@ -25,6 +25,7 @@ from local_aws.api_gateway.access import ApiKey, find_key, is_signed
 from local_aws.api_gateway.proxy import Answer, ClientRequest, MalformedAnswerError, answer_of, event_of
 from local_aws.api_gateway.rest_api import RestApi, Route
 from local_aws.environment import ACCESS_KEY
+from local_aws.iam import enforcement
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -103,7 +104,7 @@ class Gateway:
         key = self._key(request, route)
         signer = ACCESS_KEY if route.method.needs_signature else None
         event = event_of(request, route, self.api, account=self._account, key=key, signer=signer)
-        payload = self._invoke(route, json.dumps(event))
+        payload = self._invoke(route, json.dumps(event), source_arn=self._arn(request))
         try:
             return answer_of(payload, request, self.api)
         except MalformedAnswerError as error:
@@ -111,13 +112,16 @@ class Gateway:
             raise _internal_server_error() from error
 
     def _check_address(self, request: ClientRequest, route: Route) -> None:
-        resource = f"{self.api.id}/{request.stage}/{request.method}{unquote(request.raw_path)}"
-        arn = f"arn:aws:execute-api:{self._region}:{self._account}:{resource}"
+        arn = self._arn(request)
         policy = self.api.policy
         if policy is None or policy.lets_in(arn, request.address, signed=route.method.needs_signature):
             return
         text = f"User: anonymous is not authorized to perform: execute-api:Invoke on resource: {arn}"
         raise GatewayError(HTTPStatus.FORBIDDEN, "AccessDeniedException", text, member="Message")
+
+    def _arn(self, request: ClientRequest) -> str:
+        resource = f"{self.api.id}/{request.stage}/{request.method}{unquote(request.raw_path)}"
+        return f"arn:aws:execute-api:{self._region}:{self._account}:{resource}"
 
     def _check_signature(self, request: ClientRequest, route: Route) -> None:
         if not route.method.needs_signature or is_signed(request.header("Authorization"), self._region):
@@ -136,17 +140,20 @@ class Gateway:
             raise _forbidden()
         return key
 
-    def _invoke(self, route: Route, event: str) -> str:
+    def _invoke(self, route: Route, event: str, *, source_arn: str) -> str:
         """Invoke the function; a failure of it is the gateway's 502, and its own timeout, too."""
         try:
+            enforcement.require_service(
+                "apigateway.amazonaws.com", "lambda:InvokeFunction", route.method.function_arn, source_arn=source_arn
+            )
             function = lambda_functions.find_function(route.method.function_arn)
             working = self._workers.submit(lambda_functions.active().invoke, function, event)
             invocation = working.result(route.method.timeout_seconds)
         except TimeoutError as error:
             text = "Endpoint request timed out"
             raise GatewayError(HTTPStatus.GATEWAY_TIMEOUT, "InternalServerErrorException", text) from error
-        except LambdaClientError as error:
-            _LOG.warning("%s: function not invoked: %s", route.resource.path, error.message)
+        except (LambdaClientError, enforcement.AccessDeniedError) as error:
+            _LOG.warning("%s: function not invoked: %s", route.resource.path, error)
             text = "Internal server error"
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             raise GatewayError(status, "InternalServerErrorException", text) from error

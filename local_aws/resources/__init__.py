@@ -39,7 +39,7 @@ NOT_EMULATED: Final[Mapping[str, str]] = {
     "AWS::CDK::Metadata": "tells AWS which construct library made the template",
     "AWS::CloudFormation::WaitConditionHandle": "a placeholder that does nothing",
     "AWS::CloudWatch::CompositeAlarm": "moto has no such alarm, and no alarm is evaluated on the laptop",
-    "AWS::Events::EventBusPolicy": "access is not enforced on the laptop",
+    "AWS::Events::EventBusPolicy": "events come from this account only",
     "AWS::Logs::MetricFilter": "no metric is made of logs on the laptop",
     "AWS::Logs::QueryDefinition": "a saved query of the console",
     "AWS::XRay::Group": "no traces are kept on the laptop",

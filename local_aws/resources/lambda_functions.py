@@ -38,7 +38,7 @@ def create_function(target: Target, properties: Properties) -> Created:
 
 
 def create_permission(target: Target, properties: Properties) -> Created:
-    """Add a permission to a function's policy, which nothing enforces."""
+    """Add a permission to a function's policy."""
     statement_id = properties.generated_name(max_length=100)
     target.client("lambda").add_permission(
         FunctionName=properties.required("FunctionName"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from local_aws.iam.policy_store import ignore_bucket_policies_in_moto
 from local_aws.resources.base import Created, Creator, Properties, Target, json_text
 
 
@@ -32,7 +33,7 @@ def create_bucket(target: Target, properties: Properties) -> Created:
         "PublicAccessBlockConfiguration",
         "OwnershipControls",
         "AccessControl",
-        reason="access is not enforced on the laptop",
+        reason="who signs no request is let in nowhere, and there is one owner",
     )
     properties.ignore("LoggingConfiguration", "MetricsConfigurations", reason="every request is in logs/requests.log")
     return Created(
@@ -48,17 +49,11 @@ def create_bucket(target: Target, properties: Properties) -> Created:
 
 
 def create_bucket_policy(target: Target, properties: Properties) -> Created:
-    """Put the policy of a bucket, without the statements that have a condition.
-
-    moto enforces a bucket policy since https://github.com/getmoto/moto/issues/5820 but reads no conditions: a statement
-    that denies plain HTTP would deny every request.
-    """
+    """Put the policy of a bucket; `local_aws.iam` reads it, and not moto."""
+    ignore_bucket_policies_in_moto()
     bucket = properties.required("Bucket")
-    document = properties.required("PolicyDocument")
-    unconditional = [statement for statement in document["Statement"] if "Condition" not in statement]
-    if unconditional:
-        policy = json_text({**document, "Statement": unconditional})
-        target.client("s3").put_bucket_policy(Bucket=bucket, Policy=policy)
+    policy = json_text(properties.required("PolicyDocument"))
+    target.client("s3").put_bucket_policy(Bucket=bucket, Policy=policy)
     return Created(ref=bucket)
 
 

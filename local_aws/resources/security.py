@@ -1,4 +1,4 @@
-"""IAM roles and policies, and KMS keys. Nothing enforces them; they exist so that the APIs can show them."""
+"""IAM roles and policies, which `local_aws.iam` enforces, and KMS keys, which encrypt nothing here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def create_role(target: Target, properties: Properties) -> Created:
             RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=json_text(policy["PolicyDocument"])
         )
     for arn in properties.optional("ManagedPolicyArns", []):
-        # AWS's own policies are not loaded: their list takes moto seconds, and nothing here enforces them.
+        # AWS's own policies are not loaded, their list takes moto seconds: what only they allow is denied.
         if not arn.startswith(f"arn:{target.partition}:iam::aws:"):
             iam.attach_role_policy(RoleName=name, PolicyArn=arn)
     return Created(ref=name, attributes={"Arn": role["Arn"], "RoleId": role["RoleId"]})

@@ -12,10 +12,20 @@ from typing import Any, Final
 from moto.events.models import events_backends
 
 from local_aws.patching import MotoObject
+from local_aws.service_metrics import count
 from local_aws.step_functions.jsonata_evaluation import json_text
 
 _DATA_LIMIT_BYTES: Final = 248 * 1024
 """AWS leaves out input and output where both together exceed 248 KiB."""
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
+_METRICS: Final = {
+    "ABORTED": "ExecutionsAborted",
+    "FAILED": "ExecutionsFailed",
+    "RUNNING": "ExecutionsStarted",
+    "SUCCEEDED": "ExecutionsSucceeded",
+    "TIMED_OUT": "ExecutionsTimedOut",
+}
 
 
 def status_change_detail(execution: MotoObject) -> dict[str, Any]:
@@ -54,7 +64,13 @@ def redrive_status(status: str) -> dict[str, str | None]:
 
 
 def send_status_change(execution: MotoObject) -> None:
-    """Put the event about the present status of an execution on the default event bus of its account and region."""
+    """Put the event about the present status of an execution on the default event bus of its account and region.
+
+    It is counted among the state machine's metrics, too.
+    """
+    if metric := _METRICS.get(execution.status):
+        dimensions = {"StateMachineArn": execution.state_machine_arn}
+        count("AWS/States", metric, dimensions, account=execution.account_id, region=execution.region_name)
     events_backends[execution.account_id][execution.region_name].put_events(
         [
             {

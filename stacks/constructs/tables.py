@@ -74,7 +74,7 @@ class KpisTable(Table):
 
     def grant_replace_rows(self, role: iam.IRole) -> None:
         """Let a role read the rows of a day and replace them in transactions (these need the single actions)."""
-        rows = ("Query", "GetItem", "PutItem", "DeleteItem", "ConditionCheckItem")
+        rows = ("Query", "PutItem", "DeleteItem")
         allow(role, actions=[f"dynamodb:{action}" for action in rows], resources=[self.table.table_arn])
 
     def grant_read(self, role: iam.IRole) -> None:

@@ -104,7 +104,7 @@ def test_the_rights_on_the_tables_are_the_single_actions(deployment: Deployment)
     assert _of_service(deployment, "validate-batch", "Ledger", "dynamodb") == books
     assert _of_service(deployment, "validate-batch", "Kpis", "dynamodb") == set()
     assert _of_service(deployment, "compute-kpis", "Ledger", "dynamodb") == books | {"ConditionCheckItem"}
-    rows = {"Query", "GetItem", "PutItem", "DeleteItem", "ConditionCheckItem"}
+    rows = {"Query", "PutItem", "DeleteItem"}
     assert _of_service(deployment, "compute-kpis", "Kpis", "dynamodb") == rows
     assert _of_service(deployment, "pipeline", "Ledger", "dynamodb") == {"UpdateItem"}
 

@@ -67,3 +67,18 @@ def template(resources: Mapping[str, Any], **sections: object) -> dict[str, Any]
         for logical_id, resource in resources.items()
     }
     return {"Resources": whole, **sections}
+
+
+def role(*services: str, actions: tuple[str, ...] = ("*",)) -> tuple[str, dict[str, Any]]:
+    """A role that services such as `glue` may assume, and that may do all or some things with every resource."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": [f"{service}.amazonaws.com" for service in services]},
+        "Action": "sts:AssumeRole",
+    }
+    allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    policy = {"PolicyName": "all", "PolicyDocument": {"Version": "2012-10-17", "Statement": [allowed]}}
+    return (
+        "AWS::IAM::Role",
+        {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]}, "Policies": [policy]},
+    )

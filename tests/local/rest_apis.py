@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from local_aws.server import EmbeddedAws
-from tests.local.assemblies import template, write_assembly
+from tests.local.assemblies import role, template, write_assembly
 
 # Answers with the event, or with whatever the header `x-answer` holds; `x-do` makes it fail.
 SOURCE = textwrap.dedent("""
@@ -31,7 +31,6 @@ SOURCE = textwrap.dedent("""
         if "X-Answer" in headers: return json.loads(headers["X-Answer"])
         return {"statusCode": 200, "body": json.dumps(event), "headers": {"Content-Type": "application/json"}}
 """)
-ROLE = ("AWS::IAM::Role", {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}})
 API = {"Ref": "Api"}
 ROOT = {"Fn::GetAtt": ["Api", "RootResourceId"]}
 URI = {
@@ -59,7 +58,16 @@ def method(of: object, http_method: str = "GET", **properties: object) -> tuple[
 def resources(api: Mapping[str, object] | None = None) -> dict[str, Any]:
     slow = {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": URI, "TimeoutInMillis": 300}
     return {
-        "Role": ROLE,
+        "Role": role("lambda"),
+        "Permission": (
+            "AWS::Lambda::Permission",
+            {
+                "FunctionName": {"Ref": "Function"},
+                "Action": "lambda:InvokeFunction",
+                "Principal": "apigateway.amazonaws.com",
+                "SourceArn": {"Fn::Sub": "arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*"},
+            },
+        ),
         "Function": (
             "AWS::Lambda::Function",
             {

@@ -315,9 +315,7 @@ def test_a_bucket_is_versioned_encrypted_and_tells_event_bridge(target: Target, 
     assert deployment.of_type("AWS::S3::Bucket")[0].created.attributes["Arn"] == "arn:aws:s3:::data"
 
 
-def test_a_bucket_policy_that_denies_plain_http_stops_nobody_and_its_other_statements_are_there(
-    target: Target, tmp_path: Path
-) -> None:
+def test_a_bucket_policy_is_there_as_a_whole_and_moto_does_not_apply_it(target: Target, tmp_path: Path) -> None:
     denial = {
         "Effect": "Deny",
         "Principal": {"AWS": "*"},
@@ -339,7 +337,7 @@ def test_a_bucket_policy_that_denies_plain_http_stops_nobody_and_its_other_state
     s3 = target.client("s3")
     s3.put_object(Bucket="data", Key="a", Body=b"1")
     assert s3.get_object(Bucket="data", Key="a")["Body"].read() == b"1"
-    assert json.loads(s3.get_bucket_policy(Bucket="data")["Policy"])["Statement"] == [grant]
+    assert json.loads(s3.get_bucket_policy(Bucket="data")["Policy"])["Statement"] == [denial, grant]
 
 
 def test_a_bucket_that_notifies_anything_else_is_refused(target: Target, tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ import pytest
 
 from local_aws.intrinsics import DeploymentError
 from local_aws.server import EmbeddedAws
-from tests.local.assemblies import template, write_assembly
+from tests.local.assemblies import role, template, write_assembly
 
 ASSETS = {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}
-ROLE = ("AWS::IAM::Role", {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}})
 FUNCTION: dict[str, Any] = {
     "FunctionName": "greets",
     "Runtime": "python3.11",
@@ -46,7 +45,7 @@ def assembly(folder: Path, function: Mapping[str, Any]) -> Path:
         "import os\ndef handler(event, context): return f'{os.environ[\"WORD\"]} {event}'\n", encoding="utf-8"
     )
     resources = {
-        "Role": ROLE,
+        "Role": role("lambda"),
         "Function": ("AWS::Lambda::Function", function),
         "Permission": ("AWS::Lambda::Permission", PERMISSION),
     }

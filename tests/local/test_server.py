@@ -22,7 +22,7 @@ from local_aws.moto_server import PortInUseError
 from local_aws.resources import UnknownResourceTypeError
 from local_aws.server import AlreadyRunningError, EmbeddedAws
 from local_aws.work_dir import ForeignWorkDirError, WorkDirInUseError, owner, read_state
-from tests.local.assemblies import template, write_assembly
+from tests.local.assemblies import role, template, write_assembly
 
 DEADLINE_SECONDS = 60.0
 STACK = template(
@@ -34,12 +34,8 @@ STACK = template(
 )
 WAITS = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}}
 ENDS = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
 ROLE_ARN = {"Fn::GetAtt": ["Role", "Arn"]}
-ROLE = ("AWS::IAM::Role", {"AssumeRolePolicyDocument": TRUST})
+ROLE = role("events", "glue", "pipes", "states")
 BATCHES = template(
     {
         "Role": ROLE,
@@ -51,6 +47,20 @@ BATCHES = template(
             },
         ),
         "Queue": ("AWS::SQS::Queue", {"QueueName": "uploads", "VisibilityTimeout": 30}),
+        "QueuePolicy": (
+            "AWS::SQS::QueuePolicy",
+            {
+                "Queues": [{"Ref": "Queue"}],
+                "PolicyDocument": {
+                    "Statement": {
+                        "Effect": "Allow",
+                        "Principal": {"Service": "events.amazonaws.com"},
+                        "Action": "sqs:SendMessage",
+                        "Resource": {"Fn::GetAtt": ["Queue", "Arn"]},
+                    }
+                },
+            },
+        ),
         "Rule": (
             "AWS::Events::Rule",
             {

@@ -40,14 +40,14 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
 def client(endpoint_url: str, region: str, service: str) -> Any:  # noqa: ANN401
     """Return the client of a service; making one takes longer than most tests."""
     config = Config(retries={"total_max_attempts": 1})
-    make_client: Any = boto3.session.Session("test", "test", region_name=region).client
+    make_client: Any = boto3.session.Session("local", "local", region_name=region).client
     return make_client(service, endpoint_url=endpoint_url, config=config)
 
 
 @cache
 def ledger_table(endpoint_url: str, region: str, name: str) -> Any:  # noqa: ANN401
     """Return the resource of a table."""
-    session: Any = boto3.session.Session("test", "test", region_name=region)
+    session: Any = boto3.session.Session("local", "local", region_name=region)
     return session.resource("dynamodb", endpoint_url=endpoint_url).Table(name)
 
 
@@ -314,6 +314,11 @@ class Pipeline:
         wait_for(told, f"the e-mail about {arn}")
         wait_for(lambda: not self.notifications("RUNNING"), "the end of the notifier")
         return [email for email in self.emails(arn) if "somebody must look" in email["subject"]]
+
+    def running(self) -> list[str]:
+        """Return the ARNs of the pipeline's executions that are under way."""
+        pages = self.sfn.get_paginator("list_executions").paginate(stateMachineArn=self.machine, statusFilter="RUNNING")
+        return [execution["executionArn"] for page in pages for execution in page["executions"]]
 
     def notifications(self, status: str | None = None) -> list[str]:
         """Return the ARNs of the notifier's executions, of all tests of this folder."""

@@ -26,7 +26,8 @@ def _with(verdict: Verdict, kind: str, **members: object) -> Verdict:
 
 
 UNREADABLE: dict[str, tuple[Callable[[Verdict], object], str]] = {
-    "it is missing": (lambda _: None, "S3.NoSuchKeyException"),
+    # S3 tells of a missing object only who may list the bucket, and the pipeline may not.
+    "it is missing": (lambda _: None, "S3.S3Exception"),
     "it is empty": (lambda _: b"", "States.QueryEvaluationError"),
     "it is not JSON": (lambda _: b"all files are valid", "States.QueryEvaluationError"),
     "it was cut off": (lambda verdict: json.dumps(verdict).encode()[:-9], "States.QueryEvaluationError"),

@@ -1,0 +1,152 @@
+"""Which operation of which service an HTTP request asks for, by botocore's models, and who has signed it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request, determine_request_protocol
+from moto.core.routing import get_service_router
+from moto.core.utils import get_service_model
+from werkzeug.exceptions import NotFound
+
+from local_aws.patching import MotoObject
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_SIGNATURE_4: Final = re.compile(
+    r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
+)
+_SIGNATURE_2: Final = re.compile(r"AWS (?P<key>[^:\s]+):")
+
+_MODELS: Final[Mapping[str, str]] = {
+    "states": "stepfunctions",
+    "monitoring": "cloudwatch",
+}
+"""Name with which a service's requests are signed to its name in botocore, where they differ."""
+
+_NAMES_OF_OBJECTS: Final = "DeleteObjects"
+"""The one operation on objects that says in its body, and not in its address or headers, what it is about."""
+
+
+class UnknownOperationError(Exception):
+    """The request fits no operation of the service."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who has signed a request.
+
+    Attributes:
+        access_key: The access key.
+        service: Name of the service as requests to it are signed, such as `states`.
+        region: The region.
+    """
+
+    access_key: str
+    service: str
+    region: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of an operation.
+
+    Attributes:
+        service: Name of the service as requests to it are signed, such as `states`.
+        operation: Name of the operation, such as `StartExecution`.
+        parameters: Its parameters by the names of the API; of S3 without the body.
+        region: The region.
+        protocol: How an answer is written: `json`, `query`, `rest-json` or `rest-xml`.
+    """
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+    region: str
+    protocol: str
+
+
+def signature_of(environ: WSGIEnvironment) -> Signature | None:
+    """Return who has signed a request, in its header or, of a presigned address, in its query; None if nobody has."""
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    header = environ.get("HTTP_AUTHORIZATION", "")
+    text = header or "Credential=" + query.get("X-Amz-Credential", [""])[0]
+    if found := _SIGNATURE_4.search(text):
+        return Signature(found["key"], found["service"], found["region"])
+    if found := _SIGNATURE_2.match(header):
+        return Signature(found["key"], "s3", "us-east-1")
+    if key := query.get("AWSAccessKeyId"):
+        return Signature(key[0], "s3", "us-east-1")
+    return None
+
+
+def call_of(environ: WSGIEnvironment, signature: Signature) -> Call:
+    """Return the call that a request is. Its body can be read once more.
+
+    Raises:
+        UnknownOperationError: It fits no operation of the service.
+    """
+    model_name = _MODELS.get(signature.service, signature.service)
+    model = get_service_model(model_name)
+    if signature.service != "s3":
+        _keep_body(environ)
+    request = Request(environ, populate_request=False)
+    protocol = determine_request_protocol(model, request.content_type)
+    try:
+        operation, path = get_service_router(model_name).match(request)
+    except NotFound as error:
+        raise UnknownOperationError(
+            f"{request.method} {request.path} ({request.headers.get('X-Amz-Target', 'no target')}) is no operation of "
+            f"{signature.service}"
+        ) from error
+    if signature.service == "s3" and operation.name != _NAMES_OF_OBJECTS:
+        parameters = _without_body(operation, request, path)
+    else:
+        _keep_body(environ)
+        parameters = _parsed(operation, protocol, Request(environ, populate_request=False), path)
+        _keep_body(environ)
+    return Call(signature.service, operation.name, parameters, signature.region, protocol)
+
+
+def _keep_body(environ: WSGIEnvironment) -> None:
+    """Read the body into memory, where moto would keep it anyway, and go to its beginning: it is read several times."""
+    if isinstance(environ["wsgi.input"], io.BytesIO):
+        environ["wsgi.input"].seek(0)
+    else:
+        body = Request(environ, populate_request=False).get_data(cache=False)
+        environ["wsgi.input"] = io.BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+
+
+def _parsed(operation: MotoObject, protocol: str, request: Request, path: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters: dict[str, Any] = PROTOCOL_PARSERS[protocol](operation).parse(
+        {
+            "method": request.method,
+            "headers": request.headers,
+            "body": request.get_data(parse_form_data=protocol == "query"),
+            "values": request.values,
+            "url_params": dict(path),
+            "url_path": request.path,
+        }
+    )
+    return parameters
+
+
+def _without_body(operation: MotoObject, request: Request, path: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters in the address and the headers of a request to S3, as texts."""
+    parameters: dict[str, Any] = {}
+    places: Mapping[str, Any] = {"uri": path, "querystring": request.args, "header": request.headers}
+    for name, shape in operation.input_shape.members.items() if operation.input_shape else ():
+        location = shape.serialization.get("location")
+        value = places.get(location, {}).get(shape.serialization.get("name", name))
+        if value is not None:
+            parameters[name] = value
+    return parameters

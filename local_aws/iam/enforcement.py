@@ -1,0 +1,289 @@
+"""Lets requests of roles and services through only as the deployed policies say.
+
+Who asks is told by the access key of a request: the operator's is an administrator; those of roles are given out by
+`assume` to what works with a role (job runs, functions, executions, pipes, targets of rules). Any other is refused.
+What a service does without a request and without a role, such as a rule that puts an event into a queue, asks
+`require` with the service as the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from moto.s3.models import s3_backends
+from werkzeug.wrappers import Response
+
+from local_aws.iam import answers, policy_store
+from local_aws.iam.authorizations import KNOWN_KEYS, UnknownAuthorizationError, list_bucket, requests_of
+from local_aws.iam.calls import Call, Signature, UnknownOperationError, call_of, signature_of
+from local_aws.iam.conditions import UnsupportedPolicyError
+from local_aws.iam.policies import Caller, Decision, Policy, Request, Role, Service, decide
+from local_aws.iam.principals import OPERATOR, Credentials, Principals
+from local_aws.iam.report import Report
+from local_aws.iam.usage import Usage, Use
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_LOG: Final = logging.getLogger(__name__)
+
+_TOPIC: Final = "arn:aws:sns:"
+"""moto gives a topic without a policy one of its own, about `aws:SourceOwner`, as AWS does."""
+_MOTO_API: Final = "/moto-api/"
+_READS: Final = frozenset({"GetObject", "HeadObject"})
+_PROTOCOLS: Final = {"s3": "rest-xml", "sns": "query", "sts": "query", "iam": "query", "monitoring": "query"}
+"""Protocol of an answer to a request that is not read further; `json` of other services."""
+
+
+class AccessDeniedError(Exception):
+    """A caller may not do something; the message is AWS's."""
+
+
+class Enforcement:
+    """Evaluates what callers ask for, and counts it.
+
+    Args:
+        account: Account id.
+        region: Region.
+
+    Attributes:
+        usage: What was asked for so far.
+    """
+
+    def __init__(self, account: str, region: str) -> None:
+        self._account = account
+        self._region = region
+        self._principals = Principals()
+        self.usage = Usage()
+
+    def report(self) -> Report:
+        """Return what became of the permissions that are deployed at this moment."""
+        return Report.of(policy_store.all_documents(self._account, self._region), self.usage.counts())
+
+    def check_policies(self) -> None:
+        """Look at every deployed policy.
+
+        Raises:
+            UnsupportedPolicyError: One of them holds something that is not evaluated here.
+        """
+        for name, document in policy_store.all_documents(self._account, self._region):
+            for statement in Policy.read(name, document).statements:
+                unknown = {condition.key for condition in statement.conditions} - KNOWN_KEYS
+                if unknown and not name.startswith(_TOPIC):
+                    raise UnsupportedPolicyError(
+                        f"policy {name}: requests here have no condition key {', '.join(sorted(unknown))}"
+                    )
+
+    # What works with a role, or as a service
+
+    def assume(self, role_arn: str, *, service: str, source_arn: str, session: str) -> Credentials:
+        """Return credentials of a role for a service that works with it.
+
+        Args:
+            role_arn: The role.
+            service: Such as `glue.amazonaws.com`.
+            source_arn: The resource for which the service works.
+            session: Name of the session, which is part of the caller's ARN in messages.
+
+        Raises:
+            AccessDeniedError: The role's trust policy does not let the service assume it, or there is no such role.
+        """
+        name, document = self._trust(role_arn)
+        request = self._service_request("sts:AssumeRole", role_arn, source_arn)
+        self._decide(Service(service), request, of_caller=(), of_resource=(Policy.read(name, document),))
+        return self._principals.credentials_of(Role(role_arn, session))
+
+    def require(self, caller: Caller, request: Request) -> None:
+        """Let a caller do something, or not.
+
+        Raises:
+            AccessDeniedError: The policies of the caller's role and of the resource do not allow it.
+        """
+        of_caller = policy_store.policies_of_role(caller.arn) if isinstance(caller, Role) else ()
+        self._decide(
+            caller, request, of_caller=of_caller, of_resource=policy_store.policies_of_resource(request.resource)
+        )
+
+    def require_as(self, role: Role, request: Request) -> None:
+        """Let a role do something, with the condition keys that all its requests have; or not.
+
+        Raises:
+            AccessDeniedError: The policies of the role and of the resource do not allow it.
+        """
+        of_caller = {"aws:principalarn": (role.arn,), "aws:principalaccount": (role.account,)}
+        context = {**request.context, **self._everywhere(), **of_caller}
+        self.require(role, Request(request.action, request.resource, context))
+
+    def require_service(self, service: str, action: str, resource: str, *, source_arn: str) -> None:
+        """Let a service that works for a resource do something without a role, or not.
+
+        Raises:
+            AccessDeniedError: The policy of the resource does not allow it.
+        """
+        self.require(Service(service), self._service_request(action, resource, source_arn))
+
+    def _service_request(self, action: str, resource: str, source_arn: str) -> Request:
+        return Request(
+            action,
+            resource,
+            self._everywhere() | {"aws:sourceaccount": (self._account,), "aws:sourcearn": (source_arn,)},
+        )
+
+    def _trust(self, role_arn: str) -> tuple[str, str]:
+        try:
+            return policy_store.trust_of_role(role_arn)
+        except policy_store.UnknownRoleError as error:
+            raise AccessDeniedError(str(error)) from error
+
+    def _decide(
+        self, caller: Caller, request: Request, *, of_caller: Iterable[Policy], of_resource: Iterable[Policy]
+    ) -> None:
+        decision = decide(caller, request, of_caller=of_caller, of_resource=of_resource)
+        self.usage.count(Use.of(caller, request, decision))
+        if not decision.is_allowed:
+            message = denial(caller, request, decision)
+            _LOG.warning("%s", message)
+            raise AccessDeniedError(message)
+
+    def _everywhere(self) -> dict[str, tuple[str, ...]]:
+        """The condition keys of every request. The plain HTTP of a loopback address counts as TLS."""
+        return {"aws:securetransport": ("true",), "aws:requestedregion": (self._region,), "s3:tlsversion": ("1.3",)}
+
+    # Requests by HTTP
+
+    def application(self, application: WSGIApplication) -> WSGIApplication:
+        """Return a WSGI application that stands in front of moto's."""
+
+        def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            answer = self._answer(environ, application)
+            return (answer or application)(environ, start_response)
+
+        return guarded
+
+    def _answer(self, environ: WSGIEnvironment, application: WSGIApplication) -> Response | None:
+        """What is answered in moto's place; None for moto's own answer."""
+        if environ["PATH_INFO"].startswith(_MOTO_API) or environ["REQUEST_METHOD"] == "OPTIONS":
+            return None  # moto's own settings, and a browser's question that is never signed
+        signature = signature_of(environ)
+        if signature is None:
+            return answers.access_denied("s3", "rest-xml", "Access Denied: the request is not signed.")
+        if signature.access_key == OPERATOR.access_key:
+            return None
+        role = self._principals.role_of(signature.access_key)
+        if role is None:
+            protocol = _PROTOCOLS.get(signature.service, "json")
+            return answers.unknown_key(signature.service, protocol, signature.access_key)
+        return self._answer_role(role, environ, signature, application)
+
+    def _answer_role(
+        self, role: Role, environ: WSGIEnvironment, signature: Signature, application: WSGIApplication
+    ) -> Response | None:
+        try:
+            call = call_of(environ, signature)
+            requests = requests_of(call, self._account, has_tags=_has_tags)
+        except (UnknownOperationError, UnknownAuthorizationError) as error:
+            _LOG.error("%s: %s", role, error)
+            return answers.access_denied(signature.service, _PROTOCOLS.get(signature.service, "json"), str(error))
+        try:
+            for request in requests:
+                self.require_as(role, request)
+        except AccessDeniedError as error:
+            return answers.access_denied(call.service, call.protocol, str(error))
+        if call.service == "s3" and call.operation in _READS:
+            return self._hide_missing(role, call, Response.from_app(application, environ, buffered=True))
+        return None
+
+    def _hide_missing(self, role: Role, call: Call, answer: Response) -> Response:
+        """Answer 403 and not 404 to a role that may not list the bucket."""
+        if answer.status_code == 404:
+            try:
+                self.require_as(role, list_bucket(call.parameters["Bucket"]))
+            except AccessDeniedError as error:
+                return answers.access_denied("s3", call.protocol, str(error))
+        return answer
+
+
+def denial(caller: Caller, request: Request, decision: Decision) -> str:
+    """Return what AWS says to who may not.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+    """
+    on_resource = "" if request.resource == "*" else f" on resource: {request.resource}"
+    reason = decision.reason.format(action=request.action)
+    if isinstance(caller, Service):
+        reason = reason.replace("identity-based", "resource-based")
+    return f"User: {caller} is not authorized to perform: {request.action}{on_resource} {reason}"
+
+
+def _has_tags(bucket: str, key: str, version: str | None) -> bool:
+    owner = s3_backends.bucket_accounts.get(bucket)
+    if owner is None:
+        return False
+    backend = s3_backends[owner[1]][owner[0]]
+    found = backend.get_object(bucket, key, version)
+    return bool(found and backend.tagger.get_tag_dict_for_resource(found.arn))
+
+
+_active: Enforcement | None = None
+
+
+def install(enforcement: Enforcement) -> None:
+    """Let what works with roles in this process ask `enforcement`."""
+    global _active
+    _active = enforcement
+
+
+def uninstall() -> None:
+    """Let everything through again."""
+    global _active
+    _active = None
+
+
+def active() -> Enforcement | None:
+    """Return what is asked in this process; None if everything is let through."""
+    return _active
+
+
+def assume(role_arn: str, *, service: str, source_arn: str, session: str) -> Credentials:
+    """Return `Enforcement.assume` of the active one; the operator's credentials where everything is let through.
+
+    Raises:
+        AccessDeniedError: The service may not assume the role.
+    """
+    if _active is None:
+        return OPERATOR
+    return _active.assume(role_arn, service=service, source_arn=source_arn, session=session)
+
+
+def require_role(role_arn: str, action: str, resource: str, *, service: str, source_arn: str) -> None:
+    """Let a service that works with a role do something within this process.
+
+    Raises:
+        AccessDeniedError: The service may not assume the role, or the role may not do that.
+    """
+    if _active is not None:
+        session = source_arn.rpartition("/")[2]
+        _active.assume(role_arn, service=service, source_arn=source_arn, session=session)
+        _active.require_as(Role(role_arn, session), Request(action, resource))
+
+
+def require_of_role(role: Role, request: Request) -> None:
+    """Ask `Enforcement.require_as` of the active one.
+
+    Raises:
+        AccessDeniedError: The policies of the role and of the resource do not allow it.
+    """
+    if _active is not None:
+        _active.require_as(role, request)
+
+
+def require_service(service: str, action: str, resource: str, *, source_arn: str) -> None:
+    """Ask `Enforcement.require_service` of the active one.
+
+    Raises:
+        AccessDeniedError: The policy of the resource does not allow it.
+    """
+    if _active is not None:
+        _active.require_service(service, action, resource, source_arn=source_arn)

@@ -1,0 +1,1 @@
+"""Every grant of the templates is needed, and its lack is seen."""
