@@ -25,6 +25,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workflow
 
 def properties(queue_arn: str, machine: str, *, batch_size: int = 10, window: int = 0) -> dict[str, Any]:
     return {
+        "RoleArn": ROLE_ARN,
         "Source": queue_arn,
         "SourceParameters": {"SqsQueueParameters": {"BatchSize": batch_size, "MaximumBatchingWindowInSeconds": window}},
         "Target": machine,
@@ -153,7 +154,7 @@ def test_a_stopped_pipe_leaves_the_queue_alone_until_it_is_started_again(server:
     machine = server.create_state_machine(ECHO)
     pipes = server.client("pipes")
     pipe_properties = properties(arn, machine)
-    pipes.create_pipe(Name="uploads", RoleArn=ROLE_ARN, **pipe_properties)
+    pipes.create_pipe(Name="uploads", **pipe_properties)
 
     with running_pipe(server, pipe_properties):
         pipes.stop_pipe(Name="uploads")
@@ -173,7 +174,7 @@ def test_a_stop_ends_the_window_and_passes_on_what_was_received(server: Workflow
     machine = server.create_state_machine(ECHO)
     pipes = server.client("pipes")
     pipe_properties = properties(arn, machine, window=300)
-    pipes.create_pipe(Name="uploads", RoleArn=ROLE_ARN, **pipe_properties)
+    pipes.create_pipe(Name="uploads", **pipe_properties)
     visible = ["ApproximateNumberOfMessages"]
 
     with running_pipe(server, pipe_properties):
