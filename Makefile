@@ -75,6 +75,11 @@ exactness: $(SET_UP) ## The long proofs: 100,000 histories, a file in 50 pieces 
 	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
 
+.PHONY: trust
+trust: $(SET_UP) ## The long proofs of docs/trust.md
+	TRUST_FILES=50000 TRUST_ROWS=50000 TRUST_ROW_FILES=3000 TRUST_BATCHES=10 TRUST_BATCH_FILES=50 \
+		$(PY) -m pytest tests/robustness --timeout 0 --dist load --durations 0 --durations-min 5
+
 .PHONY: lint
 lint: $(SET_UP) ## Lint and check the types
 	$(PY) -m ruff check
