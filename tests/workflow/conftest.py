@@ -10,12 +10,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from app import build_app
+from glue_scripts import names
 from local_aws.server import EmbeddedAws
 from local_aws.spark_conf import file_system_properties
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
 from tests.local.workflow_server import ScriptedGlue
 from tests.workflow.faults import Faults
 from tests.workflow.pipeline import Pipeline, client
+from validators.schemas import SNAPSHOT_DATASETS
 
 WAIT_SCALE = "0.001"
 """A retry after 20 seconds comes after 20 milliseconds."""
@@ -82,7 +84,9 @@ def pipeline(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, faults: Faults
 
 @pytest.fixture
 def reading(spark: SparkSession, deployed: Deployed, pipeline: Pipeline) -> Iterator[SparkSession]:
-    """Spark, to which the pipeline's bucket is mounted."""
+    """Spark, to which the pipeline's bucket is mounted. No snapshot is current: those of other tests are not there."""
+    for dataset in SNAPSHOT_DATASETS:
+        pipeline.ledger.delete_item(Key={names.LEDGER_PARTITION_KEY: f"SNAPSHOT#{dataset}"})
     bucket = deployed.work_dir / "buckets" / pipeline.bucket
     mounts = {
         name.removeprefix("spark.hadoop."): value
