@@ -54,7 +54,10 @@ class SafeFailure:
         """
         if isinstance(error, Exception):
             print(log_text(error), file=sys.stderr, flush=True)
-            raise JobFailedError(describe(error)) from None
+            told = describe(error)
+            if _JVM_IS_GONE not in told and _has_jvm_ended():  # Great Expectations keeps such an error to itself
+                told = f"{told}. {_JVM_IS_GONE}"
+            raise JobFailedError(told) from None
 
 
 def describe(error: BaseException) -> str:
@@ -78,7 +81,7 @@ def _what(error: BaseException) -> str:
         return f"{name}: {error}"
     if isinstance(error, ClientError):
         return f"ClientError: {_refused_call(error)}"
-    if _is_jvm_gone(error):
+    if _is_unanswered(error):
         return f"{name}: {_JVM_IS_GONE}"
     if isinstance(error, OSError) and error.errno:
         return f"{name}: {os.strerror(error.errno)}"
@@ -94,11 +97,22 @@ def _what_spark_tells(error: BaseException, name: str) -> str:
     return name
 
 
-def _is_jvm_gone(error: BaseException) -> bool:
+def _is_unanswered(error: BaseException) -> bool:
     """Whether a call of the JVM had no answer. One that the JVM refused has its trace; boto3 wraps its connections."""
     if isinstance(error, Py4JError):
         return not isinstance(error, Py4JJavaError) and "Trace:" not in str(error)
     return isinstance(error, ConnectionRefusedError)
+
+
+def _has_jvm_ended() -> bool:
+    """Whether there was a JVM that does not answer any more."""
+    if SparkContext._gateway is None:
+        return False
+    try:
+        SparkContext._gateway.jvm.System.currentTimeMillis()
+    except (Py4JError, OSError):
+        return True
+    return False
 
 
 def _refused_call(error: ClientError) -> str:
