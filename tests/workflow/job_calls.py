@@ -235,7 +235,13 @@ def _subject(request: AWSPreparedRequest) -> str:
 
 def _refusal(request: AWSPreparedRequest, operation: str, code: str) -> AWSResponse:
     """An error as the service's protocol writes it."""
-    status = {"SlowDown": 503, "InternalError": 500, "InternalServerError": 500, "AccessDenied": 403}.get(code, 400)
+    status = {
+        "SlowDown": 503,
+        "InternalError": 500,
+        "InternalServerError": 500,
+        "InternalServiceFault": 500,
+        "AccessDenied": 403,
+    }.get(code, 400)
     message = f"the test makes {operation} fail"
     if not operation.startswith("dynamodb:"):
         error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
