@@ -20,6 +20,7 @@ FOLDERS = (
     "laptop",
     "operations",
     "samples",
+    "benchmarks",
     "tests",
 )
 
