@@ -75,6 +75,11 @@ exactness: $(SET_UP) ## The long proofs: 100,000 histories, a file in 50 pieces 
 	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
 
+.PHONY: bench
+bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 days in FILES=1 files (docs/performance.md)
+	$(PY) -m benchmarks $(if $(PLAYS),--plays $(PLAYS)) $(if $(DAYS),--days $(DAYS)) $(if $(FILES),--files $(FILES)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $${INPUT:+--input "$$INPUT"}
+
 .PHONY: lint
 lint: $(SET_UP) ## Lint and check the types
 	$(PY) -m ruff check

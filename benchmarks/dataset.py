@@ -20,7 +20,6 @@ import pyarrow as pa  # type: ignore[import-untyped]
 FIRST_DAY: Final = "2024-06-25"
 SECONDS_PER_DAY: Final = 86_400
 ZIPF_EXPONENT: Final = 1.1
-GENRES: Final = 114
 COUNTRIES: Final = 60
 UNKNOWN_TRACK_SHARE: Final = 0.01
 REPEATED_SHARE: Final = 0.01
@@ -38,6 +37,7 @@ class Size:
         files: streams files; each has plays of all days.
         users: rows of the users file, where there is no input.
         tracks: tracks of the songs file, where there is no input.
+        genres: genres of the songs file, where there is no input.
         first_day: how many days the first one is after FIRST_DAY.
         seed: of the random numbers.
     """
@@ -47,6 +47,7 @@ class Size:
     files: int = 1
     users: int = 50_000
     tracks: int = 90_000
+    genres: int = 114
     first_day: int = 0
     seed: int = 7
 
@@ -83,7 +84,7 @@ def make(folder: Path, size: Size, source: Path | None = None) -> Dataset:
             _unpack(source / "songs.csv.gz", songs)
         else:
             _write(db, _users(size.users, rng), users)
-            _write(db, _songs(size.tracks, rng), songs)
+            _write(db, _songs(size, rng), songs)
         streams = tuple(folder / f"streams-{number:04}.csv" for number in range(size.files))
         plays = _plays(size, _ids(db, users, "user_id"), _ids(db, songs, "track_id"), rng)
         borders = np.linspace(0, size.plays, size.files + 1).astype(int)
@@ -120,12 +121,13 @@ def _users(count: int, rng: np.random.Generator) -> pa.Table:
     )
 
 
-def _songs(count: int, rng: np.random.Generator) -> pa.Table:
+def _songs(size: Size, rng: np.random.Generator) -> pa.Table:
     """Every track in one genre, and every fifth in a second one, where its name differs."""
+    count = size.tracks
     second = np.arange(0, count, 5)
     tracks = np.concatenate([np.arange(count), second])
-    genres = rng.integers(0, GENRES, count)
-    other_genres = (genres[second] + 1) % GENRES
+    genres = rng.integers(0, size.genres, count)
+    other_genres = (genres[second] + 1) % size.genres
     rows = len(tracks)
     return pa.table(
         {
