@@ -73,9 +73,15 @@ def _run(rows: DataFrame, rules: dict[str, Expectation]) -> dict[str, int]:
     context = gx.get_context(mode="ephemeral")
     asset = context.data_sources.add_spark("spark").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": rows})
-    results = batch.validate(ExpectationSuite(name="rules", expectations=list(rules.values())))
-    found = [int(result.result["unexpected_count"]) for result in results.results]
-    return dict(zip(rules, found, strict=True))
+    for rule, expectation in rules.items():
+        expectation.meta = {"rule": rule}
+    # Results come in an order of their own.
+    results = batch.validate(ExpectationSuite(name="rules", expectations=list(rules.values()))).results
+    return {
+        result.expectation_config.meta["rule"]: int(result.result["unexpected_count"])
+        for result in results
+        if result.expectation_config
+    }
 
 
 if __name__ == "__main__":

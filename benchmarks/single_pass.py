@@ -35,20 +35,25 @@ def count(spark: SparkSession, folder: str) -> Counts:
 
 
 def _count(rows: DataFrame, dataset: str, known: dict[str, DataFrame]) -> dict[str, int]:
+    # Before the joins: Spark refuses the file's name where rows come from several sources.
+    rows = rows.withColumn("file", F.input_file_name() if dataset == "streams" else F.lit(dataset))
     warnings = {}
     for column, ids in known.items():
         flag = f"unknown_{column.removesuffix('_id')}"
         rows = rows.join(F.broadcast(ids.withColumn(flag, F.lit(False))), column, "left")
         warnings[flag] = F.coalesce(F.col(flag), F.lit(True))
     broken = _is_broken(dataset)
-    by_file = rows.groupBy(F.input_file_name().alias("file")) if dataset == "streams" else rows.groupBy()
-    found = by_file.agg(
-        F.count("*").alias("rows"),
-        *(F.count_if(rule).alias(name) for name, rule in _rules(dataset).items()),
-        *(F.count_if(rule & ~broken).alias(name) for name, rule in warnings.items()),
-        F.count_if(~broken).alias("valid"),
-        F.count_distinct(F.when(~broken, F.struct(*_COLUMNS[dataset]))).alias("distinct"),
-    ).collect()
+    found = (
+        rows.groupBy("file")
+        .agg(
+            F.count("*").alias("rows"),
+            *(F.count_if(rule).alias(name) for name, rule in _rules(dataset).items()),
+            *(F.count_if(rule & ~broken).alias(name) for name, rule in warnings.items()),
+            F.count_if(~broken).alias("valid"),
+            F.count_distinct(F.when(~broken, F.struct(*_COLUMNS[dataset]))).alias("distinct"),
+        )
+        .collect()
+    )
     total = {name: sum(row[name] for row in found) for name in found[0].asDict() if name != "file"}
     total["duplicate_rows"] = total.pop("valid") - total.pop("distinct")
     return total
