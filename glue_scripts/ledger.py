@@ -339,8 +339,18 @@ class Ledger:
         Read day by day and consistently, not from the index: a day that was published a moment ago must not be missed
         by a new catalogue.
         """
-        days = [self.day(date) for date in self.dates()]
-        return [day.date for day in days if day and day.status is not DayStatus.PUBLISHED]
+        return [day.date for day in self._days() if day.status is not DayStatus.PUBLISHED]
+
+    def unpublished_days(self) -> list[str]:
+        """Days whose latest claim's rows are not complete, consistently read: ascending dates.
+
+        Where no job works, each is one whose job has died.
+        """
+        return [day.date for day in self._days() if not day.is_published]
+
+    def _days(self) -> list[Day]:
+        """Every day that was ever claimed, each consistently read, by ascending date."""
+        return [day for date in self.dates() if (day := self.day(date))]
 
     # Purged users
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import boto3
 
+from glue_scripts import names
 from laptop.pipeline import all_outputs
 from local_aws.environment import ACCESS_KEY, SECRET_KEY
-from local_aws.work_dir import EMAILS_PAGE, ServerState, read_state
+from local_aws.work_dir import BUCKETS, EMAILS_PAGE, ServerState, read_state
 
 WORK_DIR = Path(".local/aws")
 REGION: Final = "us-east-1"
@@ -36,7 +37,11 @@ Use it with the AWS CLI (any credentials will do):
   {aws} dynamodb query --table-name {kpis} --key-condition-expression 'pk = :day' \\
     --expression-attribute-values '{{":day": {{"S": "DAY#2024-06-25"}}}}'
 
-In a browser: {state.endpoint_url}{EMAILS_PAGE} (the e-mails; they link reports and Data Docs)
+The e-mails, which link reports and Data Docs:
+  {state.endpoint_url}{EMAILS_PAGE}
+Great Expectations' Data Docs, a page for each batch and dataset, once there are any:
+  {work_dir.absolute().as_uri()}/{BUCKETS}/{bucket}/{names.QUALITY_PREFIX}data_docs/
+
 Buckets, e-mails and job logs: {work_dir}/   Stop it: make down"""
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Self
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.responses import get_backend
 
-from local_aws import dynamodb_transactions, events, s3_directory, step_functions
+from local_aws import cloudwatch, dynamodb_transactions, events, s3_directory, step_functions
 from local_aws.api_gateway.listeners import ApiListeners
 from local_aws.api_gateway.rest_api import rest_apis
 from local_aws.assembly import read_assembly
@@ -129,6 +129,7 @@ class EmbeddedAws:
         step_functions.install()
         events.install()
         dynamodb_transactions.install()
+        cloudwatch.install()
         mailbox = Mailbox(work_dir / EMAILS)
         mailbox.install()
 

@@ -122,7 +122,8 @@ def purge_user(deployment: Deployment, user_id: str, *, minutes: float, tell: Ca
         purge.clean_prefix(prefix)
     purge.clean_raw()
     tell("Rewrote the files")
-    days = journal.days(user)
+    # Besides the noted days those that a computation of a purge died over, whose note another command has closed since.
+    days = sorted({*journal.days(user), *deployment.ledger.unpublished_days()})
     if days:
         purge.removed.days = recompute(deployment, days, minutes=minutes, tell=tell)
     if entry.resume_pipe:

@@ -145,7 +145,7 @@ class TestUp:
         return state
 
     def test_killing_it_in_the_middle_leaves_no_process_behind_and_a_new_start_works(
-        self, home: Path, work_dir: Path
+        self, home: Path, work_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         state = self.up(home, work_dir)
         key = "raw/streams/streams1.csv"
@@ -164,6 +164,7 @@ class TestUp:
         assert again.outputs.keys() == state.outputs.keys()
         assert pipeline(again).s3.list_objects_v2(Bucket=pipeline(again).outputs["DataBucketName"])["KeyCount"] == 0
 
+        monkeypatch.chdir(home)
         told = python(home, "laptop.aws_cli").stdout
         assert told == instructions(again, Path(".local/aws")) + "\n"
         assert python(home, "local_aws", "down", "--work-dir", ".local/aws").returncode == 0

@@ -12,11 +12,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from moto.dynamodb.models import DynamoDBBackend
 
 from glue_scripts.ledger import Day, FileStatus, Ledger
 from glue_scripts.names import PLAYS_PREFIX
@@ -62,24 +64,32 @@ class KpiJob:
     def ledger(self) -> Ledger:
         return Ledger(self.deployed.pipeline.ledger_table)
 
-    def kill_next_run(self, is_reached: Callable[[KpiJob, str, int], bool]) -> str:
-        """Kills the next run, its JVM included, as soon as it has come to a point; returns its id."""
-        transactions = self.transactions()
-        run = self._next_run()
-        while not is_reached(self, run, transactions):
-            assert not self._has_ended(run), f"{run} has ended before {is_reached.__name__}"
+    def kill_next_run_in_its_lake_write(self) -> None:
+        """Kills the next run as soon as the first of its plays are in the lake."""
+        run, process = self._next_run()
+        while not self._has_files_in_lake(run):
+            assert not self._has_ended(run), f"{run} has ended and written nothing"
             time.sleep(0.01)
-        (pid,) = (pid for pid, _, _, command in processes() if f"/{run}/request.json" in command)
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(process, signal.SIGKILL)
         wait_until(lambda: self._has_ended(run), "the end of the killed run")
+
+    def kill_next_run_at_its_first_transaction(self, *, is_applied: bool) -> str:
+        """Kills the next run before its first transaction is applied, or after that and before it is answered."""
+        run, process = self._next_run()
+        write = DynamoDBBackend.transact_write_items
+
+        def write_and_kill(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+            if is_applied:
+                write(backend, transact_items)
+            with suppress(ProcessLookupError):  # the run's other days, which it writes at the same time
+                os.killpg(process, signal.SIGKILL)
+
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(DynamoDBBackend, "transact_write_items", write_and_kill)
+            wait_until(lambda: self._has_ended(run), "the end of the killed run")
         return run
 
-    def transactions(self) -> int:
-        """How many transactions DynamoDB has answered."""
-        requests = (self.deployed.work_dir / "logs/requests.log").read_text("utf-8")
-        return requests.count("DynamoDB_20120810.TransactWriteItems 200")
-
-    def has_files_in_lake(self, run: str) -> bool:
+    def _has_files_in_lake(self, run: str) -> bool:
         """Whether a run has begun to write plays."""
         buckets = self.deployed.work_dir / "buckets"
         return any(buckets.glob(f"*/{PLAYS_PREFIX}*/run={run}/**/*.parquet"))
@@ -95,7 +105,8 @@ class KpiJob:
     def _days(self) -> list[Day]:
         return [day for date in self.ledger.dates() if (day := self.ledger.day(date))]
 
-    def _next_run(self) -> str:
+    def _next_run(self) -> tuple[str, int]:
+        """The next run and its process, which has begun a moment ago."""
         found: list[str] = []
 
         def is_there() -> bool:
@@ -105,23 +116,12 @@ class KpiJob:
 
         wait_until(is_there, "a run of the KPI job")
         self._seen.add(found[0])
-        return found[0]
+        (process,) = (pid for pid, _, _, command in processes() if f"/{found[0]}/request.json" in command)
+        return found[0], process
 
     def _has_ended(self, run: str) -> bool:
         state = self.deployed.pipeline.glue.get_job_run(JobName=self.name, RunId=run)["JobRun"]["JobRunState"]
         return state not in ("STARTING", "RUNNING")
-
-
-def in_the_middle_of_the_lake_write(job: KpiJob, run: str, transactions: int) -> bool:
-    return job.has_files_in_lake(run)
-
-
-def claimed_and_nothing_written(job: KpiJob, run: str, transactions: int) -> bool:
-    return job.has_claimed(run)
-
-
-def between_two_transactions(job: KpiJob, run: str, transactions: int) -> bool:
-    return job.transactions() > transactions
 
 
 def read_input() -> tuple[dict[str, bytes], bytes]:
@@ -211,16 +211,16 @@ def test_a_stream_file_in_pieces_with_killed_jobs_gives_the_rows_of_the_whole(
     job, pipeline = KpiJob(deployed), deployed.pipeline
 
     first = deployed.upload(tmp_path, references) + upload(deployed, tmp_path, waves[0])
-    job.kill_next_run(in_the_middle_of_the_lake_write)
-    committed = job.kill_next_run(claimed_and_nothing_written)
+    job.kill_next_run_in_its_lake_write()
+    committed = job.kill_next_run_at_its_first_transaction(is_applied=False)
     deployed.wait_for(first)
     (failed,) = pipeline.snapshot().failures
     assert job.has_claimed(committed)
     assert deployed.kpi_rows() == []
 
     second = upload(deployed, tmp_path, waves[1])
-    job.kill_next_run(between_two_transactions)
-    job.kill_next_run(between_two_transactions)
+    job.kill_next_run_at_its_first_transaction(is_applied=True)
+    job.kill_next_run_at_its_first_transaction(is_applied=True)
     deployed.wait_for(second)
     assert len(pipeline.snapshot().failures) == 2
     assert deployed.kpi_rows()

@@ -518,7 +518,7 @@ class PurgeJob:
         engine = PlainEngine(world, self.actor)
         publisher = code.publication.Publisher(books, rows, engine.compute, sleep=self._sleep)
         self.actor.pause("read journal")
-        dates = sorted(world.journals.get(purge.user_id, ()))
+        dates = sorted({*world.journals.get(purge.user_id, ()), *books.unpublished_days()})
         publisher.publish(dict.fromkeys(dates))
         for date in dates:
             day = world.ledger.day(date)

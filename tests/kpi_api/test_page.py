@@ -69,7 +69,7 @@ def address(kpis: Kpis) -> Iterator[str]:
 def visit(browser: Browser, address: str) -> Iterator[Visit]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="de-DE", timezone_id="Asia/Tokyo")
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     complaints: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:

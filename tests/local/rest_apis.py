@@ -67,7 +67,7 @@ def resources(api: Mapping[str, object] | None = None) -> dict[str, Any]:
                 "Handler": "index.handler",
                 "Role": {"Fn::GetAtt": ["Role", "Arn"]},
                 "Code": {"ZipFile": SOURCE},
-                "Timeout": 2,
+                "Timeout": 8,  # a first process may start slowly on a loaded machine
             },
         ),
         "Api": ("AWS::ApiGateway::RestApi", {"Name": "shop", "BinaryMediaTypes": ["image/*"], **(api or {})}),

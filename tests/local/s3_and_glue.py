@@ -118,7 +118,7 @@ def state_of(aws: Aws, run_id: str, name: str = "job") -> str:
     return str(run_of(aws, run_id, name)["JobRunState"])
 
 
-def ended(aws: Aws, run_id: str, name: str = "job", seconds: float = 120) -> dict[str, Any]:
+def ended(aws: Aws, run_id: str, name: str = "job", seconds: float = 400) -> dict[str, Any]:
     """The run once it has ended."""
     until(lambda: state_of(aws, run_id, name) in FINAL_STATES, seconds, f"run {run_id} to end")
     return run_of(aws, run_id, name)

@@ -234,6 +234,19 @@ class TestPause:
 
         assert pipe_state(filled) == "STOPPED"
 
+    def test_a_day_that_a_computation_died_over_is_computed_though_another_command_closed_its_note(
+        self, filled: World
+    ) -> None:
+        assert filled.run("purge-user", USER, "--yes").exit_code == 0
+        filled.deployment.ledger.claim_day(DAY, None)
+
+        assert filled.run("purge-user", USER, "--yes").exit_code == 0
+
+        assert filled.computed[-1] == [DAY]
+        day = filled.deployment.ledger.day(DAY)
+        assert day is not None
+        assert day.is_published
+
     def test_a_failed_computation_leaves_the_pipe_paused_until_it_is_repeated(self, filled: World) -> None:
         outcomes = filled.server.glue.outcomes
         outcomes["music-kpi-dev-compute-kpis"] = lambda arguments: "FAILED"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
 from glue_scripts import names
@@ -47,6 +48,7 @@ def dynamodb_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def tables(dynamodb_endpoint: str) -> Iterator[Tables]:
+    moto_api_backend.reset()  # its backends are the process's, and hold what others made
     dynamodb = boto3.resource(
         "dynamodb",
         endpoint_url=dynamodb_endpoint,
