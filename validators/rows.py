@@ -84,7 +84,7 @@ def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], 
         *(texts[header.index(column)].alias(column) for column in REQUIRED_COLUMNS[dataset]),
         F.col("_metadata.file_name").alias(FILE),
         F.monotonically_increasing_id().alias(ROW_ID),
-        _line_count(text).alias(LINES),
+        (F.lit(1) if is_line_per_row else _line_count(text)).alias(LINES),
         F.when(F.col(_CORRUPT).isNull(), fields).otherwise(F.array(_CORRUPT)).alias(RAW),
         F.col(_CORRUPT).isNotNull().alias(FAILS_PREFIX + MALFORMED_ROW),
     )
@@ -106,6 +106,7 @@ def judged_rows(rows: DataFrame, dataset: str, last_modified: Mapping[str, datet
         *_TYPED[dataset](),
         *(F.col(column).alias(text_column(column)) for column in REQUIRED_COLUMNS[dataset]),
         FILE,
+        BLOCK,
         ROW_ID,
         LINES,
         RAW,
@@ -117,6 +118,7 @@ def judged_rows(rows: DataFrame, dataset: str, last_modified: Mapping[str, datet
         *REQUIRED_COLUMNS[dataset],
         *(text_column(column) for column in REQUIRED_COLUMNS[dataset]),
         FILE,
+        BLOCK,
         ROW_ID,
         LINES,
         RAW,
@@ -212,7 +214,13 @@ def _blank_is_null(text: Column) -> Column:
 
 
 def _trimmed(column: str) -> Column:
-    return _blank_is_null(F.btrim(F.col(column), F.lit(_ASCII_WHITESPACE)))
+    """Without ASCII whitespace at both ends, null where nothing is left.
+
+    btrim looks at every character, and few texts have anything to trim: «!» is the first character after the blank.
+    """
+    text = F.col(column)
+    may_be_trimmed = reduce(Column.__or__, [text < "!", *(F.endswith(text, F.lit(end)) for end in _ASCII_WHITESPACE)])
+    return F.when(may_be_trimmed, _blank_is_null(F.btrim(text, F.lit(_ASCII_WHITESPACE)))).otherwise(text)
 
 
 def _identifier(column: str) -> Column:
@@ -279,7 +287,7 @@ def _column_names(header: Sequence[str]) -> list[str]:
 
 def _without_carriage_return(last: Column) -> Column:
     r"""Spark ends rows as the first one ends: where that is \n, it leaves the \r of a later \r\n in the last field."""
-    return F.regexp_replace(last, r"\r\z", "")
+    return F.when(F.endswith(last, F.lit("\r")), F.substr(last, F.lit(1), F.length(last) - 1)).otherwise(last)
 
 
 def _line_count(text: Column) -> Column:

@@ -29,8 +29,13 @@ def test_a_plain_file_is_read_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [gzip.compress(STREAMS), b"\xef\xbb\xbf" + STREAMS, gzip.compress(STREAMS[:20]) + gzip.compress(STREAMS[20:])],
-    ids=["gzip", "byte order mark", "gzip of two members"],
+    [
+        gzip.compress(STREAMS),
+        b"\xef\xbb\xbf" + STREAMS,
+        gzip.compress(STREAMS[:20]) + gzip.compress(STREAMS[20:]),
+        gzip.compress(b"") + gzip.compress(b"\xef\xbb\xbf" + STREAMS),
+    ],
+    ids=["gzip", "byte order mark", "gzip of two members", "gzip whose first member is empty"],
 )
 def test_what_is_not_plain_is_told_and_unpacked(data: bytes) -> None:
     assert not check(data).is_plain
@@ -62,6 +67,7 @@ def test_extra_and_reordered_columns_are_fine() -> None:
         ("not_utf8", STREAMS.decode().encode("utf-16-be")),
         ("unbalanced_quote", STREAMS + b'"u2,t1,2024-06-25 10:00:00\n'),
         ("unbalanced_quote", STREAMS + b'"u2\n"u3,t1,2024-06-25 10:00:00\n'),
+        ("unbalanced_quote", STREAMS + b'"'),
         ("unbalanced_quote", b'"user_id,track_id,listen_time\n' * 2),
         ("unbalanced_quote", b'"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n'),
         ("unbalanced_quote", b'"user_id,track_id,listen_time\n' + b"u1,t1,x\n" * 200_000),
@@ -138,6 +144,11 @@ def test_columns_without_a_name_may_repeat() -> None:
 def test_a_file_of_another_kind_is_called_by_its_name(data: bytes, told: str) -> None:
     with pytest.raises(FileRejectedError, match=told):
         check(data)
+
+
+@pytest.mark.parametrize("column", [b"ORCHESTRA", b"PAR1", b"BZh", b"%PDF"])
+def test_a_column_may_be_called_as_a_binary_file_begins(column: bytes) -> None:
+    assert check(column + b",user_id,track_id,listen_time\nx,u1,t1,2024-06-25 10:00:00\n").is_plain
 
 
 def test_data_in_place_of_a_header_is_not_repeated_for_it_may_be_personal() -> None:
