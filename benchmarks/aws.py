@@ -21,7 +21,7 @@ from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical
 from benchmarks.memory import peak_of_children
 from glue_scripts import names
 from glue_scripts.objects import file_name
-from local_aws import s3_directory
+from local_aws import dynamodb_transactions, s3_directory
 from local_aws.environment import ACCESS_KEY, SECRET_KEY
 from local_aws.glue_jobs import FINAL_STATES, GlueJobs
 from local_aws.moto_server import MotoServer
@@ -31,7 +31,7 @@ ROOT: Final = Path(__file__).parents[1]
 BUCKET: Final = "music"
 LEDGER: Final = "ledger"
 KPIS: Final = "kpis"
-_POLL_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.2
 _SETTINGS: Final = {
     "environment": "benchmark",
     "data_bucket": BUCKET,
@@ -44,6 +44,9 @@ _SETTINGS: Final = {
     "top_genres": str(TOP_GENRES),
     "dpus": "2",
 }
+
+# The embedded AWS shortens small runs by the first compiler tier alone; Glue's JVM has both.
+_JVM: Final = "--conf spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=4"
 
 
 class JobFailedError(Exception):
@@ -137,7 +140,7 @@ class BenchAws:
         events = self._work_dir / "events" / name
         events.mkdir(parents=True)
         shutil.copyfile(script, self._path(f"{name}.py"))
-        conf = f"spark.eventLog.enabled=true --conf spark.eventLog.dir={events.as_uri()}"
+        conf = f"spark.eventLog.enabled=true --conf spark.eventLog.dir={events.as_uri()} {_JVM}"
         self._glue.create_job(
             Name=name,
             Role="role",
@@ -203,6 +206,7 @@ def serving(work_dir: Path) -> Iterator[BenchAws]:
     work_dir.mkdir(parents=True)
     moto_api_backend.reset()
     s3_directory.install(work_dir / "buckets")
+    dynamodb_transactions.install()
     server = MotoServer(0, work_dir / "requests.log")
     try:
         aws = BenchAws(work_dir, server.endpoint_url)
