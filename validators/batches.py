@@ -55,7 +55,7 @@ class ReadableFile:
     uri: str
     header: tuple[str, ...]
     last_modified: datetime
-    is_line_per_row: bool = False
+    is_line_per_row: bool
 
 
 def judge_rows(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:

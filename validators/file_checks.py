@@ -107,7 +107,7 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
             `missing_column`, `duplicate_column`, `too_many_columns` or `no_rows` is broken.
     """
     watched = _FirstBytes(stream)
-    rows = _LinePerRow()
+    rows = LinePerRow()
     lines = _lines(rows.watch(_texts(plain_chunks(watched))))
     head = _header_lines(lines)
     header = _header(head)
@@ -184,13 +184,14 @@ class _FirstBytes:
         return chunk
 
 
-class _LinePerRow:
+class LinePerRow:
     """Tells of texts that pass whether each row is certainly one line; see `CsvText`."""
 
     def __init__(self) -> None:
         self.is_certain = True
 
-    def watch(self, texts: Iterator[str]) -> Iterator[str]:
+    def watch(self, texts: Iterable[str]) -> Iterator[str]:
+        """The same texts; when all have passed, `is_certain` holds for them."""
         for text in texts:
             # Blanks at either end of a text may be a whole line, of which the other part is in the next text.
             self.is_certain = self.is_certain and not (
