@@ -21,6 +21,7 @@ FOLDERS = (
     "operations",
     "samples",
     "docs",
+    "benchmarks",
     "tests",
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ _UTF8_BOM = codecs.BOM_UTF8
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP_WINDOW = 31  # zlib.decompressobj: 15 bits of window, gzip container
 _ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
+# What Spark takes for a blank line and drops where it reads line by line: java.lang.String.trim leaves nothing of it.
+_BLANKS_AT_START = re.compile(r"[\x01-\x09\x0b-\x20]+(?:\n|\Z)")
+_LINE_OF_BLANKS = re.compile(r"\n[\x01-\x09\x0b-\x20]+(?:\n|\Z)")
 _END_OF_FILE = ["end", "of file"]  # two fields: an open quote before them makes one
 
 
@@ -55,10 +59,13 @@ class CsvText:
         header: the column names in the file's order, trimmed of ASCII whitespace.
         is_plain: the file's own bytes can be read as they are; otherwise `plain_chunks` gives them unpacked and
             without byte order mark.
+        is_line_per_row: there is no quote, no carriage return and no line of blanks only, so that a row is a line
+            and a line is a row, whoever reads it.
     """
 
     header: tuple[str, ...]
     is_plain: bool
+    is_line_per_row: bool
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,17 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
             `missing_column`, `duplicate_column`, `too_many_columns` or `no_rows` is broken.
     """
     watched = _FirstBytes(stream)
-    lines = _lines(_texts(plain_chunks(watched)))
+    rows = LinePerRow()
+    lines = _lines(rows.watch(_texts(plain_chunks(watched))))
     head = _header_lines(lines)
     header = _header(head)
     check_header(header, dataset)
     _check_rows(chain(head, lines))
-    return CsvText(header=header, is_plain=not watched.first.startswith((_GZIP_MAGIC, _UTF8_BOM)))
+    return CsvText(
+        header=header,
+        is_plain=not watched.first.startswith((_GZIP_MAGIC, _UTF8_BOM)),
+        is_line_per_row=rows.is_certain,
+    )
 
 
 def check_header(header: tuple[str, ...], dataset: str) -> None:
@@ -170,6 +182,22 @@ class _FirstBytes:
         if len(self.first) < len(_UTF8_BOM):
             self.first += chunk[: len(_UTF8_BOM)]
         return chunk
+
+
+class LinePerRow:
+    """Tells of texts that pass whether each row is certainly one line; see `CsvText`."""
+
+    def __init__(self) -> None:
+        self.is_certain = True
+
+    def watch(self, texts: Iterable[str]) -> Iterator[str]:
+        """The same texts; when all have passed, `is_certain` holds for them."""
+        for text in texts:
+            # Blanks at either end of a text may be a whole line, of which the other part is in the next text.
+            self.is_certain = self.is_certain and not (
+                '"' in text or "\r" in text or _BLANKS_AT_START.match(text) or _LINE_OF_BLANKS.search(text)
+            )
+            yield text
 
 
 def _chunks(stream: Readable) -> Iterator[bytes]:

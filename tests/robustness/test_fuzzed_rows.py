@@ -65,8 +65,16 @@ def readable(folder: Path, contents: Mapping[str, bytes], dataset: str) -> list[
     for name, data in contents.items():
         path = folder / name
         path.write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
-        header = check_text(io.BytesIO(data), dataset).header
-        found.append(ReadableFile(name=name, uri=path.as_uri(), header=header, last_modified=UPLOADED))
+        text = check_text(io.BytesIO(data), dataset)
+        found.append(
+            ReadableFile(
+                name=name,
+                uri=path.as_uri(),
+                header=text.header,
+                last_modified=UPLOADED,
+                is_line_per_row=text.is_line_per_row,
+            )
+        )
     return found
 
 

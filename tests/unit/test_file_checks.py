@@ -24,7 +24,9 @@ def rule_broken_by(data: bytes, dataset: str = "streams") -> str:
 
 
 def test_a_plain_file_is_read_as_it_is() -> None:
-    assert check(STREAMS) == file_checks.CsvText(header=("user_id", "track_id", "listen_time"), is_plain=True)
+    assert check(STREAMS) == file_checks.CsvText(
+        header=("user_id", "track_id", "listen_time"), is_plain=True, is_line_per_row=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,3 +161,21 @@ def test_data_in_place_of_a_header_is_not_repeated_for_it_may_be_personal() -> N
 def test_the_message_names_the_missing_columns_and_the_header() -> None:
     with pytest.raises(FileRejectedError, match="missing: track_id, listen_time; the header has: user_id, track"):
         check(b"user_id,track\n1,2\n")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\nu2,t, \n", b"\nu2,t,\x01\n", b"\n\xc2\xa0\n"])
+def test_plain_lines_are_rows(end: bytes) -> None:
+    assert check(STREAMS + b"u2,t2,x" + end).is_line_per_row
+
+
+@pytest.mark.parametrize("line", [b'"u2",t,x', b"u2,t,x\r", b"\r", b" ", b"\t \x0b", b"\x1f", b"a\rb"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\nu3,t,x\n"])
+def test_lines_that_readers_take_for_rows_in_different_ways(line: bytes, end: bytes) -> None:
+    assert not check(STREAMS + line + end).is_line_per_row
+
+
+def test_a_line_of_blanks_is_seen_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in range(1, 12):
+        monkeypatch.setattr(file_checks, "CHUNK_BYTES", size)
+        assert not check(STREAMS + b"   \nu3,t,x\n").is_line_per_row, size
+        assert check(STREAMS * 2).header == ("user_id", "track_id", "listen_time")

@@ -153,6 +153,7 @@ class ScriptedJobs:
             "last_modified": entry["last_modified"],
             "uri": f"s3://{self._bucket}/{entry['staged_key']}",
             "header": text.partition("\n")[0].split(","),
+            "is_line_per_row": False,
         }
 
     def _read(self, key: str) -> dict[str, Any]:
