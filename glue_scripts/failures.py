@@ -7,6 +7,8 @@ classes, and the place in the code. docs/decisions/0004-no-row-values-in-errors-
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -23,6 +25,13 @@ from pyspark.errors import PySparkException
 _OUR_PACKAGES: Final = ("glue_scripts", "validators")
 _REFUSALS: Final = ("AccessDenied", "AccessDeniedException")
 _JAVA_FRAMES: Final = 8
+_FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OUT_OF_ROOM: Final = (
+    *(os.strerror(number) for number in (*_FULL_DISK, errno.ENOMEM, errno.EMFILE)),
+    *("Java heap space", "GC overhead limit exceeded", "Metaspace", "Direct buffer memory"),
+)
+"""What Java says of a machine that is too small, where its class alone would not tell (IOException)."""
+_JVM_IS_GONE: Final = "Spark's JVM has ended, as it does when memory runs out: give the job more or larger workers"
 
 
 class JobFailedError(Exception):
@@ -45,7 +54,10 @@ class SafeFailure:
         """
         if isinstance(error, Exception):
             print(log_text(error), file=sys.stderr, flush=True)
-            raise JobFailedError(describe(error)) from None
+            told = describe(error)
+            if _JVM_IS_GONE not in told and _has_jvm_ended():  # Great Expectations keeps such an error to itself
+                told = f"{told}. {_JVM_IS_GONE}"
+            raise JobFailedError(told) from None
 
 
 def describe(error: BaseException) -> str:
@@ -69,12 +81,38 @@ def _what(error: BaseException) -> str:
         return f"{name}: {error}"
     if isinstance(error, ClientError):
         return f"ClientError: {_refused_call(error)}"
+    if _is_unanswered(error):
+        return f"{name}: {_JVM_IS_GONE}"
+    if isinstance(error, OSError) and error.errno:
+        return f"{name}: {os.strerror(error.errno)}"
+    return _what_spark_tells(error, name)
+
+
+def _what_spark_tells(error: BaseException, name: str) -> str:
     java = [told for told, _ in _java_causes(error)]
     if java:
         return f"{name}: {', caused by '.join(java)}"
     if isinstance(error, PySparkException) and error.getErrorClass():
         return f"{name} ({error.getErrorClass()})"
     return name
+
+
+def _is_unanswered(error: BaseException) -> bool:
+    """Whether a call of the JVM had no answer. One that the JVM refused has its trace; boto3 wraps its connections."""
+    if isinstance(error, Py4JError):
+        return not isinstance(error, Py4JJavaError) and "Trace:" not in str(error)
+    return isinstance(error, ConnectionRefusedError)
+
+
+def _has_jvm_ended() -> bool:
+    """Whether there was a JVM that does not answer any more."""
+    if SparkContext._gateway is None:
+        return False
+    try:
+        SparkContext._gateway.jvm.System.currentTimeMillis()
+    except (Py4JError, OSError):
+        return True
+    return False
 
 
 def _refused_call(error: ClientError) -> str:
@@ -123,7 +161,7 @@ def _java_causes(error: BaseException) -> list[tuple[str, list[str]]]:
             causes.append((_java_name(throwable), frames))
             throwable = throwable.getCause()
     except (Py4JError, OSError):
-        causes.append(("Spark's JVM does not answer any more", []))
+        causes.append((_JVM_IS_GONE, []))
     return causes
 
 
@@ -131,4 +169,6 @@ def _java_name(throwable: Any) -> str:  # noqa: ANN401 - a Java object
     name = str(throwable.getClass().getSimpleName())
     is_spark = is_instance_of(SparkContext._gateway, throwable, "org.apache.spark.SparkThrowable")
     error_class = throwable.getErrorClass() if is_spark else None
-    return f"{name} ({error_class})" if error_class else name
+    message = str(throwable.getMessage())
+    told = [error_class, *(text for text in _OUT_OF_ROOM if text in message)]
+    return " ".join([name, *(f"({text})" for text in told if text)])

@@ -55,6 +55,7 @@ class AcceptedFile:
                 uri=entry["uri"],
                 header=tuple(entry["header"]),
                 last_modified=datetime.fromisoformat(entry["last_modified"]),
+                is_line_per_row=entry["is_line_per_row"],
             ),
         )
 

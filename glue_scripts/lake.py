@@ -66,15 +66,18 @@ class Lake:
         Returns:
             The dates, yyyy-mm-dd, ascending.
         """
-        distinct_plays = plays.select(*PLAYS_SCHEMA.names).distinct()
-        dated = distinct_plays.withColumn("date", F.date_format("listen_time", "yyyy-MM-dd")).persist(
-            StorageLevel.MEMORY_AND_DISK
+        # Sorted, because Spark passes over cached batches whose least and greatest date exclude the one asked for: each
+        # day then costs its own plays and not all of them.
+        dated = (
+            plays.select(*PLAYS_SCHEMA.names, F.to_date("listen_time").alias("date"))
+            .sortWithinPartitions("date")
+            .persist(StorageLevel.MEMORY_AND_DISK)
         )
         try:
-            dates = sorted(row["date"] for row in dated.select("date").distinct().collect())
+            dates = sorted(row["date"].isoformat() for row in dated.select("date").distinct().collect())
 
             def write(date: str) -> None:
-                of_date = dated.where(F.col("date") == date).select(*PLAYS_SCHEMA.names)
+                of_date = dated.where(F.col("date") == F.lit(date).cast("date")).select(*PLAYS_SCHEMA.names)
                 without_purged(of_date, tombstones).write.parquet(self._run_uri(date, run))
 
             with ThreadPoolExecutor(max_workers=PARALLEL_WRITES) as pool:

@@ -212,6 +212,7 @@ class Validation:
             uri=staged.uri,
             header=text.header,
             last_modified=file.last_modified,
+            is_line_per_row=text.is_line_per_row,
         )
 
     def _write_plain(self, source: Location, target: Location) -> None:
@@ -375,6 +376,7 @@ class Validation:
                 "last_modified": file.uploaded_at,
                 "uri": source.uri,
                 "header": list(source.header),
+                "is_line_per_row": source.is_line_per_row,
             }
             for file, source in readable.items()
             if (file.key, file.version_id) in accepted

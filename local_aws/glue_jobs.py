@@ -4,8 +4,12 @@ What is as on AWS: the script comes from `Command.ScriptLocation`, `--extra-py-f
 arguments are the job's, overlaid by the run's; JOB_ID, JOB_RUN_ID and JOB_NAME are among them; exit status, timeout,
 stop, MaxConcurrentRuns and queuing decide the state; standard output and error are kept in a log file.
 
-What is not: `--additional-python-modules` must be installed already; `--extra-jars`, MaxRetries above 0 and other job
-types than `glueetl` and `pythonshell` are refused; there is one machine, so workers and capacity change nothing; an
+The interpreter that runs the scripts is a setting, so that they can have the packages that Glue has and no others:
+
+    LOCAL_AWS_GLUE_PYTHON   a Python with pyspark, usually of a virtual environment (default: the one that runs this)
+
+What is not: `--additional-python-modules` must be installed there already; `--extra-jars`, MaxRetries above 0 and other
+job types than `glueetl` and `pythonshell` are refused; there is one machine, so workers and capacity change nothing; an
 inherited PYTHONPATH is dropped, because on AWS only `--extra-py-files` are importable.
 """
 
@@ -93,6 +97,18 @@ class LaunchError(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"LAUNCH ERROR | {reason}")
+
+
+def job_interpreter(environ: Mapping[str, str]) -> str:
+    """The Python that runs the jobs, as the head of this module tells.
+
+    Raises:
+        ValueError: LOCAL_AWS_GLUE_PYTHON names no program.
+    """
+    python = environ.get("LOCAL_AWS_GLUE_PYTHON") or sys.executable
+    if not os.access(python, os.X_OK):
+        raise ValueError(f"LOCAL_AWS_GLUE_PYTHON is {python!r}, and there is no such program.")
+    return str(Path(python).absolute())
 
 
 @dataclass(eq=False)
@@ -200,6 +216,7 @@ class GlueJobs:
         self._region = region
         self._seconds_per_timeout_minute = seconds_per_timeout_minute
         self._settings = spark_conf.SparkSettings.from_environment(os.environ)
+        self._python = job_interpreter(os.environ)
         self._s3 = self._s3_client(OPERATOR)
         self._lock = threading.Lock()
         self._runs: list[JobRun] = []
@@ -413,7 +430,7 @@ class GlueJobs:
         }
         request_file = folder / "request.json"
         request_file.write_text(json.dumps(request), encoding="utf-8")
-        return [sys.executable, str(Path(__file__).with_name("glue_child.py")), str(request_file)]
+        return [self._python, str(Path(__file__).with_name("glue_child.py")), str(request_file)]
 
     def _spark_gateway(self, run: JobRun, folder: Path) -> list[str]:
         names = [bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]]
@@ -448,8 +465,8 @@ class GlueJobs:
             **client_environment(self._endpoint_url, self._region, credentials),
             "PYTHONPATH": ":".join(importable),
             "PYTHONUNBUFFERED": "1",
-            "PYSPARK_PYTHON": sys.executable,
-            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "PYSPARK_PYTHON": self._python,
+            "PYSPARK_DRIVER_PYTHON": self._python,
             "SPARK_CONF_DIR": str(folder / "spark-conf"),
             "SPARK_LOCAL_DIRS": str(folder / "tmp"),
             "SPARK_LOCAL_IP": "127.0.0.1",

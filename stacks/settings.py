@@ -274,6 +274,11 @@ class Settings:
         return tuple(_rules())
 
     @classmethod
+    def wanted(cls) -> dict[str, str]:
+        """What each setting must be, in the words of an error."""
+        return {name: rule.wanted for name, rule in _rules().items()}
+
+    @classmethod
     def read(
         cls, environments: object, environment: str, *, overrides: Mapping[str, object] = MappingProxyType({})
     ) -> Settings:

@@ -63,7 +63,9 @@ UNREADABLE = JudgedFile(
 
 def accepted_file(uploaded: datetime) -> AcceptedFile:
     """A file that was loaded."""
-    source = ReadableFile(name="a.csv", uri="s3://bucket/a.csv", header=("user_id",), last_modified=uploaded)
+    source = ReadableFile(
+        name="a.csv", uri="s3://bucket/a.csv", header=("user_id",), last_modified=uploaded, is_line_per_row=True
+    )
     return AcceptedFile(
         key="raw/streams/a.csv", version_id="v1", dataset="streams", uploaded_at=uploaded.isoformat(), source=source
     )

@@ -131,7 +131,7 @@ def _valid_rows(data: bytes, convert: Callable[[Fields], Row]) -> tuple[list[Row
 
 
 def _play(fields: Fields, latest: datetime) -> Play:
-    listen_time = _timestamp(fields["listen_time"])
+    listen_time = timestamp(fields["listen_time"])
     if not EARLIEST_LISTEN <= listen_time <= latest:
         raise InvalidRowError(f"listen_time {listen_time} is before 2000 or in the future")
     return Play(_key(fields["user_id"]), _key(fields["track_id"]), listen_time)
@@ -153,7 +153,7 @@ def _user(fields: Fields) -> User:
     _check(INTEGER, _trimmed(fields["user_age"]))
     created_at = fields["created_at"]
     if created_at.strip(string.whitespace):
-        _timestamp(f"{created_at} 00:00:00" if DATE.fullmatch(created_at) else created_at)
+        timestamp(f"{created_at} 00:00:00" if DATE.fullmatch(created_at) else created_at)
     country = _trimmed(fields["user_country"])
     if country is not None and len(country.encode()) > MAX_COUNTRY_BYTES:
         raise InvalidRowError(f"user_country has more than {MAX_COUNTRY_BYTES} bytes")
@@ -189,7 +189,7 @@ def _check(pattern: re.Pattern[str], value: str | None) -> None:
         raise InvalidRowError(f"{value!r} does not match {pattern.pattern}")
 
 
-def _timestamp(text: str) -> datetime:
+def timestamp(text: str) -> datetime:
     """The instant in UTC, its fraction of a second cut."""
     match = TIMESTAMP.fullmatch(text)
     if match is None:

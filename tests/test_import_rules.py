@@ -20,6 +20,8 @@ FOLDERS = (
     "laptop",
     "operations",
     "samples",
+    "docs",
+    "benchmarks",
     "tests",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -129,3 +130,16 @@ def test_a_deployment_first_downloads_the_wheels_for_glue_and_checks_their_hashe
     ):
         assert option in download
     assert "deploy --all -c env=staging" in deployment
+
+
+@pytest.mark.parametrize("target", ["bootstrap", "diff", "deploy", "destroy"])
+def test_the_cdk_cli_is_run_by_the_node_of_the_virtual_environment(target: str) -> None:
+    command = make(REPOSITORY, "--dry-run", target).stdout.splitlines()[-1]
+    found = re.match(r'PATH="(?P<bin>[^:]+):\$PATH" node "(?P<npx>[^"]+)" --yes "aws-cdk@', command)
+    assert found, command
+
+    ran = subprocess.run(
+        [f"{found['bin']}/node", found["npx"], "--version"], capture_output=True, text=True, check=False
+    )
+
+    assert ran.returncode == 0, ran.stderr

@@ -99,10 +99,20 @@ def test_every_committed_email_leads_to_an_entry_of_the_runbook_and_is_named_the
     assert f"(emails/{email.name})" in RUNBOOK
 
 
-def test_every_link_within_a_page_leads_to_an_anchor() -> None:
-    for page in PAGES:
-        text = page.read_text("utf-8")
-        assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= set(re.findall(r'<a id="([^"]+)"></a>', text)), page
+@pytest.mark.parametrize("page", ["README.md", *(str(page.relative_to(REPOSITORY)) for page in PAGES)])
+def test_every_link_to_a_place_in_a_page_leads_to_an_anchor_or_a_heading(page: str) -> None:
+    path = REPOSITORY / page
+
+    for target, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", path.read_text("utf-8")):
+        assert anchor in _places(path.parent / target if target else path), f"{target}#{anchor}"
+
+
+def _places(page: Path) -> set[str]:
+    """The anchors of a page, and those that GitHub makes of its headings."""
+    text = page.read_text("utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    made = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([^"]+)"></a>', text))
 
 
 def test_the_runbook_and_the_notifier_know_the_states_that_end_in_themselves() -> None:

@@ -15,6 +15,7 @@ from validators.expectations import WARNS_PREFIX, SuiteResult, expectation_suite
 from validators.file_checks import field_count
 from validators.reports import Sample, masked
 from validators.rows import (
+    BLOCK,
     FAILS_PREFIX,
     FILE,
     LINES,
@@ -47,21 +48,27 @@ class ReadableFile:
         uri: plain UTF-8 CSV that Spark can read.
         header: its columns, in its order.
         last_modified: when the object version was uploaded.
+        is_line_per_row: see `CsvText.is_line_per_row`.
     """
 
     name: str
     uri: str
     header: tuple[str, ...]
     last_modified: datetime
+    is_line_per_row: bool
 
 
 def judge_rows(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
     """The judged rows of files of one dataset. Files of one exact header are read together, by position."""
-    by_header: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    alike: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
     for file in files:
-        by_header[file.header].append(file.uri)
+        alike[file.header, file.is_line_per_row].append(file.uri)
     rows = reduce(
-        DataFrame.unionByName, (read_rows(spark, uris, header, dataset) for header, uris in by_header.items())
+        DataFrame.unionByName,
+        (
+            read_rows(spark, uris, header, dataset, is_line_per_row=is_line_per_row)
+            for (header, is_line_per_row), uris in alike.items()
+        ),
     )
     return judged_rows(rows, dataset, {file.name: file.last_modified for file in files})
 
@@ -112,16 +119,18 @@ def broken_rows(judged: DataFrame) -> DataFrame:
 
     At most MAX_QUARANTINED_ROWS of each file, the first ones.
     """
-    first = judged.groupBy(FILE).agg(F.min(ROW_ID).alias("_first"))
-    order = Window.partitionBy(FILE).orderBy(ROW_ID)
+    blocks = judged.groupBy(FILE, BLOCK).agg(F.min(ROW_ID).alias("_first"), F.count("*").alias("_rows"))
+    earlier = Window.partitionBy(FILE).orderBy(BLOCK).rowsBetween(Window.unboundedPreceding, -1)
+    offsets = blocks.select(FILE, BLOCK, "_first", F.coalesce(F.sum("_rows").over(earlier), F.lit(0)).alias("_before"))
+    order = Window.partitionBy(FILE).orderBy(BLOCK, ROW_ID)
     return (
         judged.where(failing(judged))
         .withColumn("_rank", F.row_number().over(order))
         .where(F.col("_rank") <= MAX_QUARANTINED_ROWS)
-        .join(F.broadcast(first), FILE)
+        .join(F.broadcast(offsets), [FILE, BLOCK])
         .select(
             F.col(FILE).alias("file"),
-            (F.col(ROW_ID) - F.col("_first") + 2).alias("row"),
+            (F.col("_before") + F.col(ROW_ID) - F.col("_first") + 2).alias("row"),
             F.col(LINES).alias("lines"),
             _broken_rules(judged).alias("rules"),
             F.col(RAW).alias("fields"),

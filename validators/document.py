@@ -30,8 +30,8 @@ def page() -> str:
         "Made of [validators/rules.py](../validators/rules.py) by `python -m validators.document > docs/rules.md`: "
         "change it there. Reports and e-mails take their words from the same place.",
         "A file is CSV (RFC 4180): UTF-8, with or without byte order mark, plain or gzipped whatever its name is, "
-        "commas between fields, lines that end with LF, CRLF or CR, and a header. Columns may stand in any order, and "
-        "there may be more than these:",
+        "commas between fields, lines that all end alike (LF, CRLF or CR), and a header. Columns may stand in any "
+        "order, and there may be more than these:",
         _table(("dataset", "columns", "a file is"), map(_dataset_row, REQUIRED_COLUMNS)),
         "An object that the S3 console makes as a folder (empty, its key ends with a slash) is no file: it is skipped "
         "and stays where it is.",

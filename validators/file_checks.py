@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ _UTF8_BOM = codecs.BOM_UTF8
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _GZIP_WINDOW = 31  # zlib.decompressobj: 15 bits of window, gzip container
 _ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
-_END_OF_FILE = "end of file"
+# What Spark takes for a blank line and drops where it reads line by line: java.lang.String.trim leaves nothing of it.
+_BLANKS_AT_START = re.compile(r"[\x01-\x09\x0b-\x20]+(?:\n|\Z)")
+_LINE_OF_BLANKS = re.compile(r"\n[\x01-\x09\x0b-\x20]+(?:\n|\Z)")
+_END_OF_FILE = ["end", "of file"]  # two fields: an open quote before them makes one
 
 
 class Readable(Protocol):
@@ -55,10 +59,13 @@ class CsvText:
         header: the column names in the file's order, trimmed of ASCII whitespace.
         is_plain: the file's own bytes can be read as they are; otherwise `plain_chunks` gives them unpacked and
             without byte order mark.
+        is_line_per_row: there is no quote, no carriage return and no line of blanks only, so that a row is a line
+            and a line is a row, whoever reads it.
     """
 
     header: tuple[str, ...]
     is_plain: bool
+    is_line_per_row: bool
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,12 @@ def plain_chunks(stream: Readable) -> Iterator[bytes]:
     Raises:
         FileRejectedError: the gzip is broken, incomplete or a bomb.
     """
-    first = stream.read(CHUNK_BYTES)
-    chunks = _unpacked(first, stream) if first.startswith(_GZIP_MAGIC) else _chunks(first, stream)
-    start = next(chunks, b"")
-    yield start.removeprefix(_UTF8_BOM)
-    yield from chunks
+    packed = _begun(_chunks(stream))
+    first = next(packed)
+    chunks = chain([first], packed)
+    plain = _begun(_unpacked(chunks)) if first.startswith(_GZIP_MAGIC) else chunks
+    yield next(plain).removeprefix(_UTF8_BOM)
+    yield from plain
 
 
 def check_text(stream: Readable, dataset: str) -> CsvText:
@@ -99,12 +107,17 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
             `missing_column`, `duplicate_column`, `too_many_columns` or `no_rows` is broken.
     """
     watched = _FirstBytes(stream)
-    lines = _lines(_texts(plain_chunks(watched)))
+    rows = LinePerRow()
+    lines = _lines(rows.watch(_texts(plain_chunks(watched))))
     head = _header_lines(lines)
     header = _header(head)
     check_header(header, dataset)
     _check_rows(chain(head, lines))
-    return CsvText(header=header, is_plain=not watched.first.startswith((_GZIP_MAGIC, _UTF8_BOM)))
+    return CsvText(
+        header=header,
+        is_plain=not watched.first.startswith((_GZIP_MAGIC, _UTF8_BOM)),
+        is_line_per_row=rows.is_certain,
+    )
 
 
 def check_header(header: tuple[str, ...], dataset: str) -> None:
@@ -112,7 +125,8 @@ def check_header(header: tuple[str, ...], dataset: str) -> None:
     required = REQUIRED_COLUMNS[dataset]
     missing = [column for column in required if column not in header]
     if missing:
-        other = hints.text_format(",".join(header))
+        start = ",".join(header)
+        other = hints.binary_format(start.encode()) or hints.text_format(start)
         if other:
             raise FileRejectedError("unreadable", f"the file seems to be {other}")
         raise FileRejectedError("missing_column", _missing_columns(header, required, missing))
@@ -170,17 +184,42 @@ class _FirstBytes:
         return chunk
 
 
-def _chunks(first: bytes, stream: Readable) -> Iterator[bytes]:
-    chunk = first
-    while chunk:
+class LinePerRow:
+    """Tells of texts that pass whether each row is certainly one line; see `CsvText`."""
+
+    def __init__(self) -> None:
+        self.is_certain = True
+
+    def watch(self, texts: Iterable[str]) -> Iterator[str]:
+        """The same texts; when all have passed, `is_certain` holds for them."""
+        for text in texts:
+            # Blanks at either end of a text may be a whole line, of which the other part is in the next text.
+            self.is_certain = self.is_certain and not (
+                '"' in text or "\r" in text or _BLANKS_AT_START.match(text) or _LINE_OF_BLANKS.search(text)
+            )
+            yield text
+
+
+def _chunks(stream: Readable) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
         yield chunk
-        chunk = stream.read(CHUNK_BYTES)
 
 
-def _unpacked(first: bytes, stream: Readable) -> Iterator[bytes]:
+def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, of which the first chunk shows what they begin with, however short the chunks are."""
+    start = b""
+    for chunk in chunks:
+        start += chunk
+        if len(start) >= len(_UTF8_BOM):
+            break
+    yield start
+    yield from chunks
+
+
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(_GZIP_WINDOW)
     packed = plain = 0
-    for chunk in _chunks(first, stream):
+    for chunk in chunks:
         packed += len(chunk)
         rest = chunk
         while rest:
@@ -228,8 +267,17 @@ def _check_start(chunk: bytes) -> None:
     if chunk.startswith(_UTF16_BOMS) or hints.is_like_utf16(chunk):
         raise FileRejectedError("not_utf8", "the file is UTF-16 (Excel calls it «Unicode text»)")
     binary = hints.binary_format(chunk)
-    if binary:
+    if binary and not _is_text(chunk):  # a column may be called ORCHESTRA
         raise FileRejectedError("unreadable", f"the file seems to be {binary}")
+
+
+def _is_text(chunk: bytes) -> bool:
+    """Whether a file may begin so that is text; a chunk may end within a character."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(chunk)
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in chunk
 
 
 def _not_utf8(error: UnicodeDecodeError, lines_before: int) -> FileRejectedError:
@@ -273,9 +321,14 @@ def _header_lines(lines: Iterator[str]) -> list[str]:
                 raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed")
             yield line
 
-    if not any(_reader(kept())):
+    blank = 0
+    for row in _reader(kept()):
+        if row:
+            break
+        blank = len(head)
+    else:
         raise FileRejectedError("no_rows", "the file is empty")
-    if len(head) > 1 and not _is_strictly_quoted(head):
+    if len(head) - blank > 1 and not _is_strictly_quoted(head[blank:]):
         raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed where its column ends")
     return head
 
@@ -317,10 +370,10 @@ def _check_quoted_rows(lines: Iterator[str], lines_before: int) -> None:
                 raise _unbalanced(first_line, first_of_several, f"within {MAX_ROW_CHARACTERS} characters")
             yield line
         is_over = True
-        yield _END_OF_FILE
+        yield ",".join(_END_OF_FILE)
 
     for row in _reader(counted()):
-        if is_over and row != [_END_OF_FILE]:  # an open quote has swallowed it
+        if is_over and row != _END_OF_FILE:  # an open quote has swallowed it
             raise _unbalanced(first_line, first_of_several, "up to the end of the file")
         if len(open_row) > 1:
             if not _is_strictly_quoted(open_row):

@@ -29,8 +29,10 @@ from validators.schemas import (
 
 FILE = "_file"
 """The name of the file a row is from, without its folder."""
+BLOCK = "_block"
+"""Where in its file the block begins that a row was read with, bytes: Spark reads a large file in several."""
 ROW_ID = "_row_id"
-"""Rises in the order of a file's rows; not gapless over files."""
+"""Rises by one from row to row of a block."""
 LINES = "_lines"
 """How many lines a row takes. A quote that is closed lines later swallows the rows between: they count as failed."""
 RAW = "_raw"
@@ -50,7 +52,9 @@ _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 
 
-def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], dataset: str) -> DataFrame:
+def read_rows(
+    spark: SparkSession, paths: Sequence[str], header: Sequence[str], dataset: str, *, is_line_per_row: bool
+) -> DataFrame:
     """Reads plain UTF-8 CSV files that share one exact header, as text.
 
     Args:
@@ -59,9 +63,11 @@ def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], 
         header: the columns in the files' order. Spark reads by position, so that files of another order must be read
             in another call.
         dataset: whose columns are kept.
+        is_line_per_row: whether all files are what `CsvText.is_line_per_row` says: then Spark may read blocks of a
+            file side by side.
 
     Returns:
-        The dataset's required columns as strings, with FILE, ROW_ID, LINES, RAW and `_fails_malformed_row`.
+        The dataset's required columns as strings, with FILE, BLOCK, ROW_ID, LINES, RAW and `_fails_malformed_row`.
     """
     names = _column_names(header)
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
@@ -70,7 +76,7 @@ def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], 
     raw = (
         spark.read.schema(schema)
         .option("header", True)
-        .option("multiLine", True)
+        .option("multiLine", not is_line_per_row)
         .option("escape", '"')
         .option("mode", "PERMISSIVE")
         .option("columnNameOfCorruptRecord", _CORRUPT)
@@ -83,8 +89,9 @@ def read_rows(spark: SparkSession, paths: Sequence[str], header: Sequence[str], 
     return raw.select(
         *(texts[header.index(column)].alias(column) for column in REQUIRED_COLUMNS[dataset]),
         F.col("_metadata.file_name").alias(FILE),
+        F.col("_metadata.file_block_start").alias(BLOCK),
         F.monotonically_increasing_id().alias(ROW_ID),
-        _line_count(text).alias(LINES),
+        (F.lit(1) if is_line_per_row else _line_count(text)).alias(LINES),
         F.when(F.col(_CORRUPT).isNull(), fields).otherwise(F.array(_CORRUPT)).alias(RAW),
         F.col(_CORRUPT).isNotNull().alias(FAILS_PREFIX + MALFORMED_ROW),
     )
@@ -99,13 +106,14 @@ def judged_rows(rows: DataFrame, dataset: str, last_modified: Mapping[str, datet
         last_modified: by FILE, when the object version was written; decides what is in the future.
 
     Returns:
-        The typed columns of the dataset, their texts (see `text_column`), FILE, ROW_ID, LINES, RAW, and a boolean
-        `_fails_<rule id>` per row rule.
+        The typed columns of the dataset, their texts (see `text_column`), FILE, BLOCK, ROW_ID, LINES, RAW, and a
+        boolean `_fails_<rule id>` per row rule.
     """
     typed = rows.select(
         *_TYPED[dataset](),
         *(F.col(column).alias(text_column(column)) for column in REQUIRED_COLUMNS[dataset]),
         FILE,
+        BLOCK,
         ROW_ID,
         LINES,
         RAW,
@@ -117,6 +125,7 @@ def judged_rows(rows: DataFrame, dataset: str, last_modified: Mapping[str, datet
         *REQUIRED_COLUMNS[dataset],
         *(text_column(column) for column in REQUIRED_COLUMNS[dataset]),
         FILE,
+        BLOCK,
         ROW_ID,
         LINES,
         RAW,
@@ -212,7 +221,14 @@ def _blank_is_null(text: Column) -> Column:
 
 
 def _trimmed(column: str) -> Column:
-    return _blank_is_null(F.btrim(F.col(column), F.lit(_ASCII_WHITESPACE)))
+    """Without ASCII whitespace at both ends, null where nothing is left.
+
+    btrim looks at every character, and few texts have anything to trim: «!» is the first character after the blank.
+    """
+    text = F.col(column)
+    ends = (F.endswith(text, F.lit(blank)) for blank in _ASCII_WHITESPACE)
+    may_be_trimmed = reduce(lambda one, other: one | other, ends, text < "!")
+    return F.when(may_be_trimmed, _blank_is_null(F.btrim(text, F.lit(_ASCII_WHITESPACE)))).otherwise(text)
 
 
 def _identifier(column: str) -> Column:
@@ -279,7 +295,7 @@ def _column_names(header: Sequence[str]) -> list[str]:
 
 def _without_carriage_return(last: Column) -> Column:
     r"""Spark ends rows as the first one ends: where that is \n, it leaves the \r of a later \r\n in the last field."""
-    return F.regexp_replace(last, r"\r\z", "")
+    return F.when(F.endswith(last, F.lit("\r")), F.substr(last, F.lit(1), F.length(last) - 1)).otherwise(last)
 
 
 def _line_count(text: Column) -> Column:

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from laptop.collect import Email, read_emails
+from laptop.glue_environment import make_environment
 from laptop.inputs import Input
 from laptop.pipeline import Pipeline, Uploaded, all_outputs, scan
 from laptop.watch import watch
@@ -85,6 +86,14 @@ def synthesized(folder: Path, overrides: Mapping[str, Any]) -> Path:
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthesized stacks."""
     return synthesized(tmp_path_factory.mktemp("assembly"), {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_of_glue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Jobs run with the packages that Glue has, as those of `make run` do, and with no others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_AWS_GLUE_PYTHON", str(make_environment(tmp_path_factory.mktemp("glue"))))
+        yield
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from laptop.pipeline import Pipeline, all_outputs
 from local_aws.environment import client_environment
 from local_aws.work_dir import ServerState, read_state
 from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY
-from tests.end_to_end.music import FIRST_STREAMS, REFERENCES, expected_rows
+from tests.end_to_end.music import FIRST_STREAMS, expected_rows
 
 
 @pytest.fixture
@@ -49,6 +50,12 @@ def kept_kpi_rows(home: Path) -> list[dict[str, Any]]:
     varying = {"claim", "computed_at", "songs_snapshot", "users_snapshot"}
     rows = json.loads((home / ".local/last_run/kpis.json").read_text("utf-8"), parse_float=Decimal)
     return [{name: value for name, value in row.items() if name not in varying} for row in rows]
+
+
+def blocks_of_the_tutorial(language: str) -> list[str]:
+    """What stands in its fences of a language."""
+    page = (REPOSITORY / "docs/tutorial.md").read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 class TestRun:
@@ -81,19 +88,18 @@ class TestRun:
         for told in ("Everything ended as it should", "KPIs of 2025-03-01", "KPIs of 2025-03-02", *rejected):
             assert told in ended.stdout
 
-    def test_a_file_cut_in_three_gives_the_rows_of_the_whole(self, home: Path) -> None:
-        folder = home / "input"
-        folder.mkdir()
-        for name, content in REFERENCES.items():
-            (folder / Path(name).name).write_bytes(content)
-        header, *lines = FIRST_STREAMS.splitlines(keepends=True)
-        for part in range(3):
-            (folder / f"streams{part}.csv").write_bytes(b"".join([header, *lines[part::3]]))
+    def test_the_tutorial_s_files_give_the_figures_that_it_shows(self, home: Path) -> None:
+        good, broken, *_ = blocks_of_the_tutorial("sh")
+        subprocess.run(["bash", "-ec", good + broken], cwd=home, check=True)
 
-        ended = python(home, "laptop.run", "--input", str(folder))
+        ended = python(home, "laptop.run", "--input", "plays")
 
         assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert kept_kpi_rows(home) == expected_rows({**REFERENCES, "streams/streams.csv": FIRST_STREAMS})
+        for line in "".join(blocks_of_the_tutorial("text")).splitlines():
+            assert line in ended.stdout
+        accepted = ("users/users", "songs/songs", "streams/streams_morning", "streams/streams_evening")
+        contents = {name: (home / "plays" / f"{Path(name).name}.csv").read_bytes() for name in accepted}
+        assert kept_kpi_rows(home) == expected_rows(contents)
         assert len(json.loads((home / ".local/last_run/executions.json").read_text())) == 1
 
     def test_a_folder_without_csv_files_is_told_in_one_sentence(self, home: Path) -> None:

@@ -43,7 +43,10 @@ class TestTheSetOfPlaysDecides:
         deployed.wait_for(deployed.upload(tmp_path, morning))
         assert by_key(deployed.kpi_rows()) == by_key(expected_rows(morning))
 
-        evening = {"streams/streams1 (copy) [1].csv": FIRST_STREAMS, "streams/a:b#c.csv": SECOND_STREAMS}
+        evening = {
+            "streams/streams1 (copy) [1].csv": FIRST_STREAMS,
+            "streams/a:b#c ünï 日本 🎵 %2F+&'.csv": SECOND_STREAMS,
+        }
         deployed.wait_for(deployed.upload(tmp_path, evening))
         assert by_key(deployed.kpi_rows()) == by_key(expected_rows({**morning, **evening}))
         assert by_key(deployed.kpi_rows()) != by_key(expected_rows(morning))

@@ -99,6 +99,7 @@ class Jobs:
                     "last_modified": UPLOADED_AT,
                     "uri": path.as_uri(),
                     "header": header,
+                    "is_line_per_row": False,
                 }
             )
         return {"files": files, **({"recompute": recompute} if recompute else {})}

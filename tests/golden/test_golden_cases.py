@@ -37,11 +37,11 @@ def read_with_spark(spark: SparkSession, paths: list[Path], dataset: str, folder
     frames = []
     for path in paths:
         with path.open("rb") as stream:
-            header = check_text(stream, dataset).header
+            text = check_text(stream, dataset)
         plain = folder / path.name
         with path.open("rb") as stream, plain.open("wb") as copy:
             copy.writelines(plain_chunks(stream))
-        frames.append(read_rows(spark, [plain.as_uri()], header, dataset))
+        frames.append(read_rows(spark, [plain.as_uri()], text.header, dataset, is_line_per_row=text.is_line_per_row))
     rows = reduce(DataFrame.unionByName, frames)
     return valid_rows(judged_rows(rows, dataset, {path.name: LAST_MODIFIED for path in paths}), dataset)
 

@@ -36,7 +36,7 @@ ARNS: Final = {
 Statement = Mapping[str, Any]
 
 
-def _templates(deployment: Deployment) -> list[dict[str, Any]]:
+def read_templates(deployment: Deployment) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(deployment.outdir.glob("*.template.json"))]
 
 
@@ -52,7 +52,7 @@ def _policies(value: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield from _policies(inner)
 
 
-def _statements(template: Template) -> Iterator[tuple[str, Statement]]:
+def policy_statements(template: Template) -> Iterator[tuple[str, Statement]]:
     for name, document in _policies(template["Resources"]):
         for statement in document["Statement"]:
             yield name, statement
@@ -60,7 +60,9 @@ def _statements(template: Template) -> Iterator[tuple[str, Statement]]:
 
 def unknown_actions(template: Template) -> set[str]:
     """Actions that AWS does not know."""
-    actions = {action for _, statement in _statements(template) for action in as_list(statement.get("Action", []))}
+    actions = {
+        action for _, statement in policy_statements(template) for action in as_list(statement.get("Action", []))
+    }
     return {action for action in actions if action != "*" and not _exists(action)}
 
 
@@ -80,7 +82,7 @@ def useless_grants(template: Template, exports: Mapping[str, str]) -> list[str]:
     """
     return [
         complaint
-        for name, statement in _statements(template)
+        for name, statement in policy_statements(template)
         if name != "AssumeRolePolicyDocument" and "Resource" in statement
         for complaint in _complaints(statement, template, exports)
     ]
@@ -134,7 +136,7 @@ def _arn(resource: object, template: Template, exports: Mapping[str, str]) -> st
 def _exports(deployment: Deployment) -> dict[str, str]:
     return {
         output["Export"]["Name"]: _arn(output["Value"], template, {})
-        for template in _templates(deployment)
+        for template in read_templates(deployment)
         for output in template.get("Outputs", {}).values()
         if "Export" in output and _is_arn(output["Value"], template)
     }
@@ -150,13 +152,13 @@ def _is_arn(value: object, template: Template) -> bool:
 
 
 def test_every_action_exists(deployment: Deployment) -> None:
-    for template in _templates(deployment):
+    for template in read_templates(deployment):
         assert not unknown_actions(template)
 
 
 def test_no_role_gets_actions_by_a_wildcard(deployment: Deployment) -> None:
-    for template in _templates(deployment):
-        allowed = [one for _, one in _statements(template) if one["Effect"] == "Allow"]
+    for template in read_templates(deployment):
+        allowed = [one for _, one in policy_statements(template) if one["Effect"] == "Allow"]
         assert not [action for one in allowed for action in as_list(one["Action"]) if "*" in action]
 
 
@@ -164,11 +166,11 @@ def test_every_action_acts_on_a_resource_of_its_statement_and_every_resource_is_
     deployment: Deployment,
 ) -> None:
     exports = _exports(deployment)
-    for template in _templates(deployment):
+    for template in read_templates(deployment):
         assert not useless_grants(template, exports)
 
 
-def _with_statement(template: Template, **changes: object) -> Template:
+def with_statement(template: Template, **changes: object) -> Template:
     """The template, with one more statement in the first policy of a role."""
     changed = copy.deepcopy(dict(template))
     policy = next(one for one in changed["Resources"].values() if one["Type"] == "AWS::IAM::Policy")
@@ -180,7 +182,7 @@ def _with_statement(template: Template, **changes: object) -> Template:
     "action", ["s3:copyObject", "s3:HeadObject", "s3:ListObjects", "dynamodb:TransactWriteItems", "glue:StartJobRuns"]
 )
 def test_the_name_of_an_api_call_that_is_no_action_is_found(dev: Deployment, action: str) -> None:
-    template = _with_statement(dev.pipeline, Action=["s3:GetObject", action], Resource="arn:aws:s3:::name/*")
+    template = with_statement(dev.pipeline, Action=["s3:GetObject", action], Resource="arn:aws:s3:::name/*")
     assert unknown_actions(template) == {action}
 
 
@@ -195,6 +197,6 @@ def test_the_name_of_an_api_call_that_is_no_action_is_found(dev: Deployment, act
     ],
 )
 def test_an_action_on_a_resource_of_another_kind_is_found(dev: Deployment, action: str, resource: str) -> None:
-    template = _with_statement(dev.pipeline, Action=action, Resource=resource)
+    template = with_statement(dev.pipeline, Action=action, Resource=resource)
     found = useless_grants(template, _exports(dev))
     assert found == [f"{action} acts on none of {[resource]}", f"none of {[action]} acts on {resource}"]

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,29 @@ def test_glue_s_own_parser_reads_the_arguments_and_names_a_missing_one(aws: Aws)
     assert log_of(aws, run_id) == "here\n"
     run = ended(aws, start(aws))
     assert run["ErrorMessage"] == "GlueArgumentError: the following arguments are required: --place"
+
+
+def test_a_run_has_the_python_that_is_set_and_so_have_spark_s_workers(
+    aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv.create(tmp_path / "environment", symlinks=True)
+    python = tmp_path / "environment/bin/python"
+    monkeypatch.setenv("LOCAL_AWS_GLUE_PYTHON", str(python))
+    create_job(aws, "import os, sys\nprint(sys.executable, os.environ['PYSPARK_PYTHON'])\nimport boto3")
+
+    with running_jobs(aws):
+        run = ended(aws, run_id := start(aws))
+
+    assert log_of(aws, run_id).startswith(f"{python} {python}\n")
+    assert run["ErrorMessage"] == "ModuleNotFoundError: No module named 'boto3'"
+
+
+def test_a_python_that_is_not_there_is_told_by_the_name_of_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_AWS_GLUE_PYTHON", str(tmp_path / "python"))
+    with pytest.raises(ValueError, match=r"LOCAL_AWS_GLUE_PYTHON is '.*/python', and there is no such program"):
+        GlueJobs(tmp_path, "http://127.0.0.1:1")
 
 
 @pytest.mark.usefixtures("patient_jobs")

@@ -64,10 +64,10 @@ class ScriptedGlue:
         name, arguments = parameters["JobName"], parameters.get("Arguments", {})
         run_id = f"jr_{next(self._numbers)}"
         run = {"Id": run_id, "JobName": name, "JobRunState": "RUNNING", "StartedOn": datetime.now(tz=UTC)}
-        if name in self.error_messages:
-            run["ErrorMessage"] = self.error_messages[name]
         self.runs[run_id] = run | {"Arguments": arguments}
         self.runs[run_id]["JobRunState"] = self.outcomes[name](arguments)
+        if name in self.error_messages:
+            self.runs[run_id]["ErrorMessage"] = self.error_messages[name]
         return ActionResult({"JobRunId": run_id})
 
     def _get(self, parameters: dict[str, Any]) -> ActionResult:

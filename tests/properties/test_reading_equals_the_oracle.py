@@ -80,10 +80,10 @@ def tricky_file(rng: random.Random, columns: dict[str, list[str]], rows: int) ->
 
 
 def valid_rows_by_spark(spark: SparkSession, data: bytes, dataset: str, folder: Path) -> DataFrame:
-    header = check_text(io.BytesIO(data), dataset).header
+    text = check_text(io.BytesIO(data), dataset)
     path = folder / "file"
     path.write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
-    rows = read_rows(spark, [path.as_uri()], header, dataset)
+    rows = read_rows(spark, [path.as_uri()], text.header, dataset, is_line_per_row=text.is_line_per_row)
     return valid_rows(judged_rows(rows, dataset, {path.name: LAST_MODIFIED}), dataset)
 
 

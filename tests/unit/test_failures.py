@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import pytest
 from awsglue.utils import GlueArgumentError
 from botocore.exceptions import ClientError, EndpointConnectionError
-from py4j.protocol import Py4JNetworkError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkTypeError
 
 from glue_scripts.failures import JobFailedError, SafeFailure, describe, log_text
@@ -73,6 +74,27 @@ def test_a_refused_call_tells_code_operation_and_request() -> None:
 def test_a_refused_permission_tells_who_may_not_do_what() -> None:
     told = describe(refusal("AccessDeniedException", "role R is not authorized to perform dynamodb:PutItem on table T"))
     assert "role R is not authorized to perform dynamodb:PutItem on table T" in told
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.ENOSPC, "OSError: No space left on device"), (errno.EFBIG, "OSError: File too large")],
+)
+def test_a_full_disk_is_told_without_the_file(number: int, told: str) -> None:
+    assert describe(OSError(number, "as the system says", f"/tmp/{USER}")) == told
+
+
+@pytest.mark.parametrize(
+    "error", [Py4JError("An error occurred while calling o1.count"), ConnectionRefusedError(111, "refused")]
+)
+def test_a_jvm_that_has_ended_is_told_with_what_to_do(error: Exception) -> None:
+    assert describe(error).endswith(
+        "Spark's JVM has ended, as it does when memory runs out: give the job more or larger workers"
+    )
+
+
+def test_a_call_that_the_jvm_does_not_know_is_no_jvm_that_has_ended() -> None:
+    assert describe(Py4JError("An error occurred while calling o1.x. Trace:\nMethod x does not exist")) == "Py4JError"
 
 
 def test_a_missing_argument_is_named() -> None:

@@ -24,13 +24,20 @@ def rule_broken_by(data: bytes, dataset: str = "streams") -> str:
 
 
 def test_a_plain_file_is_read_as_it_is() -> None:
-    assert check(STREAMS) == file_checks.CsvText(header=("user_id", "track_id", "listen_time"), is_plain=True)
+    assert check(STREAMS) == file_checks.CsvText(
+        header=("user_id", "track_id", "listen_time"), is_plain=True, is_line_per_row=True
+    )
 
 
 @pytest.mark.parametrize(
     "data",
-    [gzip.compress(STREAMS), b"\xef\xbb\xbf" + STREAMS, gzip.compress(STREAMS[:20]) + gzip.compress(STREAMS[20:])],
-    ids=["gzip", "byte order mark", "gzip of two members"],
+    [
+        gzip.compress(STREAMS),
+        b"\xef\xbb\xbf" + STREAMS,
+        gzip.compress(STREAMS[:20]) + gzip.compress(STREAMS[20:]),
+        gzip.compress(b"") + gzip.compress(b"\xef\xbb\xbf" + STREAMS),
+    ],
+    ids=["gzip", "byte order mark", "gzip of two members", "gzip whose first member is empty"],
 )
 def test_what_is_not_plain_is_told_and_unpacked(data: bytes) -> None:
     assert not check(data).is_plain
@@ -62,6 +69,7 @@ def test_extra_and_reordered_columns_are_fine() -> None:
         ("not_utf8", STREAMS.decode().encode("utf-16-be")),
         ("unbalanced_quote", STREAMS + b'"u2,t1,2024-06-25 10:00:00\n'),
         ("unbalanced_quote", STREAMS + b'"u2\n"u3,t1,2024-06-25 10:00:00\n'),
+        ("unbalanced_quote", STREAMS + b'"'),
         ("unbalanced_quote", b'"user_id,track_id,listen_time\n' * 2),
         ("unbalanced_quote", b'"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n'),
         ("unbalanced_quote", b'"user_id,track_id,listen_time\n' + b"u1,t1,x\n" * 200_000),
@@ -140,6 +148,11 @@ def test_a_file_of_another_kind_is_called_by_its_name(data: bytes, told: str) ->
         check(data)
 
 
+@pytest.mark.parametrize("column", [b"ORCHESTRA", b"PAR1", b"BZh", b"%PDF"])
+def test_a_column_may_be_called_as_a_binary_file_begins(column: bytes) -> None:
+    assert check(column + b",user_id,track_id,listen_time\nx,u1,t1,2024-06-25 10:00:00\n").is_plain
+
+
 def test_data_in_place_of_a_header_is_not_repeated_for_it_may_be_personal() -> None:
     with pytest.raises(FileRejectedError, match="the first line has 3 fields, none of them a column's name"):
         check(b"someone@example.com,t1,2024-06-25 10:00:00\n")
@@ -148,3 +161,21 @@ def test_data_in_place_of_a_header_is_not_repeated_for_it_may_be_personal() -> N
 def test_the_message_names_the_missing_columns_and_the_header() -> None:
     with pytest.raises(FileRejectedError, match="missing: track_id, listen_time; the header has: user_id, track"):
         check(b"user_id,track\n1,2\n")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\n\nu2,t, \n", b"\nu2,t,\x01\n", b"\n\xc2\xa0\n"])
+def test_plain_lines_are_rows(end: bytes) -> None:
+    assert check(STREAMS + b"u2,t2,x" + end).is_line_per_row
+
+
+@pytest.mark.parametrize("line", [b'"u2",t,x', b"u2,t,x\r", b"\r", b" ", b"\t \x0b", b"\x1f", b"a\rb"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\nu3,t,x\n"])
+def test_lines_that_readers_take_for_rows_in_different_ways(line: bytes, end: bytes) -> None:
+    assert not check(STREAMS + line + end).is_line_per_row
+
+
+def test_a_line_of_blanks_is_seen_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in range(1, 12):
+        monkeypatch.setattr(file_checks, "CHUNK_BYTES", size)
+        assert not check(STREAMS + b"   \nu3,t,x\n").is_line_per_row, size
+        assert check(STREAMS * 2).header == ("user_id", "track_id", "listen_time")

@@ -42,6 +42,7 @@ def load(tables: Tables, run: str) -> list[str]:
             "last_modified": "2024-06-26T00:00:00Z",
             "uri": "s3://bucket/a.csv",
             "header": ["user_id"],
+            "is_line_per_row": True,
         }
         for key in KEYS
     ]

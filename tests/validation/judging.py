@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from validators.batches import ReadableFile, judge_batch, judge_rows
 from validators.expectations import SuiteResult
+from validators.file_checks import LinePerRow
 
 UPLOADED = datetime(2024, 6, 26, tzinfo=UTC)
 
@@ -22,7 +23,17 @@ def readable(folder: Path, texts: Mapping[str, str]) -> list[ReadableFile]:
         path = folder / name
         path.write_text(text, newline="")
         header = tuple(next(csv.reader(io.StringIO(text))))
-        files.append(ReadableFile(name=name, uri=path.as_uri(), header=header, last_modified=UPLOADED))
+        shape = LinePerRow()
+        list(shape.watch(iter([text])))
+        files.append(
+            ReadableFile(
+                name=name,
+                uri=path.as_uri(),
+                header=header,
+                last_modified=UPLOADED,
+                is_line_per_row=shape.is_certain,
+            )
+        )
     return files
 
 

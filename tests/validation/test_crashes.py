@@ -48,7 +48,8 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Crash]:
         aws.write("code/packages.zip", _packages_with_the_defect(work_dir))
         aws.write(STAGED, USERS.encode())
         _write(aws, names.MANIFEST_NAME, names.MANIFEST_FORMAT, {"size": len(USERS), "etag": "e", "staged_key": STAGED})
-        source = {"dataset": "users", "uri": f"s3://{BUCKET}/{STAGED}", "header": USERS.split("\n")[0].split(",")}
+        header = USERS.split("\n")[0].split(",")
+        source = {"dataset": "users", "uri": f"s3://{BUCKET}/{STAGED}", "header": header, "is_line_per_row": False}
         _write(aws, names.ACCEPTED_NAME, names.ACCEPTED_FORMAT, source)
         return {script: _crash(aws, script, arguments) for script, arguments in _arguments()}
 

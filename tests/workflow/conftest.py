@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from app import build_app
+from glue_scripts import names
 from local_aws.server import EmbeddedAws
+from local_aws.spark_conf import file_system_properties
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
 from tests.local.workflow_server import ScriptedGlue
 from tests.workflow.faults import Faults
 from tests.workflow.pipeline import Pipeline, client
+from validators.schemas import SNAPSHOT_DATASETS
 
 WAIT_SCALE = "0.001"
 """A retry after 20 seconds comes after 20 milliseconds."""
@@ -66,7 +70,34 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
 
 
 @pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 retries as ever, without the seconds between its tries."""
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.0)
+
+
+@pytest.fixture
 def pipeline(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, faults: Faults) -> Pipeline:
     """The deployed pipeline, as one test uses it."""
     glue = ScriptedGlue(monkeypatch)
     return Pipeline(deployed.outputs, deployed.environment, deployed.work_dir, glue, faults)
+
+
+@pytest.fixture
+def reading(spark: SparkSession, deployed: Deployed, pipeline: Pipeline) -> Iterator[SparkSession]:
+    """Spark, to which the pipeline's bucket is mounted. No snapshot is current: those of other tests are not there."""
+    for dataset in SNAPSHOT_DATASETS:
+        pipeline.ledger.delete_item(Key={names.LEDGER_PARTITION_KEY: f"SNAPSHOT#{dataset}"})
+    bucket = deployed.work_dir / "buckets" / pipeline.bucket
+    mounts = {
+        name.removeprefix("spark.hadoop."): value
+        for name, value in file_system_properties({pipeline.bucket: bucket}).items()
+    }
+    mounts |= {
+        "fs.s3.impl.disable.cache": "true",
+        "fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
+    }
+    for name, value in mounts.items():
+        spark.conf.set(name, value)
+    yield spark
+    for name in mounts:
+        spark.conf.unset(name)

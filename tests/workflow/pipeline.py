@@ -45,7 +45,7 @@ def client(endpoint_url: str, region: str, service: str) -> Any:  # noqa: ANN401
 
 
 @cache
-def ledger_table(endpoint_url: str, region: str, name: str) -> Any:  # noqa: ANN401
+def table_of(endpoint_url: str, region: str, name: str) -> Any:  # noqa: ANN401
     """Return the resource of a table."""
     session: Any = boto3.session.Session("local", "local", region_name=region)
     return session.resource("dynamodb", endpoint_url=endpoint_url).Table(name)
@@ -108,7 +108,9 @@ class ScriptedJobs:
         subject = f"[dev] Music KPI pipeline: {count} file(s) rejected"
         message = f'line "one"\nline \\two {{% $no %}}\nExecution: {manifest["execution_arn"]}'
         verdict["email"] = {"subject": subject, "message": message} if count else None
-        accepted = {"format": names.ACCEPTED_FORMAT, "files": verdict["accepted"]}
+        staged = {entry["key"]: entry for entry in manifest["files"]}
+        sources = [{**entry, **self._source(staged[entry["key"]])} for entry in verdict["accepted"]]
+        accepted = {"format": names.ACCEPTED_FORMAT, "files": sources}
         folder = manifest_key.removesuffix(names.MANIFEST_NAME)
         self._write(folder + names.ACCEPTED_NAME, json.dumps(accepted).encode())
         changed = self.change_verdict(verdict)
@@ -142,6 +144,17 @@ class ScriptedJobs:
         target = target_key(names.ERROR_PREFIX, key, version_id)
         reasons = ["object_missing"] if is_gone else ["bad_timestamp", "null_key"]
         return "rejected", {**judged, "target_key": target, "report_key": report_key, "reasons": reasons}
+
+    def _source(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """What the KPI job needs to know of an accepted file."""
+        text = self._s3.get_object(Bucket=self._bucket, Key=entry["staged_key"])["Body"].read().decode()
+        return {
+            "dataset": entry["key"].split("/")[1],
+            "last_modified": entry["last_modified"],
+            "uri": f"s3://{self._bucket}/{entry['staged_key']}",
+            "header": text.partition("\n")[0].split(","),
+            "is_line_per_row": False,
+        }
 
     def _read(self, key: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
@@ -180,15 +193,19 @@ class Pipeline:
         self.glue, self.faults = glue, faults
         endpoint_url, region = environment["AWS_ENDPOINT_URL"], environment["AWS_DEFAULT_REGION"]
         self.s3, self.sfn = client(endpoint_url, region, "s3"), client(endpoint_url, region, "stepfunctions")
-        self.ledger = ledger_table(endpoint_url, region, outputs["LedgerTableName"])
+        self.ledger = table_of(endpoint_url, region, outputs["LedgerTableName"])
+        self.kpis = table_of(endpoint_url, region, outputs["KpisTableName"])
         self.jobs = ScriptedJobs(self.s3, self.bucket, Ledger(self.ledger))
         glue.outcomes = {self.validate_job: self.jobs.validate, self.compute_job: self.jobs.compute}
 
     # Files and executions
 
     def upload(self, name: str, content: bytes = b"user_id,track_id,listen_time\n") -> File:
-        """Put a file into raw/."""
-        key = self.folder + name
+        """Put a file into the test's folder in raw/."""
+        return self.upload_as(self.folder + name, content)
+
+    def upload_as(self, key: str, content: bytes) -> File:
+        """Put a file under any key."""
         answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
         described = {"key": key, "size": len(content), "etag": answer["ETag"].strip('"')}
         described |= {"version-id": answer["VersionId"], "sequencer": "0055AED6DCD90281E5"}

@@ -33,6 +33,11 @@ class Task:
     within: str | None = None
     attempts: int = 5
 
+    @property
+    def purpose(self) -> str:
+        """What the call is for: its state."""
+        return self.name
+
 
 TASKS = [
     Task("FindVersion", "s3:ListObjectVersions", "{good.key}", "Stage", attempts=10),
@@ -61,7 +66,7 @@ class Batch:
         how: Arguments of `Faults.fail`.
     """
 
-    def __init__(self, pipeline: Pipeline, task: Task, **how: int | bool | None) -> None:
+    def __init__(self, pipeline: Pipeline, task: Task, **how: int | str | bool | None) -> None:
         self.pipeline = pipeline
         self.good = pipeline.upload("good.csv", b"good")
         self.bad = pipeline.upload("bad.csv", b"bad")

@@ -1,0 +1,61 @@
+"""`python -m benchmarks --plays 100000 --days 7`: checks that all contenders agree, then times them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.contenders import Round, run_round
+from benchmarks.dataset import Size, make
+from benchmarks.kpi_rows import UnequalResultsError
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Exits with 1 where contenders do not agree: then nothing is timed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    for name in ("plays", "days", "files", "users", "tracks", "genres", "seed"):
+        parser.add_argument(f"--{name}", type=int, default=100_000 if name == "plays" else getattr(Size, name))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--input", type=Path, help="folder with songs.csv.gz and users.csv.gz")
+    options = vars(parser.parse_args())
+    rounds, source = options.pop("rounds"), options.pop("input")
+    size = Size(**options)
+    with tempfile.TemporaryDirectory() as folder:
+        data = make(Path(folder) / "data", size, source)
+        # The round that is checked warms the disk's cache up and is not counted.
+        checked = run_round(data, Path(folder) / "check")
+        try:
+            checked.check()
+        except UnequalResultsError as error:
+            sys.exit(str(error))
+        timed = [run_round(data, Path(folder) / f"round-{number}") for number in range(rounds)]
+    measured = summary(size, timed or [checked])
+    RESULTS.mkdir(exist_ok=True)
+    target = RESULTS / f"{size.plays}-plays-{size.days}-days-{size.files}-files.json"
+    target.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    print(report.table(measured), f"\nKept in {target}")
+
+
+def summary(size: Size, rounds: list[Round]) -> dict[str, object]:
+    """The report of some rounds."""
+    seconds, peaks, phases = defaultdict(list), defaultdict(list), []
+    for runs in (done.runs for done in rounds):
+        for name, run in runs.items():
+            seconds[name].append(run.seconds)
+            peaks[name].append(run.peak_mib)
+            if run.phases:
+                seconds[report.KPIS_ALONE].append(run.phases.without_dynamodb)
+                phases.append(run.phases.as_dict())
+    return report.report(asdict(size), seconds, peaks, phases)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Medians, ratios and the machine, as JSON and as a short table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from statistics import median
+from typing import Any, Final
+
+KPIS: Final = "KPI job"
+KPIS_ALONE: Final = "KPI job without DynamoDB"
+VALIDATION: Final = "validation job"
+FLOOR: Final = "DuckDB"
+TEXTBOOK: Final = "textbook Spark"
+SINGLE_PASS: Final = "hand-written pass"
+NAIVE_SUITE: Final = "naive suite"
+
+RATIOS: Final = (
+    (KPIS_ALONE, FLOOR),
+    (TEXTBOOK, KPIS_ALONE),
+    (VALIDATION, SINGLE_PASS),
+    (NAIVE_SUITE, VALIDATION),
+)
+
+
+def report(
+    size: Mapping[str, Any],
+    seconds: Mapping[str, Sequence[float]],
+    peaks: Mapping[str, Sequence[float]],
+    phases: Sequence[Mapping[str, float]],
+) -> dict[str, Any]:
+    """What a run has measured, for JSON.
+
+    Args:
+        size: what was generated.
+        seconds: of each round by contender.
+        peaks: MiB of each round by contender.
+        phases: of the KPI job, seconds, of each round.
+    """
+    medians = {name: median(values) for name, values in seconds.items()}
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "load_of_the_last_minute": os.getloadavg()[0],
+        "platform": platform.platform(),
+        "versions": {name: version(name) for name in ("pyspark", "duckdb", "great-expectations", "moto")},
+        "size": dict(size),
+        "seconds": {name: list(values) for name, values in seconds.items()},
+        "median_seconds": medians,
+        "rows_per_second": {name: size["plays"] / value for name, value in medians.items()},
+        "peak_mib": {name: max(values) for name, values in peaks.items()},
+        "kpi_job_phases": {name: median(phase[name] for phase in phases) for name in phases[0]},
+        "ratios": {f"{one} / {other}": medians[one] / medians[other] for one, other in RATIOS},
+    }
+
+
+def table(measured: Mapping[str, Any]) -> str:
+    """The report in Markdown."""
+    lines = ["| contender | median s | rows/s | peak MiB |", "| --- | ---: | ---: | ---: |"]
+    for name, value in measured["median_seconds"].items():
+        peak = measured["peak_mib"].get(name)
+        memory = f"{peak:,.0f}" if peak else ""
+        lines.append(f"| {name} | {value:.1f} | {measured['rows_per_second'][name]:,.0f} | {memory} |")
+    lines += ["", "| ratio | |", "| --- | ---: |"]
+    lines += [f"| {name} | {value:.2f} |" for name, value in measured["ratios"].items()]
+    lines += ["", "| phase of the KPI job | median s |", "| --- | ---: |"]
+    lines += [f"| {name} | {value:.1f} |" for name, value in measured["kpi_job_phases"].items()]
+    return "\n".join(lines)

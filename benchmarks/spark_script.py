@@ -1,0 +1,30 @@
+"""What the Spark contenders begin with. They run as jobs of the embedded AWS, as ours do: the same JVM and settings."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+
+def arguments() -> tuple[str, Path]:
+    """The folder of the data and the file for the result: `--data` and `--result`; Glue's own are passed over."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--result", type=Path, required=True)
+    options, _ = parser.parse_known_args()
+    return options.data, options.result
+
+
+def session(name: str) -> SparkSession:
+    """A session in UTC."""
+    spark: SparkSession = SparkSession.builder.appName(name).getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    return spark
+
+
+def read(spark: SparkSession, folder: str, dataset: str) -> DataFrame:
+    """The rows of a dataset's files, every column as text."""
+    options = {"header": True, "quote": '"', "escape": '"', "multiLine": False}
+    return spark.read.csv(f"file://{folder}/{dataset}*.csv", **options)  # type: ignore[arg-type]

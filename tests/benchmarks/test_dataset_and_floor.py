@@ -1,0 +1,42 @@
+"""The benchmark's files are the same again, and its floor computes what the reference computes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from benchmarks import duckdb_floor
+from benchmarks.dataset import Size, make
+from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, UnequalResultsError, canonical, check_equal
+from tests import oracle
+
+SIZE = Size(plays=4000, days=3, files=2, users=200, tracks=400)
+UPLOADED = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def test_the_same_size_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, other = make(tmp_path / "one", SIZE), make(tmp_path / "other", SIZE)
+    for a, b in zip((one.users, one.songs, *one.streams), (other.users, other.songs, *other.streams), strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_the_floor_computes_the_rows_of_the_reference(tmp_path: Path) -> None:
+    data = make(tmp_path / "data", SIZE)
+    plays: list[oracle.Play] = []
+    for path in data.streams:
+        valid, invalid = oracle.parse_streams(path.read_bytes(), UPLOADED)
+        assert invalid, "the files must have bad rows"
+        plays += valid
+    songs, _ = oracle.parse_songs(data.songs.read_bytes())
+    users, _ = oracle.parse_users(data.users.read_bytes())
+    expected = oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
+    assert canonical(duckdb_floor.compute(tmp_path / "data")) == canonical(expected)
+
+
+def test_a_difference_in_the_last_digit_is_refused() -> None:
+    rows = [{"pk": "DAY#2024-06-25", "sk": "SUMMARY", "listens_per_listener": "1.25"}]
+    check_equal({"ours": rows, "floor": [dict(rows[0])]})
+    with pytest.raises(UnequalResultsError, match="broken and ours differ"):
+        check_equal({"ours": rows, "broken": [{**rows[0], "listens_per_listener": "1.26"}]})

@@ -1,0 +1,132 @@
+"""Jobs that run out of disk or memory: the run fails and says so, nothing half-written is seen, and a redrive mends it.
+
+`make trust` runs every case on the whole pipeline; the default suite one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from local_aws.glue_jobs import GlueJobs, JobRun
+from local_aws.step_functions import WAIT_SCALE_VARIABLE
+from samples.generate import FIRST_DAY
+from tests.end_to_end.conftest import Deployed
+from tests.end_to_end.music import REFERENCES, expected_rows
+from tests.end_to_end.test_pipeline import by_key
+
+BLOCK_BYTES: Final = 512
+"""Of `ulimit -f`: POSIX, Shell and Utilities."""
+SMALL_HEAP: Final = (
+    # As on Glue, a JVM without memory ends; Spark looks at spark.testing.memory in the place of the true heap.
+    "spark.driver.extraJavaOptions=-Xmx90m -XX:+ExitOnOutOfMemoryError --conf spark.testing.memory=2000000000"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job that lacks something.
+
+    Attributes:
+        name: what it lacks, and where.
+        output: the output of the stack that names the job.
+        state: of the state machine.
+        file_bytes: the largest file that it can write: where the disk is full. None for no limit.
+        conf: Glue's argument `--conf`.
+        told: what the e-mail says.
+    """
+
+    name: str
+    output: str
+    state: str
+    file_bytes: int | None
+    conf: str
+    told: str
+
+
+CASES: Final = [
+    Case("disk, KPI job", "ComputeKpisJobName", "ComputeKpis", 3 * 1024**2, "", "File too large"),
+    Case("disk, validation", "ValidateBatchJobName", "Validate", 3 * 1024**2, "", "File too large"),
+    Case("memory, KPI job", "ComputeKpisJobName", "ComputeKpis", None, SMALL_HEAP, "memory"),
+    Case("memory, validation", "ValidateBatchJobName", "Validate", None, SMALL_HEAP, "memory"),
+]
+RUN: Final = CASES if os.environ.get("TRUST_LIMITS") == "all" else CASES[:1]
+
+
+class Limits:
+    """Limits the runs of one job, until `lift`; no special rights are needed for it.
+
+    Args:
+        monkeypatch: puts the embedded Glue back.
+        job: whose runs.
+        case: the limits.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, job: str, case: Case) -> None:
+        self.is_lifted = False
+        prepare = GlueJobs._prepare
+
+        def limited(jobs: GlueJobs, run: JobRun, folder: Path) -> list[str]:
+            if run.job.name != job or self.is_lifted:
+                return prepare(jobs, run, folder)
+            if case.conf:
+                run.arguments["--conf"] = case.conf
+            command = prepare(jobs, run, folder)
+            if case.file_bytes is None:
+                return command
+            return ["/bin/sh", "-c", f'ulimit -f {case.file_bytes // BLOCK_BYTES}; exec "$@"', "sh", *command]
+
+        monkeypatch.setattr(GlueJobs, "_prepare", limited)
+
+    def lift(self) -> None:
+        """From here on, the job has what it needs."""
+        self.is_lifted = True
+
+
+def plays_that_do_not_pack(count: int) -> bytes:
+    """A streams file whose ids are by chance, so that neither gzip nor Parquet make it small."""
+    chance = random.Random(7)
+    lines = [
+        f"{chance.randbytes(15).hex()},{chance.randbytes(15).hex()},{FIRST_DAY} {number % 24:02}:00:00\n"
+        for number in range(count)
+    ]
+    return ("user_id,track_id,listen_time\n" + "".join(lines)).encode()
+
+
+@pytest.mark.parametrize("case", RUN, ids=lambda case: case.name)
+def test_a_job_without_room_fails_clearly_and_a_redrive_mends_it(
+    deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    monkeypatch.setenv(WAIT_SCALE_VARIABLE, "0.05")
+    pipeline = deployed.pipeline
+    limits = Limits(monkeypatch, pipeline.outputs[case.output], case)
+    # A byte order mark makes the validation job write an unpacked copy.
+    contents = {**REFERENCES, "streams/large.csv": b"\xef\xbb\xbf" + plays_that_do_not_pack(120_000)}
+    uploaded = deployed.upload(tmp_path, contents)
+    deployed.wait_for(uploaded)
+
+    (failed,) = pipeline.snapshot().failures
+    (email,) = deployed.emails()
+    assert f"State:     {case.state}" in email.message
+    (message,) = [line for line in email.message.splitlines() if line.startswith("Message:")]
+    assert case.told in message
+    assert deployed.kpi_rows() == []
+    assert _days(deployed) == []
+    assert len(pipeline.answers().left_in_raw) == len(contents)
+
+    limits.lift()
+    pipeline.step_functions.redrive_execution(executionArn=failed.arn)
+    deployed.wait_for(uploaded)
+    assert by_key(deployed.kpi_rows()) == by_key(expected_rows(contents))
+    assert pipeline.answers().left_in_raw == []
+    assert len(deployed.emails()) == 1
+
+
+def _days(deployed: Deployed) -> list[Any]:
+    """What the ledger knows of days: nothing of a run that failed is visible."""
+    return [item for item in deployed.pipeline.ledger_table.scan()["Items"] if str(item["pk"]).startswith("DAY")]

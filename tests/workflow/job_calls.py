@@ -1,0 +1,266 @@
+"""The jobs' own code with a real boto3, whose calls are noted and fail as a test says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote_plus
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
+from botocore.exceptions import ReadTimeoutError
+from pyspark.sql import SparkSession
+
+from glue_scripts import names
+from glue_scripts.failures import describe
+from glue_scripts.file_metrics import measure_freshness, measure_verdicts
+from glue_scripts.kpi_batch import AcceptedFile, KpiBatch
+from glue_scripts.kpi_table import KpiTable
+from glue_scripts.lake import Lake
+from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones
+from glue_scripts.metrics import Metrics, metered
+from glue_scripts.objects import Location, read_json
+from glue_scripts.publication import Snapshots
+from glue_scripts.validation import Validation
+from tests import oracle
+from tests.workflow.pipeline import Pipeline
+from validators.reports import EmailSettings
+
+TOP: Final = 3
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of AWS that a caller makes.
+
+    Attributes:
+        operation: service and operation as IAM writes them: `s3:GetObject`.
+        about: a part of the request's address or body that tells it from others of the operation.
+        purpose: what for, in words.
+    """
+
+    operation: str
+    about: str
+    purpose: str
+
+    def is_made_by(self, operation: str, subject: str) -> bool:
+        """Whether a request is this call."""
+        return operation == self.operation and self.about in subject
+
+
+@dataclass
+class Wire:
+    """What a job's boto3 sends: noted, and made to fail.
+
+    Attributes:
+        seen: operation and subject of each request.
+        failing: the call that fails, if any.
+        error: how: an error code, or `timeout`.
+        left: how often it still fails; None: every time.
+        is_made_up: the call was made again and let through.
+    """
+
+    seen: list[tuple[str, str]] = field(default_factory=list)
+    failing: Call | None = None
+    error: str = ""
+    left: int | None = 0
+    is_made_up: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fail(self, call: Call, error: str, times: int | None) -> None:
+        """Make a call fail."""
+        self.failing, self.error, self.left = call, error, times
+
+    def lift(self) -> None:
+        """End the fault: the cause is gone."""
+        self.failing = None
+
+    def session(self, region: str) -> Any:  # noqa: ANN401
+        """A boto3 session of a job run."""
+        return self.watched(boto3.session.Session("test", "test", region_name=region))
+
+    def watched(self, session: Any) -> Any:  # noqa: ANN401
+        """A session whose calls go through here."""
+        session.events.register("before-send", self._before_send)
+        return session
+
+    def _before_send(self, request: AWSPreparedRequest, event_name: str, **_: object) -> AWSResponse | None:
+        service, operation = event_name.removeprefix("before-send.").split(".")
+        name, subject = f"{service}:{operation}", _subject(request)
+        with self._lock:
+            self.seen.append((name, subject))
+            if not self.failing or not self.failing.is_made_by(name, subject):
+                return None
+            if self.left == 0:
+                self.is_made_up = True
+                return None
+            self.left = None if self.left is None else self.left - 1
+        if self.error == "timeout":
+            raise ReadTimeoutError(endpoint_url=request.url)
+        return _refusal(request, name, self.error)
+
+
+class KpiJob:
+    """The KPI job as its entry puts it together, with an engine in plain Python in Spark's place.
+
+    Args:
+        pipeline: the deployed pipeline; its lake is kept here.
+        wire: what its boto3 goes through.
+    """
+
+    def __init__(self, pipeline: Pipeline, wire: Wire) -> None:
+        self._pipeline, self._wire = pipeline, wire
+        self._engine = PlainLake(pipeline)
+        self._runs = 0
+
+    def run(self, arguments: Mapping[str, str]) -> str:
+        """One run; returns its final state."""
+        self._runs += 1
+        return outcome_of(self._pipeline, self._pipeline.compute_job, lambda: self._load(arguments))
+
+    def _load(self, arguments: Mapping[str, str]) -> None:
+        pipeline = self._pipeline
+        session = self._wire.session(pipeline.s3.meta.region_name)
+        given = {"endpoint_url": pipeline.s3.meta.endpoint_url}
+        metrics = Metrics(session.client("cloudwatch", **given), "dev")
+        with metered(metrics, job=names.COMPUTE_KPIS, dpus=2.0):
+            accepted = Location.of_uri(arguments["--accepted_uri"])
+            document = read_json(session.client("s3", **given), accepted, names.ACCEPTED_FORMAT)
+            dynamodb = session.resource("dynamodb", **given)
+            ledger = Ledger(dynamodb.Table(pipeline.ledger.name))
+            kpi_table = KpiTable(dynamodb.Table(pipeline.kpis.name), ledger.table_name, sleep=lambda _: None)
+            run = f"{pipeline.folder}{self._runs}"
+            batch = KpiBatch.of(engine=self._engine, ledger=ledger, kpi_table=kpi_table, run=run)
+            measure_freshness(metrics, batch.load(document), datetime.now(UTC))
+
+
+class ValidationJob:
+    """The validation job as its entry puts it together, on a Spark session that is there already.
+
+    Args:
+        pipeline: the deployed pipeline.
+        wire: what its boto3 goes through.
+        spark: reads the pipeline's bucket.
+    """
+
+    def __init__(self, pipeline: Pipeline, wire: Wire, spark: SparkSession) -> None:
+        self._pipeline, self._wire, self._spark = pipeline, wire, spark
+        self._runs = 0
+
+    def run(self, arguments: Mapping[str, str]) -> str:
+        """One run; returns its final state."""
+        self._runs += 1
+        return outcome_of(self._pipeline, self._pipeline.validate_job, lambda: self._validate(arguments))
+
+    def _validate(self, arguments: Mapping[str, str]) -> None:
+        pipeline = self._pipeline
+        session = self._wire.session(pipeline.s3.meta.region_name)
+        given = {"endpoint_url": pipeline.s3.meta.endpoint_url}
+        metrics = Metrics(session.client("cloudwatch", **given), "dev")
+        with metered(metrics, job=names.VALIDATE_BATCH, dpus=2.0):
+            validation = Validation(
+                spark=self._spark,
+                s3=session.client("s3", **given),
+                ledger=Ledger(session.resource("dynamodb", **given).Table(pipeline.ledger.name)),
+                lake=Lake(self._spark, pipeline.bucket),
+                emails=EmailSettings(environment="dev", bucket=pipeline.bucket, error_days=90, runbook="runbook"),
+                tolerances={},
+                run=f"{pipeline.folder.replace('/', '-')}{self._runs}",
+                manifest=Location.of_uri(arguments["--manifest_uri"]),
+            )
+            measure_verdicts(metrics, validation.validate())
+
+
+def outcome_of(pipeline: Pipeline, job: str, work: Callable[[], object]) -> str:
+    """The final state of a job run that does some work; what failed goes into its ErrorMessage as a job writes it."""
+    pipeline.glue.error_messages.pop(job, None)
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - as SafeFailure does at the end of every job
+        pipeline.glue.error_messages[job] = f"JobFailedError: {describe(error)}"
+        return "FAILED"
+    return "SUCCEEDED"
+
+
+class PlainLake:
+    """The engine of a KPI job: rows by the oracle, the lake in memory, files from S3 by a client that never fails.
+
+    All tests share the lake, as they share the ledger that names what is in it.
+    """
+
+    _runs: ClassVar[dict[tuple[str, str], list[oracle.Play]]] = {}
+    _snapshots: ClassVar[dict[str, list[oracle.Song]]] = {}
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._s3 = pipeline.s3
+
+    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
+        plays = [
+            play
+            for file in files
+            for play in oracle.parse_streams(self._content(file), file.source.last_modified)[0]
+            if play.user_id not in tombstones
+        ]
+        dates = sorted({f"{play.listen_time:%Y-%m-%d}" for play in plays})
+        for date in dates:
+            self._runs[date, run] = [play for play in plays if f"{play.listen_time:%Y-%m-%d}" == date]
+        return dates
+
+    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
+        songs = oracle.parse_songs(self._content(file))[0]
+        self._snapshots[name] = songs
+        return name, len(songs)
+
+    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[dict[str, Any]]:
+        songs = self._songs(snapshots["songs"])
+        plays = [play for claim in claims for run in claim.runs for play in self._runs[claim.date, run]]
+        return oracle.kpi_items(plays, songs, [], top_songs=TOP, top_genres=TOP)
+
+    def _songs(self, snapshot: Snapshot | None) -> list[oracle.Song]:
+        return self._snapshots[snapshot.uri] if snapshot else []
+
+    def _content(self, file: AcceptedFile) -> bytes:
+        location = Location.of_uri(file.source.uri)
+        content: bytes = self._s3.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+        return content
+
+
+def _subject(request: AWSPreparedRequest) -> str:
+    body = request.body if isinstance(request.body, bytes) else b""
+    return f"{unquote_plus(str(request.url))} {unquote_plus(body.decode(errors='replace'))}"
+
+
+def _refusal(request: AWSPreparedRequest, operation: str, code: str) -> AWSResponse:
+    """An error as the service's protocol writes it."""
+    status = {
+        "SlowDown": 503,
+        "InternalError": 500,
+        "InternalServerError": 500,
+        "InternalServiceFault": 500,
+        "AccessDenied": 403,
+    }.get(code, 400)
+    message = f"the test makes {operation} fail"
+    if not operation.startswith("dynamodb:"):
+        error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        content = (error if operation.startswith("s3:") else f"<ErrorResponse>{error}</ErrorResponse>").encode()
+    else:
+        content = f'{{"__type": "{code}", "message": "{message}"}}'.encode()
+    headers = HeadersDict({"x-amzn-errortype": code, "x-amzn-requestid": "1"})
+    return AWSResponse(request.url, status, headers, _Raw(content))  # type: ignore[arg-type]
+
+
+class _Raw:
+    """The body as urllib3 hands it over."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: object) -> Any:  # noqa: ANN401
+        yield self._content
+
+    def read(self, *_: object, **__: object) -> bytes:
+        content, self._content = self._content, b""
+        return content

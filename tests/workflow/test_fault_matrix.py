@@ -1,0 +1,241 @@
+"""Each call of AWS that the state machines and the KPI job make fails in each way, once and for good.
+
+What becomes of it is the table of docs/faults.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from glue_scripts import names
+from glue_scripts.ledger import Ledger
+from stacks.constructs.state_machine import DEFINITIONS
+from tests import fault_table, oracle
+from tests.workflow.job_calls import TOP, Call, KpiJob, Wire
+from tests.workflow.pipeline import File, Pipeline, wait_for
+from tests.workflow.test_failing_tasks import TASKS, Batch, Task
+
+CODES: Final = {
+    "s3": ("SlowDown", "InternalError", "RequestTimeout", "AccessDenied"),
+    "glue": ("ThrottlingException", "InternalServiceException", "OperationTimeoutException", "AccessDeniedException"),
+    "dynamodb": ("ThrottlingException", "InternalServerError", "RequestTimeout", "AccessDeniedException"),
+    "sns": ("Throttled", "InternalError", "RequestTimeout", "AuthorizationError"),
+    "states": ("ThrottlingException", "InternalServerError", "RequestTimeout", "AccessDeniedException"),
+    "cloudwatch": ("Throttling", "InternalServiceFault", "RequestTimeout", "AccessDenied"),
+}
+"""By service, the codes of fault_table.ERRORS."""
+PIPELINE: Final = "State machine `pipeline`"
+NOTIFIER: Final = "State machine `notify_failure`"
+COMPUTE: Final = "Glue job `compute_kpis`"
+
+
+def code(operation: str, error: str) -> str:
+    """The code by which a service refuses in some way."""
+    return CODES[operation.partition(":")[0]][fault_table.ERRORS.index(error)]
+
+
+def task_names(machine: str) -> set[str]:
+    """The tasks of a state machine, those of its Maps included."""
+
+    def tasks(states: Mapping[str, Any]) -> Iterator[str]:
+        for name, state in states.items():
+            if state["Type"] == "Task":
+                yield name
+            yield from tasks(state.get("ItemProcessor", {}).get("States", {}))
+
+    return set(tasks(json.loads((DEFINITIONS / f"{machine}.asl.json").read_text("utf-8"))["States"]))
+
+
+# The state machine
+
+
+def test_the_page_tells_of_every_task_of_the_state_machine() -> None:
+    assert {task.name for task in TASKS} == task_names("pipeline")
+    fault_table.assert_complete(PIPELINE, TASKS)
+
+
+@pytest.mark.parametrize(("task", "error", "times"), fault_table.cells(TASKS), ids=fault_table.name_of)
+def test_a_call_of_the_state_machine_fails(pipeline: Pipeline, task: Task, error: str, times: str) -> None:
+    batch = Batch(pipeline, task, times=1 if times == "once" else None, error=code(task.operation, error))
+    arn = batch.run()
+    ended = pipeline.ended(arn)
+    if times == "for good":
+        assert ended["status"] == "FAILED"
+        batch.assert_nothing_is_lost()
+        (email,) = pipeline.failure_emails(arn)
+        assert f"State:     {task.name}" in email["message"]
+        batch.fault.lift()
+        ended = pipeline.redrive(arn)
+    batch.assert_ended_well(ended)
+    assert len(pipeline.rejection_emails(arn)) == 1
+    emails = len(pipeline.emails(arn))
+    assert emails == (1 if times == "once" else 2)
+    fault_table.check(PIPELINE, TASKS, task, error, times, "retried" if times == "once" else "redriven")
+
+
+# Its notifier
+
+
+NOTIFYING: Final = [
+    Call("states:DescribeExecution", "{arn}", "DescribeExecution"),
+    Call("states:GetExecutionHistory", "{arn}", "FindState"),
+    Call("states:ListExecutions", '{machine}"', "CountFailures"),
+    Call("s3:ListObjectsV2", "processing/{name}/verdict.json", "FindVerdict"),
+    Call("s3:GetObject", "processing/{name}/verdict.json", "ReadVerdict"),
+    Call("sns:Publish", "somebody must look", "SendFailureEmail"),
+]
+
+
+def test_the_page_tells_of_every_task_of_the_notifier() -> None:
+    assert {call.purpose for call in NOTIFYING} == task_names("notify_failure")
+    fault_table.assert_complete(NOTIFIER, NOTIFYING)
+
+
+@pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(NOTIFYING, every=2), ids=fault_table.name_of)
+def test_a_call_of_the_notifier_fails(pipeline: Pipeline, call: Call, error: str, times: str) -> None:
+    pipeline.glue.outcomes[pipeline.compute_job] = lambda _: "FAILED"
+    name = f"{call.purpose}-{pipeline.folder.split('/')[2]}"
+    arn = f"{pipeline.machine.replace(':stateMachine:', ':execution:')}:{name}"
+    fault = pipeline.faults.fail(
+        call.operation,
+        call.about.format(arn=arn, name=name, machine=pipeline.machine),
+        error=code(call.operation, error),
+        first=2 if call.purpose == "ReadVerdict" else 1,  # the pipeline's own comes first
+        times=1 if times == "once" else None,
+    )
+    before = set(pipeline.notifications("FAILED"))
+    pipeline.start([pipeline.upload("good.csv"), pipeline.upload("bad.csv")], name)
+    if times == "for good":
+        (notification,) = wait_for(lambda: set(pipeline.notifications("FAILED")) - before, "the notifier's failure")
+        assert pipeline.emails(arn) == []
+        fault.lift()
+        assert pipeline.redrive(notification)["status"] == "SUCCEEDED"
+    (email,) = pipeline.failure_emails(arn)
+    assert fault.calls > 1
+    assert "State:     ComputeKpis" in email["message"]
+    fault_table.check(NOTIFIER, NOTIFYING, call, error, times, "retried" if times == "once" else "alarm")
+
+
+# The KPI job
+
+
+LOADING: Final = [
+    Call("s3:GetObject", "accepted.json", "the list of accepted files"),
+    Call("dynamodb:GetItem", "PURGED#SALT", "the salt of tombstones"),
+    Call("dynamodb:GetItem", '"PURGED#0"', "tombstones"),
+    Call("dynamodb:GetItem", "SNAPSHOT#", "the current snapshots"),
+    Call("dynamodb:UpdateItem", "SNAPSHOT#songs", "make songs current"),
+    Call("dynamodb:GetItem", "DAYS#2001", "the days of a year"),
+    Call("dynamodb:GetItem", "DAY#2001-", "a day that may lack tracks"),
+    Call("dynamodb:UpdateItem", "DAYS#2001", "list a day"),
+    Call("dynamodb:UpdateItem", "ADD claim", "claim a day"),
+    Call("dynamodb:Query", "", "a day's present rows"),
+    Call("dynamodb:TransactWriteItems", "", "a day's rows"),
+    Call("dynamodb:UpdateItem", "SET published", "publish a day"),
+    Call("dynamodb:UpdateItem", "FILE#raw/", "note a file as loaded"),
+    Call("cloudwatch:PutMetricData", "", "metrics"),
+]
+SONGS: Final = (
+    b"track_id,track_name,artists,album_name,track_genre,duration_ms,popularity,explicit\n"
+    b"t1,One,A,x,pop,1000,1,false\nt2,Two,B,x,jazz,3000,1,false\n"
+)
+UPLOADED: Final = datetime(2030, 1, 1, tzinfo=UTC)
+_days: Final = itertools.count()
+
+
+@dataclass
+class Load:
+    """A batch of a songs and a streams file, whose KPI job is the real one but for Spark."""
+
+    pipeline: Pipeline
+    wire: Wire
+    files: list[File]
+    streams: bytes
+    date: str
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Load:
+        """A batch with plays of a day of its own; somebody has been purged before."""
+        day = (date(2001, 1, 1) + timedelta(days=next(_days))).isoformat()
+        streams = b"user_id,track_id,listen_time\n"
+        streams += b"".join(f"u{n % 3},t{n % 2 + 1},{day} 10:00:{n:02}\n".encode() for n in range(20))
+        wire = Wire()
+        pipeline.glue.outcomes[pipeline.compute_job] = KpiJob(pipeline, wire).run
+        Ledger(pipeline.ledger).purge_user("somebody else")
+        songs = pipeline.upload_as(pipeline.folder.replace("streams", "songs") + "songs.csv", SONGS)
+        return cls(pipeline, wire, [songs, pipeline.upload("streams.csv", streams)], streams, day)
+
+    @property
+    def runs(self) -> int:
+        """How many runs of the KPI job there were."""
+        return self.pipeline.jobs_run().count(self.pipeline.compute_job)
+
+    def assert_is_complete(self, ended: Mapping[str, Any]) -> None:
+        """The day's rows are what the oracle computes, the day is published and the files are archived."""
+        assert ended["status"] == "SUCCEEDED"
+        plays = oracle.parse_streams(self.streams, UPLOADED)[0]
+        expected = oracle.kpi_items(plays, oracle.parse_songs(SONGS)[0], [], top_songs=TOP, top_genres=TOP)
+        rows = {row["sk"]: row for row in self._rows()}
+        assert {sk: {name: rows[sk][name] for name in row} for sk, row in by_sort_key(expected).items()} == (
+            by_sort_key(expected)
+        )
+        assert len(rows) == len(expected)
+        known = Ledger(self.pipeline.ledger).day(self.date)
+        assert known
+        assert known.is_published
+        assert [self.pipeline.status(file) for file in self.files] == ["ARCHIVED", "ARCHIVED"]
+        assert not any(self.pipeline.is_in_raw(file) for file in self.files)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        values = {":day": f"DAY#{self.date}"}
+        rows: list[dict[str, Any]] = self.pipeline.kpis.query(
+            KeyConditionExpression=f"{names.KPIS_PARTITION_KEY} = :day", ExpressionAttributeValues=values
+        )["Items"]
+        return rows
+
+
+def by_sort_key(items: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rows of one day by their sort key."""
+    return {item[names.KPIS_SORT_KEY]: item for item in items}
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_the_page_tells_of_every_call_of_the_kpi_job(pipeline: Pipeline) -> None:
+    load = Load.of(pipeline)
+    load.assert_is_complete(pipeline.run(load.files))
+    unknown = [made for made in load.wire.seen if not any(call.is_made_by(*made) for call in LOADING)]
+    assert [made for made in unknown if "PURGED#" not in made[1] and "DAYS#" not in made[1]] == []
+    never = [call for call in LOADING if not any(call.is_made_by(*made) for made in load.wire.seen)]
+    assert [call.purpose for call in never] == []
+    fault_table.assert_complete(COMPUTE, LOADING)
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(LOADING), ids=fault_table.name_of)
+def test_a_call_of_the_kpi_job_fails(pipeline: Pipeline, call: Call, error: str, times: str) -> None:
+    load = Load.of(pipeline)
+    how = "timeout" if error == "no answer" else code(call.operation, error)
+    load.wire.fail(call, how, 1 if times == "once" else None)
+    arn = pipeline.start(load.files)
+    ended = pipeline.ended(arn)
+    assert load.wire.left != 1, "the call was not made"
+    outcome = ("retried", "job again")[load.runs - 1] if load.wire.is_made_up else "goes on"
+    if ended["status"] == "FAILED":
+        assert load.runs == 2
+        (email,) = pipeline.failure_emails(arn)
+        assert "State:     ComputeKpis" in email["message"]
+        told = (call.operation.partition(":")[2], "conflicts or throttling", "ReadTimeoutError", "ConnectionError")
+        assert any(text in email["message"] for text in told)
+        assert all(pipeline.is_in_raw(file) for file in load.files)
+        load.wire.lift()
+        ended, outcome = pipeline.redrive(arn), "redriven"
+    load.assert_is_complete(ended)
+    assert len(pipeline.emails(arn)) == (1 if outcome == "redriven" else 0)
+    fault_table.check(COMPUTE, LOADING, call, error, times, outcome)

@@ -1,0 +1,108 @@
+"""Each call of AWS that the validation job makes, with real Spark, fails in each way, once and for good.
+
+What becomes of it is the table of docs/faults.md.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests import fault_table
+from tests.workflow.job_calls import Call, ValidationJob, Wire
+from tests.workflow.pipeline import File, Pipeline
+from tests.workflow.test_fault_matrix import code
+
+CALLER: Final = "Glue job `validate_batch`"
+CALLS: Final = [
+    Call("s3:GetObject", "manifest.json", "the manifest"),
+    Call("dynamodb:GetItem", "FILE#", "how far a file has come"),
+    Call("dynamodb:UpdateItem", "if_not_exists", "note a file as received"),
+    Call("s3:GetObject", "/processing/", "a file's bytes"),
+    Call("s3:PutObject", ".csv", "an unpacked copy"),
+    Call("dynamodb:GetItem", "SNAPSHOT#", "the current snapshots"),
+    Call("s3:PutObject", "data_docs", "Great Expectations' page"),
+    Call("s3:PutObject", "quality/reports/", "a report"),
+    Call("dynamodb:UpdateItem", "report_key", "a file's verdict"),
+    Call("s3:PutObject", "accepted.json", "the list of accepted files"),
+    Call("s3:PutObject", "verdict.json", "the verdict"),
+    Call("cloudwatch:PutMetricData", "", "metrics"),
+]
+HEADER: Final = "user_id,track_id,listen_time\n"
+GOOD: Final = HEADER + "u1,t1,2024-06-25 10:00:00\n" * 150 + "u1,t1,no time\n"
+BAD: Final = HEADER + "u1,t1,2024-06-25 10:00:00\n" + "u1,t1,no time\n"
+
+
+@dataclass
+class Judging:
+    """A batch of a good file, packed, and a bad one, whose validation job is the real one."""
+
+    pipeline: Pipeline
+    wire: Wire
+    good: File
+    bad: File
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, spark: SparkSession) -> Judging:
+        """The batch; the KPI job notes its files as loaded."""
+        wire = Wire()
+        pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, wire, spark).run
+        good, bad = pipeline.upload("1.csv.gz", gzip.compress(GOOD.encode())), pipeline.upload("2.csv", BAD.encode())
+        return cls(pipeline, wire, good, bad)
+
+    @property
+    def runs(self) -> int:
+        """How many runs of the validation job there were."""
+        return self.pipeline.jobs_run().count(self.pipeline.validate_job)
+
+    def assert_is_complete(self, ended: Mapping[str, Any]) -> None:
+        """One file is archived, the other one in error/ with its report, and one e-mail tells of it."""
+        assert ended["status"] == "SUCCEEDED"
+        assert [self.pipeline.status(file) for file in (self.good, self.bad)] == ["ARCHIVED", "REJECTED"]
+        moved = self.pipeline.moved()
+        report = f"{self.bad.error_key}.report.json"
+        assert moved.keys() == {self.good.archive_key, self.bad.error_key, report}
+        assert moved[self.good.archive_key] == [self.good.content]
+        assert b'"rejected_by": ["bad_listen_time"]' in moved[report][0]
+        assert not any(self.pipeline.is_in_raw(file) for file in (self.good, self.bad))
+        assert len(self.pipeline.rejection_emails(ended["executionArn"])) == 1
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_the_page_tells_of_every_call_of_the_validation_job(pipeline: Pipeline, reading: SparkSession) -> None:
+    judging = Judging.of(pipeline, reading)
+    judging.assert_is_complete(pipeline.run([judging.good, judging.bad]))
+    made = judging.wire.seen
+    assert [one for one in made if not any(call.is_made_by(*one) for call in CALLS)] == []
+    assert [call.purpose for call in CALLS if not any(call.is_made_by(*one) for one in made)] == []
+    fault_table.assert_complete(CALLER, CALLS)
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(CALLS, every=4), ids=fault_table.name_of)
+def test_a_call_of_the_validation_job_fails(
+    pipeline: Pipeline, reading: SparkSession, call: Call, error: str, times: str
+) -> None:
+    judging = Judging.of(pipeline, reading)
+    how = "timeout" if error == "no answer" else code(call.operation, error)
+    judging.wire.fail(call, how, 1 if times == "once" else None)
+    arn = pipeline.start([judging.good, judging.bad])
+    ended = pipeline.ended(arn)
+    assert judging.wire.left != 1, "the call was not made"
+    outcome = ("retried", "job again")[judging.runs - 1] if judging.wire.is_made_up else "goes on"
+    if ended["status"] == "FAILED":
+        assert judging.runs == 2
+        (email,) = pipeline.failure_emails(arn)
+        assert "State:     Validate" in email["message"]
+        assert any(text in email["message"] for text in (call.operation.partition(":")[2], "ReadTimeoutError"))
+        assert all(pipeline.is_in_raw(file) for file in (judging.good, judging.bad))
+        judging.wire.lift()
+        ended, outcome = pipeline.redrive(arn), "redriven"
+    judging.assert_is_complete(ended)
+    assert len(pipeline.emails(arn)) == (2 if outcome == "redriven" else 1)
+    fault_table.check(CALLER, CALLS, call, error, times, outcome)
