@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from local_aws.glue_jobs import GlueJobs, JobRun
+from local_aws.iam.principals import Credentials
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
 from samples.generate import FIRST_DAY
 from tests.end_to_end.conftest import Deployed
@@ -71,12 +72,12 @@ class Limits:
         self.is_lifted = False
         prepare = GlueJobs._prepare
 
-        def limited(jobs: GlueJobs, run: JobRun, folder: Path) -> list[str]:
+        def limited(jobs: GlueJobs, run: JobRun, folder: Path, credentials: Credentials) -> list[str]:
             if run.job.name != job or self.is_lifted:
-                return prepare(jobs, run, folder)
+                return prepare(jobs, run, folder, credentials)
             if case.conf:
                 run.arguments["--conf"] = case.conf
-            command = prepare(jobs, run, folder)
+            command = prepare(jobs, run, folder, credentials)
             if case.file_bytes is None:
                 return command
             return ["/bin/sh", "-c", f'ulimit -f {case.file_bytes // BLOCK_BYTES}; exec "$@"', "sh", *command]

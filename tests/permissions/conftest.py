@@ -16,7 +16,7 @@ from tests.kpi_api.rows import computed_rows
 from tests.local.workflow_server import ScriptedGlue
 from tests.workflow.conftest import WAIT_SCALE
 from tests.workflow.faults import Faults
-from tests.workflow.pipeline import Pipeline, client, ledger_table
+from tests.workflow.pipeline import Pipeline, client, table_of
 
 SETTINGS = {"batch_window_seconds": 1, "api_access": "api_key", "api_allowed_cidrs": "127.0.0.1/32"}
 
@@ -60,7 +60,7 @@ def _let_messages_come_back_soon(stacks: Stacks) -> None:
 
 
 def _put_kpis(stacks: Stacks) -> None:
-    table = ledger_table(
+    table = table_of(
         stacks.environment["AWS_ENDPOINT_URL"],
         stacks.environment["AWS_DEFAULT_REGION"],
         stacks.outputs["KpisTableName"],
