@@ -93,7 +93,7 @@ exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50
 .PHONY: bench
 bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 days in FILES=1 files (docs/performance.md)
 	$(PY) -m benchmarks $(if $(PLAYS),--plays $(PLAYS)) $(if $(DAYS),--days $(DAYS)) $(if $(FILES),--files $(FILES)) \
-		$(if $(ROUNDS),--rounds $(ROUNDS)) $${INPUT:+--input "$$INPUT"}
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter no,$(NAIVE)),--no-naive-suite) $${INPUT:+--input "$$INPUT"}
 
 .PHONY: trust
 trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Round:
         """Raises UnequalResultsError unless KPI rows are equal, and counts for every rule that two contenders know."""
         check_equal(self.rows)
         ours = self.failed[report.VALIDATION]
-        for name in (report.SINGLE_PASS, report.NAIVE_SUITE):
+        for name in self.failed.keys() - {report.VALIDATION}:
             theirs = {
                 dataset: {rule: count for rule, count in counts.items() if rule not in _NOT_RULES}
                 for dataset, counts in self.failed[name].items()
@@ -47,28 +47,44 @@ class Round:
             check_equal({report.VALIDATION: shared, name: theirs})
 
 
-def run_round(data: Dataset, folder: Path) -> Round:
-    """Runs every contender in turn.
+def run_round(data: Dataset, folder: Path, *, is_reversed: bool = False, has_naive_suite: bool = True) -> Round:
+    """Runs every contender, one after another.
 
     Args:
         data: the files.
         folder: is created; keeps the results.
+        is_reversed: last ones first, so that in two rounds nobody has the better place.
+        has_naive_suite: it takes hours where the others take minutes.
     """
-    source, kpis = data.users.parent, folder / "duckdb.json"
-    textbook, single, naive = (folder / f"{name}.json" for name in ("textbook", "single", "naive"))
+    source = data.users.parent
     with serving(folder) as aws:
         aws.stage(data, "batch")
-        runs = {
-            report.FLOOR: _run_floor(source, kpis),
-            report.VALIDATION: aws.validate("batch"),
-            report.KPIS: aws.compute("batch"),
-            report.TEXTBOOK: aws.run_script("textbook_kpis.py", source, textbook),
-            report.SINGLE_PASS: aws.run_script("single_pass.py", source, single),
-            report.NAIVE_SUITE: aws.run_script("naive_suite.py", source, naive),
+
+        def script(name: str) -> Run:
+            return aws.run_script(f"{name}.py", source, folder / f"{name}.json")
+
+        def jobs() -> Mapping[str, Run]:
+            return {report.VALIDATION: aws.validate("batch"), report.KPIS: aws.compute("batch")}
+
+        turns: list[Callable[[], Mapping[str, Run]]] = [
+            lambda: {report.FLOOR: _run_floor(source, folder / "duckdb.json")},
+            jobs,
+            lambda: {report.TEXTBOOK: script("textbook_kpis")},
+            lambda: {report.SINGLE_PASS: script("single_pass")},
+        ]
+        if has_naive_suite:
+            turns.append(lambda: {report.NAIVE_SUITE: script("naive_suite")})
+        runs: dict[str, Run] = {}
+        for turn in reversed(turns) if is_reversed else turns:
+            runs |= turn()
+        rows = {
+            report.FLOOR: _read(folder / "duckdb.json"),
+            report.KPIS: aws.kpi_rows(),
+            report.TEXTBOOK: _read(folder / "textbook_kpis.json"),
         }
-        rows = {report.FLOOR: _read(kpis), report.KPIS: aws.kpi_rows(), report.TEXTBOOK: _read(textbook)}
-        ours = aws.failed_rows()
-    failed = {report.VALIDATION: ours, report.SINGLE_PASS: _read(single), report.NAIVE_SUITE: _read(naive)}
+        failed = {report.VALIDATION: aws.failed_rows(), report.SINGLE_PASS: _read(folder / "single_pass.json")}
+    if has_naive_suite:
+        failed[report.NAIVE_SUITE] = _read(folder / "naive_suite.json")
     return Round(runs, rows, failed)
 
 

@@ -53,7 +53,11 @@ def report(
         "rows_per_second": {name: size["plays"] / value for name, value in medians.items()},
         "peak_mib": {name: max(values) for name, values in peaks.items()},
         "kpi_job_phases": {name: median(phase[name] for phase in phases) for name in phases[0]},
-        "ratios": {f"{one} / {other}": medians[one] / medians[other] for one, other in RATIOS},
+        "ratios": {
+            f"{one} / {other}": medians[one] / medians[other]
+            for one, other in RATIOS
+            if one in medians and other in medians
+        },
     }
 
 

@@ -26,8 +26,8 @@ def count_rows(source: IO[bytes], user_id: str) -> int:
 def remove_rows(source: IO[bytes], target: IO[bytes], user_id: str) -> Cleaned:
     """Writes a Parquet file without the person's rows; timestamps become microseconds in UTC.
 
-    Spark writes timestamps as INT96, which says nothing of a zone and is UTC's; with the zone in the type, Spark reads
-    the same moments back.
+    INT96, in which Spark may write timestamps, says nothing of a zone and is UTC's; with the zone in the type, Spark
+    reads the same moments back.
     """
     file = _open(source)
     schema = pa.schema([field.with_type(_zoned(field.type)) for field in file.schema_arrow])

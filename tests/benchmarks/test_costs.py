@@ -1,0 +1,44 @@
+"""The cost table is the one in the docs, and its model follows the settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import costs
+from stacks.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PRICES = json.loads(costs.PRICES.read_text())
+PROD = Settings.read(json.loads(costs.CDK_JSON.read_text())["context"]["environments"], "prod")
+
+
+def test_the_docs_show_the_table() -> None:
+    assert costs.table() in (ROOT / "docs/performance.md").read_text()
+
+
+@pytest.mark.parametrize(("files", "window", "expected"), [(10, 300, 10), (1000, 300, 288), (100_000, 300, 1000)])
+def test_a_batch_for_each_window_and_more_where_it_is_full(files: int, window: int, expected: int) -> None:
+    assert costs.batches(files, replace(PROD, batch_window_seconds=window)) == expected
+
+
+def test_glue_costs_what_deploying_says() -> None:
+    assert costs.cost(1000, PROD, PRICES).glue == pytest.approx(12.67, abs=0.01)
+
+
+def test_the_states_of_a_batch_and_of_a_file_are_those_of_the_definition() -> None:
+    """A batch of good files enters each state but those of failures, of rejections and of what is not there."""
+    definition = json.loads((ROOT / "state_machines/pipeline.asl.json").read_text())
+    others = ("NotUnderstood", "NotStaged", "DidNotSucceed", "MoveRejected", "SendRejectionEmail")
+    per_batch = [name for name in definition["States"] if not any(part in name for part in others)]
+    assert len(per_batch) == costs.STATES_OF_BATCH
+    of_file = [
+        name
+        for state in ("Stage", "Archive")
+        for name in definition["States"][state]["ItemProcessor"]["States"]
+        if not any(part in name for part in others)
+    ]
+    assert len(of_file) == costs.STATES_OF_FILE
