@@ -92,7 +92,7 @@ exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50
 
 .PHONY: bench
 bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 days in FILES=1 files (docs/performance.md)
-	$(PY) -m benchmarks $(if $(PLAYS),--plays $(PLAYS)) $(if $(DAYS),--days $(DAYS)) $(if $(FILES),--files $(FILES)) \
+	LOCAL_AWS_SPARK_DRIVER_MEMORY=4g $(PY) -m benchmarks $(if $(PLAYS),--plays $(PLAYS)) $(if $(DAYS),--days $(DAYS)) $(if $(FILES),--files $(FILES)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter no,$(NAIVE)),--no-naive-suite) $${INPUT:+--input "$$INPUT"}
 
 .PHONY: trust
