@@ -25,6 +25,7 @@ from glue_scripts.metrics import Metrics, metered
 from glue_scripts.objects import Location, read_json
 from glue_scripts.publication import Snapshots
 from glue_scripts.validation import Validation
+from local_aws.environment import ACCESS_KEY, SECRET_KEY
 from tests import oracle
 from tests.workflow.pipeline import Pipeline
 from validators.reports import EmailSettings
@@ -80,7 +81,7 @@ class Wire:
 
     def session(self, region: str) -> Any:  # noqa: ANN401
         """A boto3 session of a job run."""
-        return self.watched(boto3.session.Session("test", "test", region_name=region))
+        return self.watched(boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name=region))
 
     def watched(self, session: Any) -> Any:  # noqa: ANN401
         """A session whose calls go through here."""
