@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 from collections.abc import Mapping
@@ -121,6 +122,9 @@ def _keep_body(environ: WSGIEnvironment) -> None:
         environ["wsgi.input"].seek(0)
     else:
         body = Request(environ, populate_request=False).get_data(cache=False)
+        if environ.get("HTTP_CONTENT_ENCODING") == "gzip":  # boto3 packs the metrics of many files
+            body = gzip.decompress(body)
+            del environ["HTTP_CONTENT_ENCODING"]
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
         environ.pop("HTTP_TRANSFER_ENCODING", None)

@@ -274,6 +274,14 @@ def asked(
             [("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "MusicKpi"})],
         ),
         (
+            "cloudwatch",
+            lambda metrics: metrics.put_metric_data(
+                Namespace="MusicKpi",
+                MetricData=[{"MetricName": f"Rows of {number}", "Value": 1} for number in range(500)],
+            ),
+            [("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "MusicKpi"})],
+        ),
+        (
             "lambda",
             lambda functions: functions.invoke(FunctionName="api"),
             [("lambda:InvokeFunction", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:api", {})],

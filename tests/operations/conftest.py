@@ -130,8 +130,13 @@ def _create(server: WorkflowServer) -> Pipe:
         server.client("glue").create_job(
             Name=f"music-kpi-dev-{job}", Role=ROLE_ARN, Command={"Name": "glueetl", "ScriptLocation": "s3://x/y.py"}
         )
-    properties = {"Source": arn, "Target": machine, "TargetParameters": {"InputTemplate": "<$.body.detail>"}}
-    server.client("pipes").create_pipe(Name="music-kpi-dev-uploads", RoleArn=ROLE_ARN, **properties)
+    properties = {
+        "RoleArn": ROLE_ARN,
+        "Source": arn,
+        "Target": machine,
+        "TargetParameters": {"InputTemplate": "<$.body.detail>"},
+    }
+    server.client("pipes").create_pipe(Name="music-kpi-dev-uploads", **properties)
     return Pipe.from_properties("music-kpi-dev-uploads", properties)
 
 
