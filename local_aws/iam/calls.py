@@ -118,16 +118,17 @@ def call_of(environ: WSGIEnvironment, signature: Signature) -> Call:
 
 def _keep_body(environ: WSGIEnvironment) -> None:
     """Read the body into memory, where moto would keep it anyway, and go to its beginning: it is read several times."""
-    if isinstance(environ["wsgi.input"], io.BytesIO):
+    is_packed = environ.get("HTTP_CONTENT_ENCODING") == "gzip"  # boto3 packs the metrics of many files
+    if isinstance(environ["wsgi.input"], io.BytesIO) and not is_packed:
         environ["wsgi.input"].seek(0)
-    else:
-        body = Request(environ, populate_request=False).get_data(cache=False)
-        if environ.get("HTTP_CONTENT_ENCODING") == "gzip":  # boto3 packs the metrics of many files
-            body = gzip.decompress(body)
-            del environ["HTTP_CONTENT_ENCODING"]
-        environ["wsgi.input"] = io.BytesIO(body)
-        environ["CONTENT_LENGTH"] = str(len(body))
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        return
+    body = Request(environ, populate_request=False).get_data(cache=False)
+    if is_packed:
+        body = gzip.decompress(body)
+        del environ["HTTP_CONTENT_ENCODING"]
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
 
 
 def _parsed(operation: MotoObject, protocol: str, request: Request, path: Mapping[str, Any]) -> Mapping[str, Any]:

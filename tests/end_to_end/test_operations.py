@@ -19,7 +19,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from laptop.pipeline import Uploaded, scan
-from local_aws.environment import client_environment
+from local_aws.environment import ACCESS_KEY, SECRET_KEY, client_environment
 from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY, Deployed
 from tests.end_to_end.music import FIRST_STREAMS, REFERENCES, SECOND_STREAMS, expected_rows
 
@@ -118,9 +118,8 @@ def test_after_a_purge_no_trace_is_left_and_no_file_brings_the_plays_back(
     assert list(traces(deployed, user))
 
     endpoint_url = deployed.pipeline.s3.meta.endpoint_url
-    pipes: Any = boto3.client(
-        "pipes", endpoint_url=endpoint_url, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
+    session = boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name="us-east-1")
+    pipes: Any = session.client("pipes", endpoint_url=endpoint_url)
     pipes.stop_pipe(Name="music-kpi-dev-uploads")
     deployed.upload(tmp_path, {"streams/streams2.csv": second})
     refused = operate("purge-user", user)
