@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -20,11 +19,9 @@ from stacks.api_stack import ApiStack  # noqa: E402
 from stacks.monitoring_stack import MonitoringStack  # noqa: E402
 from stacks.pipeline_stack import PipelineStack  # noqa: E402
 from stacks.quotas import QuotaError, check_policies  # noqa: E402
-from stacks.settings import PREFIX, Settings, SettingsError  # noqa: E402
+from stacks.settings import PREFIX, Settings, SettingsError, read_context  # noqa: E402
 from stacks.storage_stack import StorageStack  # noqa: E402
 from stacks.wheels import PinError  # noqa: E402
-
-CDK_JSON = Path(__file__).with_name("cdk.json")
 
 
 def build_app(
@@ -43,7 +40,7 @@ def build_app(
     app = cdk.App(
         outdir=str(outdir or os.environ.get("CDK_OUTDIR", "cdk.out")),
         # Without the CLI nobody else reads cdk.json. What the CLI gives comes later and wins.
-        context=json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"],
+        context=read_context(),
         post_cli_context={**overrides, **({} if env is None else {"env": env})},
         analytics_reporting=False,
     )

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stacks.settings import Settings
+from stacks.settings import Settings, read_context
 
 PRICES: Final = Path(__file__).with_name("prices.json")
-CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
 FILES_A_DAY: Final = (10, 1_000, 10_000)
 SECONDS_A_DAY: Final = 86_400
 
@@ -79,11 +78,6 @@ def cost(files: int, settings: Settings, prices: Mapping[str, float]) -> Cost:
     return Cost(count, _glue(count, settings.dpus, prices), rest)
 
 
-def jobs_per_file(files: int, dpus: int, prices: Mapping[str, float]) -> float:
-    """What Glue alone costs where each file starts two Spark jobs."""
-    return _glue(files, dpus, prices)
-
-
 def _glue(count: int, dpus: int, prices: Mapping[str, float]) -> float:
     seconds = max(JOB_SECONDS, prices["glue_minimum_seconds"])
     return count * JOBS * dpus * seconds / 3600 * prices["glue_dpu_hour"]
@@ -92,7 +86,7 @@ def _glue(count: int, dpus: int, prices: Mapping[str, float]) -> float:
 def table() -> str:
     """The costs of all environments in Markdown."""
     prices = json.loads(PRICES.read_text(encoding="utf-8"))
-    environments = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]["environments"]
+    environments = read_context()["environments"]
     lines = [
         "| files a day | environment | batches | Glue $ | rest $ | a day $ | two jobs per file $ |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -101,10 +95,10 @@ def table() -> str:
         for name in environments:
             settings = Settings.read(environments, name)
             day = cost(files, settings, prices)
-            naive = jobs_per_file(files, settings.dpus, prices)
+            two_jobs_per_file = _glue(files, settings.dpus, prices)
             lines.append(
                 f"| {files:,} | {name}, {settings.batch_window_seconds} s | {day.batches:,} | {day.glue:,.2f} "
-                f"| {day.rest:,.2f} | {day.total:,.2f} | {naive:,.2f} |"
+                f"| {day.rest:,.2f} | {day.total:,.2f} | {two_jobs_per_file:,.2f} |"
             )
     return "\n".join(lines)
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from stacks import settings
-from stacks.settings import Settings
+from stacks.settings import Settings, read_context
 
-CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
 STATE_MACHINES: Final = Path(__file__).parents[1] / "state_machines"
 
 _SHAPES: Final = {"Choice": ("{", "}"), "Map": ("[[", "]]"), "Succeed": ("([", "])"), "Fail": ("([", "])")}
@@ -23,7 +22,7 @@ _LONGEST_LABEL: Final = 45
 
 def settings_page() -> str:
     """What an environment can set, and what each has, Markdown."""
-    environments = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]["environments"]
+    environments = read_context()["environments"]
     meanings = _meanings()
     rows = [
         (

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Protocol, get_type_hints
 
@@ -18,6 +19,8 @@ from stacks.quotas import (
     largest_transaction_bytes,
 )
 
+CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
+
 PREFIX: Final = "music-kpi"
 
 REDRIVE_DAYS: Final = 14
@@ -26,6 +29,12 @@ REDRIVE_DAYS: Final = 14
 
 _WIDEST_CIDR: Final = 8
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+
+
+def read_context() -> dict[str, Any]:
+    """The `context` of cdk.json: feature flags, and under `environments` the settings of each."""
+    context: dict[str, Any] = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]
+    return context
 
 
 class SettingsError(ValueError):

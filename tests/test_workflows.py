@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
+from stacks.settings import read_context
 
 REPOSITORY = Path(__file__).parents[1]
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
@@ -68,8 +69,7 @@ def test_every_command_is_a_target_of_the_makefile_or_a_module(path: Path) -> No
 
 def test_one_can_deploy_to_each_environment_and_to_no_other() -> None:
     inputs = _read("deploy.yml")["on"]["workflow_dispatch"]["inputs"]
-    cdk_json = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))
-    assert inputs["environment"]["options"] == list(cdk_json["context"]["environments"])
+    assert inputs["environment"]["options"] == list(read_context()["environments"])
 
 
 def test_a_deployment_comes_after_the_checks_and_a_diff_and_waits_for_its_environments_approval() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import costs
-from stacks.settings import Settings
+from stacks.settings import Settings, read_context
 
 ROOT = Path(__file__).parents[2]
 PRICES = json.loads(costs.PRICES.read_text())
-PROD = Settings.read(json.loads(costs.CDK_JSON.read_text())["context"]["environments"], "prod")
+PROD = Settings.read(read_context()["environments"], "prod")
 
 
 def test_the_docs_show_the_table() -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -35,7 +34,8 @@ from samples.generate import (
     song_rows,
     user_rows,
 )
-from tests.end_to_end.conftest import REPOSITORY, Deployed, synthesized
+from stacks.settings import read_context
+from tests.end_to_end.conftest import Deployed, synthesized
 from tests.end_to_end.music import expected_rows
 from tests.end_to_end.test_commands import processes
 from tests.end_to_end.test_pipeline import by_key, wait_until
@@ -180,7 +180,7 @@ def job_runs(deployed: Deployed) -> Counter[str]:
 @pytest.fixture(scope="module")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stacks with several runs of the KPI job at a time, where production has one."""
-    environments = json.loads((REPOSITORY / "cdk.json").read_text("utf-8"))["context"]["environments"]
+    environments = read_context()["environments"]
     environments["dev"]["max_concurrent_kpi_runs"] = CONCURRENT_KPI_RUNS
     return synthesized(tmp_path_factory.mktemp("assembly"), {"environments": environments})
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app import CDK_JSON, build_app
-from stacks.settings import Settings
+from app import build_app
+from stacks.settings import Settings, read_context
 from tests.infrastructure.templates import Deployment
 
 ENVIRONMENTS = ("dev", "staging", "prod")
@@ -24,7 +24,7 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Depl
     def deployment(environment: str) -> Deployment:
         outdir = tmp_path_factory.mktemp(environment)
         build_app(environment, outdir).synth()
-        environments = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]["environments"]
+        environments = read_context()["environments"]
         return Deployment(
             environment=environment,
             settings=Settings.read(environments, environment),

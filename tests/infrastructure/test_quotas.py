@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from app import CDK_JSON
 from glue_scripts import kpi_table, kpis
 from stacks import quotas
 from stacks.quotas import QuotaError, check_policies, largest_batch_bytes, largest_transaction_bytes
-from stacks.settings import Settings, SettingsError
+from stacks.settings import Settings, SettingsError, read_context
 from tests.infrastructure.templates import Deployment
 from validators import schemas
 
 
 def _settings(environment: str = "dev", **changes: object) -> Settings:
-    environments = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]["environments"]
+    environments = read_context()["environments"]
     return Settings.read({environment: environments["dev"] | changes}, environment)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from app import CDK_JSON
-from stacks.settings import Settings, SettingsError
+from stacks.settings import Settings, SettingsError, read_context
 
 
 def _environments(**changes: object) -> dict[str, Any]:
-    environments = json.loads(CDK_JSON.read_text(encoding="utf-8"))["context"]["environments"]
+    environments = read_context()["environments"]
     assert isinstance(environments, dict)
     environments["dev"] |= changes
     return environments
