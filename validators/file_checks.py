@@ -88,8 +88,11 @@ def plain_chunks(stream: Readable) -> Iterator[bytes]:
         FileRejectedError: the gzip is broken, incomplete or a bomb.
     """
     packed = _begun(_chunks(stream))
-    first = next(packed)
-    chunks = chain([first], packed)
+    yield from _plain(next(packed), packed)
+
+
+def _plain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    chunks = chain([first], rest)
     plain = _begun(_unpacked(chunks)) if first.startswith(_GZIP_MAGIC) else chunks
     yield next(plain).removeprefix(_UTF8_BOM)
     yield from plain
@@ -106,16 +109,17 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
         FileRejectedError: rule `unreadable`, `not_utf8`, `too_large`, `long_row`, `unbalanced_quote`,
             `missing_column`, `duplicate_column`, `too_many_columns` or `no_rows` is broken.
     """
-    watched = _FirstBytes(stream)
+    packed = _begun(_chunks(stream))
+    first = next(packed)
     rows = LinePerRow()
-    lines = _lines(rows.watch(_texts(plain_chunks(watched))))
+    lines = _lines(rows.watch(_texts(_plain(first, packed))))
     head = _header_lines(lines)
     header = _header(head)
     check_header(header, dataset)
     _check_rows(chain(head, lines))
     return CsvText(
         header=header,
-        is_plain=not watched.first.startswith((_GZIP_MAGIC, _UTF8_BOM)),
+        is_plain=not first.startswith((_GZIP_MAGIC, _UTF8_BOM)),
         is_line_per_row=rows.is_certain,
     )
 
@@ -168,20 +172,6 @@ def row_positions(stream: Readable, rows: Collection[int]) -> dict[int, Position
 def field_count(text: str) -> int:
     """How many fields a row has, given as its text."""
     return len(next(_reader(io.StringIO(text, newline="")), []))
-
-
-class _FirstBytes:
-    """A stream that remembers how it began."""
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-        self.first = b""
-
-    def read(self, size: int, /) -> bytes:
-        chunk = self._stream.read(size)
-        if len(self.first) < len(_UTF8_BOM):
-            self.first += chunk[: len(_UTF8_BOM)]
-        return chunk
 
 
 class LinePerRow:
