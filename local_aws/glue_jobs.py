@@ -233,9 +233,7 @@ class GlueJobs:
             "s3",
             endpoint_url=self._endpoint_url,
             region_name=self._region,
-            aws_access_key_id=credentials.access_key,
-            aws_secret_access_key=credentials.secret_key,
-            aws_session_token=credentials.session_token or None,
+            **credentials.for_boto3(),
             config=Config(proxies={}),
         )
         return client

@@ -73,7 +73,6 @@ class MotoServer(LocalServer):
         port: Port of 127.0.0.1; 0 takes a free one.
         request_log: File that gets one line per request of any LocalServer, and the traceback of a request that crashed
             moto.
-
         guard: Gives the application that stands in front of moto's and decides who may ask it.
 
     Raises:

@@ -259,9 +259,7 @@ class _PipeRun:
                 service,
                 region_name=self._pipe.region,
                 endpoint_url=self._endpoint_url,
-                aws_access_key_id=credentials.access_key,
-                aws_secret_access_key=credentials.secret_key,
-                aws_session_token=credentials.session_token or None,
+                **credentials.for_boto3(),
                 config=Config(retries={"total_max_attempts": 1}),
             )
         return self._clients[key]

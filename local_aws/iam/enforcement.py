@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from moto.s3.models import s3_backends
 from werkzeug.wrappers import Response
 
 from local_aws.iam import answers, policy_store
@@ -182,7 +181,7 @@ class Enforcement:
     ) -> Response | None:
         try:
             call = call_of(environ, signature)
-            requests = requests_of(call, self._account, has_tags=_has_tags)
+            requests = requests_of(call, self._account, has_tags=policy_store.has_tags)
         except (UnknownOperationError, UnknownAuthorizationError) as error:
             _LOG.error("%s: %s", role, error)
             return answers.access_denied(signature.service, _PROTOCOLS.get(signature.service, "json"), str(error))
@@ -215,15 +214,6 @@ def denial(caller: Caller, request: Request, decision: Decision) -> str:
     if isinstance(caller, Service):
         reason = reason.replace("identity-based", "resource-based")
     return f"User: {caller} is not authorized to perform: {request.action}{on_resource} {reason}"
-
-
-def _has_tags(bucket: str, key: str, version: str | None) -> bool:
-    owner = s3_backends.bucket_accounts.get(bucket)
-    if owner is None:
-        return False
-    backend = s3_backends[owner[1]][owner[0]]
-    found = backend.get_object(bucket, key, version)
-    return bool(found and backend.tagger.get_tag_dict_for_resource(found.arn))
 
 
 _active: Enforcement | None = None

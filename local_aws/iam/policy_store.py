@@ -1,4 +1,4 @@
-"""The policies as they are deployed at this moment, read from moto's backends."""
+"""What decisions rest on, as it is at this moment in moto's backends: policies, and whether objects have tags."""
 
 from __future__ import annotations
 
@@ -85,6 +85,19 @@ def policies_of_resource(arn: str) -> list[Policy]:
     return [Policy.read(name, document) for name, document in documents_of_resource(arn)]
 
 
+def has_tags(bucket: str, key: str, version: str | None) -> bool:
+    """Whether an object, or a version of it, is there and has tags."""
+    backend = _backend_of(bucket)
+    found = backend.get_object(bucket, key, version) if backend else None
+    return bool(backend and found and backend.tagger.get_tag_dict_for_resource(found.arn))
+
+
+def _backend_of(bucket: str) -> MotoObject:
+    """The S3 of the account that has a bucket; None where nobody has it."""
+    owner = s3_backends.bucket_accounts.get(bucket)
+    return s3_backends[owner[1]][owner[0]] if owner else None
+
+
 def all_documents(account: str, region: str) -> Documents:
     """Yield every policy of an account and region: of roles, their trust, and of resources."""
     for role in tuple(iam_backends[account]["aws"].roles.values()):
@@ -114,8 +127,8 @@ def _role(arn: str) -> MotoObject:
 
 def _bucket_policy(arn: str) -> str | None:
     name = arn.rpartition(":")[2].partition("/")[0]
-    owner = s3_backends.bucket_accounts.get(name)
-    bucket: MotoObject = s3_backends[owner[1]][owner[0]].buckets.get(name) if owner else None
+    backend = _backend_of(name)
+    bucket = backend.buckets.get(name) if backend else None
     return bucket.policy.decode() if bucket and bucket.policy else None
 
 

@@ -6,7 +6,7 @@ import base64
 import secrets
 import threading
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from local_aws.iam.policies import Role
 
@@ -24,6 +24,14 @@ class Credentials:
     access_key: str
     secret_key: str
     session_token: str = ""
+
+    def for_boto3(self) -> dict[str, Any]:
+        """As the arguments of a client; boto3 takes no empty token."""
+        return {
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret_key,
+            "aws_session_token": self.session_token or None,
+        }
 
 
 OPERATOR: Final = Credentials("local", "local")

@@ -87,9 +87,7 @@ def client_for(region: str, service: str, state_credentials: object = None) -> M
                 service,
                 region_name=region,
                 endpoint_url=key[0],
-                aws_access_key_id=credentials.access_key,
-                aws_secret_access_key=credentials.secret_key,
-                aws_session_token=credentials.session_token or None,
+                **credentials.for_boto3(),
                 config=Config(
                     parameter_validation=False,
                     retries={"total_max_attempts": 1},
