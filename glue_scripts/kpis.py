@@ -61,9 +61,8 @@ def kpi_items(plays: DataFrame, songs: DataFrame, users: DataFrame, *, top_songs
     genres_of: dict[str, list[Item]] = defaultdict(list)
     for item in genre_items:
         genres_of[item["date"]].append(item)
-    summaries = [
-        _summary_item(_date(day), genres_of[_date(day)], rows, top_genres) for (day,), rows in countries_of.items()
-    ]
+    dated = {_date(day): countries for (day,), countries in countries_of.items()}
+    summaries = [_summary_item(date, genres_of[date], countries, top_genres) for date, countries in dated.items()]
     return [*hour_items, *genre_items, *summaries]
 
 
