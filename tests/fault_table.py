@@ -14,6 +14,15 @@ from typing import Final, Protocol, TypeVar
 PAGE: Final = Path(__file__).parents[1] / "docs" / "faults.md"
 ERRORS: Final = ("throttled", "server error", "no answer", "access denied")
 TIMES: Final = ("once", "for good")
+CODES: Final = {
+    "s3": ("SlowDown", "InternalError", "RequestTimeout", "AccessDenied"),
+    "glue": ("ThrottlingException", "InternalServiceException", "OperationTimeoutException", "AccessDeniedException"),
+    "dynamodb": ("ThrottlingException", "InternalServerError", "RequestTimeout", "AccessDeniedException"),
+    "sns": ("Throttled", "InternalError", "RequestTimeout", "AuthorizationError"),
+    "states": ("ThrottlingException", "InternalServerError", "RequestTimeout", "AccessDeniedException"),
+    "cloudwatch": ("Throttling", "InternalServiceFault", "RequestTimeout", "AccessDenied"),
+}
+"""By service, the codes of ERRORS."""
 CALLERS: Final = (
     "State machine `pipeline`",
     "Glue job `validate_batch`",
@@ -36,6 +45,11 @@ how). `make test` runs some of the cells and compares them with this page, `make
 - **alarm**: nothing is sent or measured, which an alarm tells; the next run, or a redrive of the notifier, makes it up.
 - **503**, **500**: what the API answers; the next request is answered as ever.
 """
+
+
+def code(operation: str, error: str) -> str:
+    """The code by which a service refuses in some way."""
+    return CODES[operation.partition(":")[0]][ERRORS.index(error)]
 
 
 class Named(Protocol):

@@ -26,8 +26,8 @@ from glue_scripts.objects import Location, read_json
 from glue_scripts.publication import Snapshots
 from glue_scripts.validation import Validation
 from local_aws.environment import ACCESS_KEY, SECRET_KEY
-from tests import oracle
-from tests.workflow.pipeline import Pipeline
+from tests import fault_table, oracle
+from tests.workflow.pipeline import File, Pipeline
 from validators.reports import EmailSettings
 
 TOP: Final = 3
@@ -75,6 +75,11 @@ class Wire:
         """Make a call fail."""
         self.failing, self.error, self.left = call, error, times
 
+    def fail_as(self, call: Call, error: str, times: str) -> None:
+        """Make a call fail: how and how often as fault_table.ERRORS and fault_table.TIMES name it."""
+        how = "timeout" if error == "no answer" else fault_table.code(call.operation, error)
+        self.fail(call, how, 1 if times == "once" else None)
+
     def lift(self) -> None:
         """End the fault: the cause is gone."""
         self.failing = None
@@ -102,6 +107,45 @@ class Wire:
         if self.error == "timeout":
             raise ReadTimeoutError(endpoint_url=request.url)
         return _refusal(request, name, self.error)
+
+
+def fate_of(
+    arn: str,
+    pipeline: Pipeline,
+    wire: Wire,
+    *,
+    files: Sequence[File],
+    job: str,
+    state: str,
+    told: Sequence[str],
+) -> tuple[Mapping[str, Any], str]:
+    """Waits for an execution in which a call of a job fails; one that failed is looked at, and redriven.
+
+    Args:
+        arn: the execution.
+        pipeline: the deployed pipeline.
+        wire: what the job's boto3 goes through.
+        files: of the execution; none of them is lost.
+        job: name of the job.
+        state: the state that runs it.
+        told: of these, the failure e-mail says at least one.
+
+    Returns:
+        The execution as it ended, and the outcome as docs/faults.md names it.
+    """
+    ended: Mapping[str, Any] = pipeline.ended(arn)
+    assert wire.left != 1, "the call was not made"
+    runs = pipeline.jobs_run().count(job)
+    outcome = ("retried", "job again")[runs - 1] if wire.is_made_up else "goes on"
+    if ended["status"] == "FAILED":
+        assert runs == 2
+        (email,) = pipeline.failure_emails(arn)
+        assert f"State:     {state}" in email["message"]
+        assert any(text in email["message"] for text in told)
+        assert all(pipeline.is_in_raw(file) for file in files)
+        wire.lift()
+        ended, outcome = pipeline.redrive(arn), "redriven"
+    return ended, outcome
 
 
 class KpiJob:

@@ -18,27 +18,13 @@ from glue_scripts import names
 from glue_scripts.ledger import Ledger
 from stacks.constructs.state_machine import DEFINITIONS
 from tests import fault_table, oracle
-from tests.workflow.job_calls import TOP, Call, KpiJob, Wire
+from tests.workflow.job_calls import TOP, Call, KpiJob, Wire, fate_of
 from tests.workflow.pipeline import File, Pipeline, wait_for
 from tests.workflow.test_failing_tasks import TASKS, Batch, Task
 
-CODES: Final = {
-    "s3": ("SlowDown", "InternalError", "RequestTimeout", "AccessDenied"),
-    "glue": ("ThrottlingException", "InternalServiceException", "OperationTimeoutException", "AccessDeniedException"),
-    "dynamodb": ("ThrottlingException", "InternalServerError", "RequestTimeout", "AccessDeniedException"),
-    "sns": ("Throttled", "InternalError", "RequestTimeout", "AuthorizationError"),
-    "states": ("ThrottlingException", "InternalServerError", "RequestTimeout", "AccessDeniedException"),
-    "cloudwatch": ("Throttling", "InternalServiceFault", "RequestTimeout", "AccessDenied"),
-}
-"""By service, the codes of fault_table.ERRORS."""
 PIPELINE: Final = "State machine `pipeline`"
 NOTIFIER: Final = "State machine `notify_failure`"
 COMPUTE: Final = "Glue job `compute_kpis`"
-
-
-def code(operation: str, error: str) -> str:
-    """The code by which a service refuses in some way."""
-    return CODES[operation.partition(":")[0]][fault_table.ERRORS.index(error)]
 
 
 def task_names(machine: str) -> set[str]:
@@ -63,7 +49,7 @@ def test_the_page_tells_of_every_task_of_the_state_machine() -> None:
 
 @pytest.mark.parametrize(("task", "error", "times"), fault_table.cells(TASKS), ids=fault_table.name_of)
 def test_a_call_of_the_state_machine_fails(pipeline: Pipeline, task: Task, error: str, times: str) -> None:
-    batch = Batch(pipeline, task, times=1 if times == "once" else None, error=code(task.operation, error))
+    batch = Batch(pipeline, task, times=1 if times == "once" else None, error=fault_table.code(task.operation, error))
     arn = batch.run()
     ended = pipeline.ended(arn)
     if times == "for good":
@@ -106,7 +92,7 @@ def test_a_call_of_the_notifier_fails(pipeline: Pipeline, call: Call, error: str
     fault = pipeline.faults.fail(
         call.operation,
         call.about.format(arn=arn, name=name, machine=pipeline.machine),
-        error=code(call.operation, error),
+        error=fault_table.code(call.operation, error),
         first=2 if call.purpose == "ReadVerdict" else 1,  # the pipeline's own comes first
         times=1 if times == "once" else None,
     )
@@ -172,11 +158,6 @@ class Load:
         songs = pipeline.upload_as(pipeline.folder.replace("streams", "songs") + "songs.csv", SONGS)
         return cls(pipeline, wire, [songs, pipeline.upload("streams.csv", streams)], streams, day)
 
-    @property
-    def runs(self) -> int:
-        """How many runs of the KPI job there were."""
-        return self.pipeline.jobs_run().count(self.pipeline.compute_job)
-
     def assert_is_complete(self, ended: Mapping[str, Any]) -> None:
         """The day's rows are what the oracle computes, the day is published and the files are archived."""
         assert ended["status"] == "SUCCEEDED"
@@ -225,21 +206,17 @@ def test_the_page_tells_of_every_call_of_the_kpi_job(pipeline: Pipeline) -> None
 @pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(LOADING), ids=fault_table.name_of)
 def test_a_call_of_the_kpi_job_fails(pipeline: Pipeline, call: Call, error: str, times: str) -> None:
     load = Load.of(pipeline)
-    how = "timeout" if error == "no answer" else code(call.operation, error)
-    load.wire.fail(call, how, 1 if times == "once" else None)
+    load.wire.fail_as(call, error, times)
     arn = pipeline.start(load.files)
-    ended = pipeline.ended(arn)
-    assert load.wire.left != 1, "the call was not made"
-    outcome = ("retried", "job again")[load.runs - 1] if load.wire.is_made_up else "goes on"
-    if ended["status"] == "FAILED":
-        assert load.runs == 2
-        (email,) = pipeline.failure_emails(arn)
-        assert "State:     ComputeKpis" in email["message"]
-        told = (call.operation.partition(":")[2], "conflicts or throttling", "ReadTimeoutError", "ConnectionError")
-        assert any(text in email["message"] for text in told)
-        assert all(pipeline.is_in_raw(file) for file in load.files)
-        load.wire.lift()
-        ended, outcome = pipeline.redrive(arn), "redriven"
+    ended, outcome = fate_of(
+        arn,
+        pipeline,
+        load.wire,
+        files=load.files,
+        job=pipeline.compute_job,
+        state="ComputeKpis",
+        told=(call.operation.partition(":")[2], "conflicts or throttling", "ReadTimeoutError", "ConnectionError"),
+    )
     load.assert_is_complete(ended)
     assert len(pipeline.emails(arn)) == (1 if outcome == "redriven" else 0)
     fault_table.check(COMPUTE, LOADING, call, error, times, outcome)

@@ -13,7 +13,6 @@ from lambdas.pipeline_health.handler import handler
 from tests import fault_table
 from tests.workflow.conftest import Deployed
 from tests.workflow.job_calls import Call, Wire
-from tests.workflow.test_fault_matrix import code
 
 CALLER: Final = "Lambda `pipeline_health`"
 CALLS: Final = [
@@ -46,8 +45,7 @@ def test_the_page_tells_of_every_call_of_the_function(wire: Wire) -> None:
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(CALLS), ids=fault_table.name_of)
 def test_a_call_of_the_function_fails(wire: Wire, call: Call, error: str, times: str) -> None:
-    how = "timeout" if error == "no answer" else code(call.operation, error)
-    wire.fail(call, how, 1 if times == "once" else None)
+    wire.fail_as(call, error, times)
     outcome = "retried"
     try:
         handler({}, None)

@@ -14,9 +14,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests import fault_table
-from tests.workflow.job_calls import Call, ValidationJob, Wire
+from tests.workflow.job_calls import Call, ValidationJob, Wire, fate_of
 from tests.workflow.pipeline import File, Pipeline
-from tests.workflow.test_fault_matrix import code
 
 CALLER: Final = "Glue job `validate_batch`"
 CALLS: Final = [
@@ -55,11 +54,6 @@ class Judging:
         good, bad = pipeline.upload("1.csv.gz", gzip.compress(GOOD.encode())), pipeline.upload("2.csv", BAD.encode())
         return cls(pipeline, wire, good, bad)
 
-    @property
-    def runs(self) -> int:
-        """How many runs of the validation job there were."""
-        return self.pipeline.jobs_run().count(self.pipeline.validate_job)
-
     def assert_is_complete(self, ended: Mapping[str, Any]) -> None:
         """One file is archived, the other one in error/ with its report, and one e-mail tells of it."""
         assert ended["status"] == "SUCCEEDED"
@@ -89,20 +83,18 @@ def test_a_call_of_the_validation_job_fails(
     pipeline: Pipeline, reading: SparkSession, call: Call, error: str, times: str
 ) -> None:
     judging = Judging.of(pipeline, reading)
-    how = "timeout" if error == "no answer" else code(call.operation, error)
-    judging.wire.fail(call, how, 1 if times == "once" else None)
-    arn = pipeline.start([judging.good, judging.bad])
-    ended = pipeline.ended(arn)
-    assert judging.wire.left != 1, "the call was not made"
-    outcome = ("retried", "job again")[judging.runs - 1] if judging.wire.is_made_up else "goes on"
-    if ended["status"] == "FAILED":
-        assert judging.runs == 2
-        (email,) = pipeline.failure_emails(arn)
-        assert "State:     Validate" in email["message"]
-        assert any(text in email["message"] for text in (call.operation.partition(":")[2], "ReadTimeoutError"))
-        assert all(pipeline.is_in_raw(file) for file in (judging.good, judging.bad))
-        judging.wire.lift()
-        ended, outcome = pipeline.redrive(arn), "redriven"
+    judging.wire.fail_as(call, error, times)
+    files = [judging.good, judging.bad]
+    arn = pipeline.start(files)
+    ended, outcome = fate_of(
+        arn,
+        pipeline,
+        judging.wire,
+        files=files,
+        job=pipeline.validate_job,
+        state="Validate",
+        told=(call.operation.partition(":")[2], "ReadTimeoutError"),
+    )
     judging.assert_is_complete(ended)
     assert len(pipeline.emails(arn)) == (2 if outcome == "redriven" else 1)
     fault_table.check(CALLER, CALLS, call, error, times, outcome)
