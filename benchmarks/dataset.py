@@ -167,7 +167,7 @@ def _plays(size: Size, users: Sequence[str], tracks: Sequence[str], rng: np.rand
     moments[rng.random(size.plays) < BAD_SHARE] = "yesterday"
     return pa.table(
         {
-            "user_id": pa.array([*users, ""]).take(pa.array(user)),
+            "user_id": pa.array([*users, None]).take(pa.array(user)),
             "track_id": pa.array([*tracks, "unknown-track"]).take(pa.array(track)),
             "listen_time": pa.array(moments),
         }

@@ -217,5 +217,8 @@ def _run_iterations(self: MotoObject, env: MotoObject) -> None:
                 _stop_frames(env)
             thread.join(timeout=_POLL_SECONDS)
     if failure is not None:
+        if isinstance(failure, FailureEventException):
+            # What an aborted iteration wrote last is not what led to the Map's failure.
+            env.event_history_context.source_event_id = failure.failure_event.source_event_id
         raise failure
     env.stack.append([job.job_output for job in pool.get_closed_jobs()])

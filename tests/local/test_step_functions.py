@@ -315,6 +315,32 @@ def test_a_failed_iteration_aborts_the_others_and_a_redrive_finishes_them(server
     assert [run["Arguments"]["--item"] for run in ended["output"]] == ["slow", "bad"]
 
 
+def test_the_last_event_leads_back_to_the_state_that_failed_and_not_to_one_of_an_aborted_iteration(
+    server: WorkflowServer,
+) -> None:
+    is_busy = threading.Event()
+    server.glue.outcomes["job"] = lambda _: "FAILED" if is_busy.is_set() else "RUNNING"
+    states = {
+        "Choose": {
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% $states.input = 'bad' %}", "Next": "Run"}],
+            "Default": "Busy",
+        },
+        "Run": task(GLUE_SYNC, {"JobName": "job"}, End=True),
+        "Busy": task(GET, {"Bucket": BUCKET, "Key": "there"}, Next="Busy"),
+    }
+    server.client("s3").put_object(Bucket=BUCKET, Key="there", Body=b"1")
+    arn = server.start(map_over(states, "Choose"), ["busy", "bad"])
+    wait_for(lambda: "TaskSucceeded" in types(server, arn), "the other iteration")
+    is_busy.set()
+    assert server.ended(arn)["status"] == "FAILED"
+    events = {event["id"]: event for event in server.history(arn)}
+    event = events[max(events)]
+    while "stateEnteredEventDetails" not in event:
+        event = events[event["previousEventId"]]
+    assert event["stateEnteredEventDetails"]["name"] == "Run"
+
+
 def test_a_redrive_resumes_a_map_whose_execution_timed_out(server: WorkflowServer) -> None:
     server.glue.outcomes["job"] = lambda arguments: "SUCCEEDED" if arguments["--item"] == "quick" else "RUNNING"
     run = task(GLUE_SYNC, {"JobName": "job", "Arguments": {"--item": "{% $states.input %}"}}, End=True)

@@ -133,7 +133,7 @@ SONGS: Final = (
     b"t1,One,A,x,pop,1000,1,false\nt2,Two,B,x,jazz,3000,1,false\n"
 )
 UPLOADED: Final = datetime(2030, 1, 1, tzinfo=UTC)
-_days: Final = itertools.count()
+_loads: Final = itertools.count()
 
 
 @dataclass
@@ -149,13 +149,15 @@ class Load:
     @classmethod
     def of(cls, pipeline: Pipeline) -> Load:
         """A batch with plays of a day of its own; somebody has been purged before."""
-        day = (date(2001, 1, 1) + timedelta(days=next(_days))).isoformat()
+        number = next(_loads)
+        day = (date(2001, 1, 1) + timedelta(days=number)).isoformat()
         streams = b"user_id,track_id,listen_time\n"
         streams += b"".join(f"u{n % 3},t{n % 2 + 1},{day} 10:00:{n:02}\n".encode() for n in range(20))
         wire = Wire()
         pipeline.glue.outcomes[pipeline.compute_job] = KpiJob(pipeline, wire).run
         Ledger(pipeline.ledger).purge_user("somebody else")
-        songs = pipeline.upload_as(pipeline.folder.replace("streams", "songs") + "songs.csv", SONGS)
+        # Of two snapshots of one second the one with the greater key is newer; each load's must be.
+        songs = pipeline.upload_as(f"raw/songs/{number:06}/songs.csv", SONGS)
         return cls(pipeline, wire, [songs, pipeline.upload("streams.csv", streams)], streams, day)
 
     def assert_is_complete(self, ended: Mapping[str, Any]) -> None:
