@@ -46,7 +46,7 @@ _SETTINGS: Final = {
 }
 
 # The embedded AWS shortens small runs by the first compiler tier alone; Glue's JVM has both.
-_JVM: Final = "--conf spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=4"
+_JVM: Final = "--conf spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=4 -XX:-UseSerialGC -XX:+UseParallelGC"
 
 
 class JobFailedError(Exception):

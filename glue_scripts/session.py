@@ -45,6 +45,8 @@ def spark_session(name: str) -> SparkSession:
     session.conf.set("spark.sql.ansi.enabled", "true")
     # Parquet's own type in place of the deprecated INT96, which is Spark's default: written in two thirds of the time.
     session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+    # Small enough that a file of some hundred megabytes keeps every core busy to its end (the default is 128m).
+    session.conf.set("spark.sql.files.maxPartitionBytes", "32m")
     _keep_rows_out_of_the_log(session)
     return session
 

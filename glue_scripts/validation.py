@@ -17,7 +17,7 @@ from glue_scripts import names
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot
 from glue_scripts.objects import Location, file_name, read_json, target_key, write_json
-from validators.batches import ReadableFile, broken_rows, judge_batch, judge_rows, samples
+from validators.batches import ReadableFile, broken_rows, judge_batch, judge_rows, read_files, samples
 from validators.file_checks import FileRejectedError, check_text, plain_chunks, row_positions
 from validators.reports import EmailSettings, JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
 from validators.rows import FILE, valid_rows
@@ -269,7 +269,7 @@ class Validation:
         quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
         found: dict[str, dict[str, list[Sample]]] = {}
         if any(counts.quarantined for counts in result.counts.values()):
-            broken = broken_rows(rows).persist()
+            broken = broken_rows(rows, read_files(self.spark, dataset, sources)).persist()
             broken.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
             found = samples(broken)
             broken.unpersist()

@@ -59,18 +59,23 @@ class ReadableFile:
 
 
 def judge_rows(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """The judged rows of files of one dataset. Files of one exact header are read together, by position."""
+    """The judged rows of files of one dataset."""
+    last_modified = {file.name: file.last_modified for file in files}
+    return judged_rows(read_files(spark, dataset, files), dataset, last_modified)
+
+
+def read_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
+    """The rows of files of one dataset as text. Files of one exact header are read together, by position."""
     alike: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
     for file in files:
         alike[file.header, file.is_line_per_row].append(file.uri)
-    rows = reduce(
+    return reduce(
         DataFrame.unionByName,
         (
             read_rows(spark, uris, header, dataset, is_line_per_row=is_line_per_row)
             for (header, is_line_per_row), uris in alike.items()
         ),
     )
-    return judged_rows(rows, dataset, {file.name: file.last_modified for file in files})
 
 
 def judge_batch(
@@ -114,12 +119,17 @@ def judge_batch(
     return run_suite(warned, suite, tolerances)
 
 
-def broken_rows(judged: DataFrame) -> DataFrame:
+def broken_rows(judged: DataFrame, rows: DataFrame) -> DataFrame:
     """The rows that break a rule: file, row (the header is row 1, blank lines aside), lines, rules, fields as text.
 
     At most MAX_QUARANTINED_ROWS of each file, the first ones.
+
+    Args:
+        judged: what `judge_rows` gives.
+        rows: what `read_files` gives for the same files. Blocks are counted by it: Spark does not parse a line of which
+            nothing is asked.
     """
-    blocks = judged.groupBy(FILE, BLOCK).agg(F.min(ROW_ID).alias("_first"), F.count("*").alias("_rows"))
+    blocks = rows.groupBy(FILE, BLOCK).agg(F.min(ROW_ID).alias("_first"), F.count("*").alias("_rows"))
     earlier = Window.partitionBy(FILE).orderBy(BLOCK).rowsBetween(Window.unboundedPreceding, -1)
     offsets = blocks.select(FILE, BLOCK, "_first", F.coalesce(F.sum("_rows").over(earlier), F.lit(0)).alias("_before"))
     order = Window.partitionBy(FILE).orderBy(BLOCK, ROW_ID)

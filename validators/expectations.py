@@ -8,8 +8,9 @@ rule more or a file more costs no pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, ClassVar
 
 import great_expectations as gx
@@ -30,11 +31,11 @@ from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 from great_expectations.render.view.view import DefaultJinjaPageView
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from validators.results import RowCounts, RuleResult, tolerated_rows
-from validators.rows import FAILS_PREFIX, FILE, LINES, flag_columns
+from validators.rows import FAILS_PREFIX, FILE, LINES, failing, flag_columns
 from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
 
 STATISTICS_METRIC = "files.statistics"
@@ -101,16 +102,28 @@ def file_statistics(judged: DataFrame) -> dict[str, dict[str, int]]:
         judged: judged rows with a `_fails_…` column per row rule, `_warns_…` columns, and `_fingerprint`, null in rows
             that break a rule.
     """
-    flags = flag_columns(judged)
+    is_broken = failing(judged)
+    flags = {name.removeprefix(FAILS_PREFIX): F.col(name) for name in flag_columns(judged)}
     warnings = [name for name in judged.columns if name.startswith(WARNS_PREFIX)]
-    broken = F.greatest(*flags) if len(flags) > 1 else F.col(flags[0])
-    weight = F.when(broken, F.col(LINES)).otherwise(1)
-    counted = judged.groupBy(FILE).agg(
-        F.sum(weight).alias("rows"),
-        F.sum(F.when(broken, weight).otherwise(0)).alias("quarantined"),
-        F.count_distinct("_fingerprint").alias("_distinct"),
-        *(F.sum(F.when(F.col(name), weight).otherwise(0)).alias(name.removeprefix(FAILS_PREFIX)) for name in flags),
-        *(F.count_if(F.col(name) & ~broken).alias(name.removeprefix(WARNS_PREFIX)) for name in warnings),
+    flags |= {name.removeprefix(WARNS_PREFIX): F.col(name) & ~is_broken for name in warnings}
+    # First rows that are alike in everything that counts, then files: in one aggregation Spark would keep a sum of each
+    # rule beside every distinct play.
+    alike = judged.groupBy(
+        FILE,
+        "_fingerprint",
+        is_broken.alias("_is_broken"),
+        F.when(is_broken, F.col(LINES)).otherwise(1).alias("_lines"),
+        _bits(flags.values()).alias("_flags"),
+    ).agg(F.count("*").alias("_rows"))
+    lines = F.col("_rows") * F.col("_lines")
+    counted = alike.groupBy(FILE).agg(
+        F.sum(lines).alias("rows"),
+        F.sum(F.when(F.col("_is_broken"), lines).otherwise(0)).alias("quarantined"),
+        F.count("_fingerprint").alias("_distinct"),
+        *(
+            F.sum(F.when(F.col("_flags").bitwiseAND(1 << place) != 0, lines).otherwise(0)).alias(name)
+            for place, name in enumerate(flags)
+        ),
     )
     statistics = {}
     for row in counted.collect():
@@ -120,6 +133,12 @@ def file_statistics(judged: DataFrame) -> dict[str, dict[str, int]]:
         counts["duplicate_rows"] = counts["valid"] - distinct
         statistics[file] = counts
     return statistics
+
+
+def _bits(flags: Iterable[Column]) -> Column:
+    """A number with a bit for each flag that is true."""
+    bits = (F.when(flag, 1 << place).otherwise(0) for place, flag in enumerate(flags))
+    return reduce(Column.bitwiseOR, bits)
 
 
 class ExpectFilesToFollowRule(BatchExpectation):

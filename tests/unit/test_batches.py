@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from tests.validation.judging import broken, judge, readable, rejected_by
-from validators.batches import broken_rows, judge_rows, samples
+from validators.batches import broken_rows, judge_rows, read_files, samples
 from validators.expectations import ExpectationCrashedError, expectation_suite, run_suite
 from validators.reports import Sample
 
@@ -80,7 +80,7 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     long_id = "x" * 201
     text = HEADER + GOOD.format(0) + f"u1,t1,yesterday\n{long_id},t1,2024-06-25 10:00:00\nu1,t1\n"
     files = readable(tmp_path, {"file": text})
-    found = samples(broken_rows(judge_rows(spark, "streams", files)))["file"]
+    found = samples(broken_rows(judge_rows(spark, "streams", files), read_files(spark, "streams", files)))["file"]
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
     assert found["malformed_row"] == [Sample(row=5, fields=2)]

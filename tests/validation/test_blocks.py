@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from validators.batches import ReadableFile, broken_rows, judge_rows
+from validators.batches import ReadableFile, broken_rows, judge_rows, read_files
 from validators.file_checks import check_text
 from validators.rows import valid_rows
 
@@ -70,10 +70,10 @@ def rows_of(frame: DataFrame) -> list[str]:
 @pytest.mark.usefixtures("small_blocks")
 def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) -> None:
     files = [a_file(tmp_path, seed) for seed in range(4)]
-    in_blocks = judge_rows(spark, "streams", files)
-    whole = judge_rows(spark, "streams", [replace(file, is_line_per_row=False) for file in files])
+    whole_files = [replace(file, is_line_per_row=False) for file in files]
+    in_blocks, whole = (judge_rows(spark, "streams", given) for given in (files, whole_files))
     assert in_blocks.rdd.getNumPartitions() > 3 * len(files)
     assert rows_of(valid_rows(in_blocks, "streams")) == rows_of(valid_rows(whole, "streams"))
-    broken = rows_of(broken_rows(whole))
+    broken = rows_of(broken_rows(whole, read_files(spark, "streams", whole_files)))
     assert len(broken) > 50
-    assert rows_of(broken_rows(in_blocks)) == broken
+    assert rows_of(broken_rows(in_blocks, read_files(spark, "streams", files))) == broken
