@@ -18,9 +18,10 @@ def arguments() -> tuple[str, Path]:
 
 
 def session(name: str) -> SparkSession:
-    """A session in UTC."""
+    """A session in UTC, which reads files in parts of the size that our jobs read."""
     spark: SparkSession = SparkSession.builder.appName(name).getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.files.maxPartitionBytes", "32m")
     return spark
 
 

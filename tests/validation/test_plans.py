@@ -13,7 +13,7 @@ from validators.batches import judge_rows
 from validators.rows import valid_rows
 
 PATTERNS = {"streams": (STREAMS_HEADER, 2), "songs": (SONGS_HEADER, 2), "users": (USERS_HEADER, 4)}
-"""By dataset: the header, and how many patterns its columns are held against: two of timestamps, and dates, integers."""
+"""By dataset: the header, and how many patterns its columns are held against: two of timestamps, dates, integers."""
 
 
 @pytest.mark.parametrize("dataset", PATTERNS)
