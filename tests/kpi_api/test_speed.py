@@ -29,7 +29,8 @@ DAY: Final = "2024-06-25"
 GENRES: Final = 113
 ROWS: Final = 1 + GENRES + GENRES * 24
 """SUMMARY, and each genre with each of its hours: a few more than the 2,708 rows of the real files' day."""
-LIMIT_SECONDS: Final = 0.020
+LIMIT_UNITS: Final = 4
+"""Of `unit`: machines differ, and one differs from hour to hour. 20 ms where a unit takes 5 ms."""
 REPEATS: Final = 15
 
 
@@ -57,6 +58,11 @@ def cpu_seconds(work: Callable[[], object]) -> float:
         work()
         spent.append(time.thread_time() - before)
     return median(spent)
+
+
+def unit() -> float:
+    """What the processor time is compared with: that of a sum of a hundred thousand squares."""
+    return cpu_seconds(lambda: sum(number * number for number in range(100_000)))
 
 
 class Recording:
@@ -97,7 +103,7 @@ def test_an_answer_costs_little_processor_time(path: str, query: str, rows: int)
         spent = cpu_seconds(ask)
 
     print(f"\n{path}: {rows} rows, {1000 * spent:.1f} ms")
-    assert spent < LIMIT_SECONDS
+    assert spent < LIMIT_UNITS * unit()
 
 
 def test_all_rows_of_a_day_are_decoded_and_written_quickly(full_day: list[dict[str, Any]]) -> None:
@@ -107,4 +113,4 @@ def test_all_rows_of_a_day_are_decoded_and_written_quickly(full_day: list[dict[s
     spent = cpu_seconds(lambda: json_text({"rows": [decoded(item) for item in items]}))
 
     print(f"\nall rows of a day, decoded and written as JSON: {ROWS} rows, {1000 * spent:.1f} ms")
-    assert spent < 5 * LIMIT_SECONDS
+    assert spent < 5 * LIMIT_UNITS * unit()

@@ -297,7 +297,8 @@ def test_a_script_that_is_not_there_is_a_launch_error(aws: Aws) -> None:
 def test_a_run_longer_than_its_timeout_is_killed(aws: Aws) -> None:
     create_job(aws, HANG, Timeout=480)
     run = ended(aws, start(aws, Timeout=2))
-    assert (run["JobRunState"], run["Timeout"], run["ExecutionTime"]) == ("TIMEOUT", 2, 1)
+    assert (run["JobRunState"], run["Timeout"]) == ("TIMEOUT", 2)
+    assert run["ExecutionTime"] >= 1
 
 
 @pytest.mark.usefixtures("patient_jobs")
