@@ -45,7 +45,8 @@ _SETTINGS: Final = {
     "dpus": "2",
 }
 
-# The embedded AWS shortens small runs by the first compiler tier alone; Glue's JVM has both.
+# The embedded AWS shortens small runs by the first compiler tier alone and a collector of one thread.
+# Glue's JVM has both tiers, and a collector for several cores.
 _JVM: Final = "--conf spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=4 -XX:-UseSerialGC -XX:+UseParallelGC"
 
 

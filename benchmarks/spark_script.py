@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from glue_scripts.session import FILE_PART
+
 
 def arguments() -> tuple[str, Path]:
     """The folder of the data and the file for the result: `--data` and `--result`; Glue's own are passed over."""
@@ -21,7 +23,7 @@ def session(name: str) -> SparkSession:
     """A session in UTC, which reads files in parts of the size that our jobs read."""
     spark: SparkSession = SparkSession.builder.appName(name).getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
-    spark.conf.set("spark.sql.files.maxPartitionBytes", "32m")
+    spark.conf.set("spark.sql.files.maxPartitionBytes", FILE_PART)
     return spark
 
 

@@ -13,7 +13,7 @@ from glue_scripts.lake import Lake
 from glue_scripts.ledger import Claim, Tombstones
 from glue_scripts.publication import Snapshots
 from glue_scripts.tombstones import without_purged
-from validators.batches import judge_rows
+from validators.batches import judge_rows, read_files
 from validators.rows import valid_rows
 
 
@@ -57,4 +57,5 @@ class SparkEngine:
         )
 
     def _valid_rows(self, dataset: str, files: Sequence[AcceptedFile]) -> DataFrame:
-        return valid_rows(judge_rows(self.spark, dataset, [file.source for file in files]), dataset)
+        sources = [file.source for file in files]
+        return valid_rows(judge_rows(read_files(self.spark, dataset, sources), dataset, sources), dataset)

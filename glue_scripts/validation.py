@@ -253,9 +253,10 @@ class Validation:
         if not files:
             return None, {}
         sources = [readable[file] for file in files]
-        rows = judge_rows(self.spark, dataset, sources)
+        rows = read_files(self.spark, dataset, sources)
+        judged = judge_rows(rows, dataset, sources)
         result = judge_batch(
-            rows,
+            judged,
             dataset,
             sources,
             tolerances=self.tolerances,
@@ -269,11 +270,11 @@ class Validation:
         quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
         found: dict[str, dict[str, list[Sample]]] = {}
         if any(counts.quarantined for counts in result.counts.values()):
-            broken = broken_rows(rows, read_files(self.spark, dataset, sources)).persist()
+            broken = broken_rows(rows, judged).persist()
             broken.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
             found = samples(broken)
             broken.unpersist()
-        return rows, {
+        return judged, {
             file: file.judged(
                 counts=result.counts[source.name],
                 results=result.results[source.name],

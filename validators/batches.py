@@ -58,12 +58,6 @@ class ReadableFile:
     is_line_per_row: bool
 
 
-def judge_rows(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """The judged rows of files of one dataset."""
-    last_modified = {file.name: file.last_modified for file in files}
-    return judged_rows(read_files(spark, dataset, files), dataset, last_modified)
-
-
 def read_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
     """The rows of files of one dataset as text. Files of one exact header are read together, by position."""
     alike: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
@@ -76,6 +70,11 @@ def read_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile])
             for (header, is_line_per_row), uris in alike.items()
         ),
     )
+
+
+def judge_rows(rows: DataFrame, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
+    """The judged rows of files of one dataset, of which `read_files` gave the rows."""
+    return judged_rows(rows, dataset, {file.name: file.last_modified for file in files})
 
 
 def judge_batch(
@@ -119,15 +118,14 @@ def judge_batch(
     return run_suite(warned, suite, tolerances)
 
 
-def broken_rows(judged: DataFrame, rows: DataFrame) -> DataFrame:
+def broken_rows(rows: DataFrame, judged: DataFrame) -> DataFrame:
     """The rows that break a rule: file, row (the header is row 1, blank lines aside), lines, rules, fields as text.
 
     At most MAX_QUARANTINED_ROWS of each file, the first ones.
 
     Args:
-        judged: what `judge_rows` gives.
-        rows: what `read_files` gives for the same files. Blocks are counted by it: Spark does not parse a line of which
-            nothing is asked.
+        rows: what `read_files` gives. Blocks are counted by it: Spark does not parse a line of which nothing is asked.
+        judged: what `judge_rows` makes of it.
     """
     blocks = rows.groupBy(FILE, BLOCK).agg(F.min(ROW_ID).alias("_first"), F.count("*").alias("_rows"))
     earlier = Window.partitionBy(FILE).orderBy(BLOCK).rowsBetween(Window.unboundedPreceding, -1)

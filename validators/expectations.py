@@ -103,22 +103,23 @@ def file_statistics(judged: DataFrame) -> dict[str, dict[str, int]]:
             that break a rule.
     """
     is_broken = failing(judged)
-    flags = {name.removeprefix(FAILS_PREFIX): F.col(name) for name in flag_columns(judged)}
     warnings = [name for name in judged.columns if name.startswith(WARNS_PREFIX)]
-    flags |= {name.removeprefix(WARNS_PREFIX): F.col(name) & ~is_broken for name in warnings}
+    flags = {
+        "quarantined": is_broken,
+        **{name.removeprefix(FAILS_PREFIX): F.col(name) for name in flag_columns(judged)},
+        **{name.removeprefix(WARNS_PREFIX): F.col(name) & ~is_broken for name in warnings},
+    }
     # First rows that are alike in everything that counts, then files: in one aggregation Spark would keep a sum of each
     # rule beside every distinct play.
     alike = judged.groupBy(
         FILE,
         "_fingerprint",
-        is_broken.alias("_is_broken"),
         F.when(is_broken, F.col(LINES)).otherwise(1).alias("_lines"),
         _bits(flags.values()).alias("_flags"),
     ).agg(F.count("*").alias("_rows"))
     lines = F.col("_rows") * F.col("_lines")
     counted = alike.groupBy(FILE).agg(
         F.sum(lines).alias("rows"),
-        F.sum(F.when(F.col("_is_broken"), lines).otherwise(0)).alias("quarantined"),
         F.count("_fingerprint").alias("_distinct"),
         *(
             F.sum(F.when(F.col("_flags").bitwiseAND(1 << place) != 0, lines).otherwise(0)).alias(name)

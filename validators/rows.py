@@ -44,8 +44,9 @@ FAILS_PREFIX = "_fails_"
 _CORRUPT = "_corrupt_record"
 _ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
 # Java's zone offsets end at 18:00. `\A` and `\z`, because `$` would let a final line break pass.
-_TIMESTAMP = r"\A\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00)?\z"
-_PLAIN_TIMESTAMP = r"\A\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}\z"
+_TO_THE_SECOND = r"\A\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}"
+_PLAIN_TIMESTAMP = _TO_THE_SECOND + r"\z"
+_TIMESTAMP = _TO_THE_SECOND + r"(\.\d+)?(Z|[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00)?\z"
 _DATE = r"\A\d{4}-\d{2}-\d{2}\z"
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _-]*")
 _INTEGER = r"\A[+-]?\d{1,18}\z"

@@ -298,7 +298,7 @@ def test_a_run_longer_than_its_timeout_is_killed(aws: Aws) -> None:
     create_job(aws, HANG, Timeout=480)
     run = ended(aws, start(aws, Timeout=2))
     assert (run["JobRunState"], run["Timeout"]) == ("TIMEOUT", 2)
-    assert run["ExecutionTime"] >= 1
+    assert 1 <= run["ExecutionTime"] < 60
 
 
 @pytest.mark.usefixtures("patient_jobs")

@@ -80,7 +80,8 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     long_id = "x" * 201
     text = HEADER + GOOD.format(0) + f"u1,t1,yesterday\n{long_id},t1,2024-06-25 10:00:00\nu1,t1\n"
     files = readable(tmp_path, {"file": text})
-    found = samples(broken_rows(judge_rows(spark, "streams", files), read_files(spark, "streams", files)))["file"]
+    rows = read_files(spark, "streams", files)
+    found = samples(broken_rows(rows, judge_rows(rows, "streams", files)))["file"]
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
     assert found["malformed_row"] == [Sample(row=5, fields=2)]
@@ -89,7 +90,8 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
 def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: SparkSession, tmp_path: Path) -> None:
     files = readable(tmp_path, {"file": HEADER + GOOD.format(0)})
     suite = expectation_suite("streams", ["file"], tolerances={}, current_snapshot_rows=0, warnings=())
-    without_fingerprint = judge_rows(spark, "streams", files).withColumn("other", F.lit(1))
+    rows = read_files(spark, "streams", files)
+    without_fingerprint = judge_rows(rows, "streams", files).withColumn("other", F.lit(1))
     with pytest.raises(ExpectationCrashedError, match="no_rows could not be evaluated: UNRESOLVED_COLUMN"):
         run_suite(without_fingerprint, suite, {})
 

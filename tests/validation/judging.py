@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from validators.batches import ReadableFile, judge_batch, judge_rows
+from validators.batches import ReadableFile, judge_batch, judge_rows, read_files
 from validators.expectations import SuiteResult
 from validators.file_checks import LinePerRow
 
@@ -47,7 +47,7 @@ def judge(
     snapshot_rows: int = 0,
 ) -> SuiteResult:
     files = readable(folder, texts)
-    rows = judge_rows(spark, dataset, files)
+    rows = judge_rows(read_files(spark, dataset, files), dataset, files)
     return judge_batch(rows, dataset, files, tolerances=tolerances or {}, current_snapshot_rows=snapshot_rows, known={})
 
 

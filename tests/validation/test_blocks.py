@@ -71,9 +71,10 @@ def rows_of(frame: DataFrame) -> list[str]:
 def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) -> None:
     files = [a_file(tmp_path, seed) for seed in range(4)]
     whole_files = [replace(file, is_line_per_row=False) for file in files]
-    in_blocks, whole = (judge_rows(spark, "streams", given) for given in (files, whole_files))
+    rows_in_blocks, whole_rows = (read_files(spark, "streams", given) for given in (files, whole_files))
+    in_blocks, whole = (judge_rows(rows, "streams", files) for rows in (rows_in_blocks, whole_rows))
     assert in_blocks.rdd.getNumPartitions() > 3 * len(files)
     assert rows_of(valid_rows(in_blocks, "streams")) == rows_of(valid_rows(whole, "streams"))
-    broken = rows_of(broken_rows(whole, read_files(spark, "streams", whole_files)))
+    broken = rows_of(broken_rows(whole_rows, whole))
     assert len(broken) > 50
-    assert rows_of(broken_rows(in_blocks, read_files(spark, "streams", files))) == broken
+    assert rows_of(broken_rows(rows_in_blocks, in_blocks)) == broken

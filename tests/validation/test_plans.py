@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from tests.validation.bad_inputs import SONGS_HEADER, STREAMS_HEADER, USERS_HEADER
 from tests.validation.judging import readable
-from validators.batches import judge_rows
+from validators.batches import judge_rows, read_files
 from validators.rows import valid_rows
 
 PATTERNS = {"streams": (STREAMS_HEADER, 2), "songs": (SONGS_HEADER, 2), "users": (USERS_HEADER, 4)}
@@ -19,6 +19,7 @@ PATTERNS = {"streams": (STREAMS_HEADER, 2), "songs": (SONGS_HEADER, 2), "users":
 @pytest.mark.parametrize("dataset", PATTERNS)
 def test_each_column_is_parsed_once(spark: SparkSession, tmp_path: Path, dataset: str) -> None:
     header, patterns = PATTERNS[dataset]
-    valid = valid_rows(judge_rows(spark, dataset, readable(tmp_path, {"a.csv": header + "x\n"})), dataset)
+    files = readable(tmp_path, {"a.csv": header + "x\n"})
+    valid = valid_rows(judge_rows(read_files(spark, dataset, files), dataset, files), dataset)
     plan = valid._jdf.queryExecution().optimizedPlan().toString()
     assert plan.count("RLIKE(") == patterns

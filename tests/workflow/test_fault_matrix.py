@@ -157,7 +157,7 @@ class Load:
         pipeline.glue.outcomes[pipeline.compute_job] = KpiJob(pipeline, wire).run
         Ledger(pipeline.ledger).purge_user("somebody else")
         # Of two snapshots of one second the one with the greater key is newer; each load's must be.
-        songs = pipeline.upload_as(f"raw/songs/{number:06}/songs.csv", SONGS)
+        songs = pipeline.upload_as(f"{names.RAW_PREFIX}songs/{number:06}/songs.csv", SONGS)
         return cls(pipeline, wire, [songs, pipeline.upload("streams.csv", streams)], streams, day)
 
     def assert_is_complete(self, ended: Mapping[str, Any]) -> None:
