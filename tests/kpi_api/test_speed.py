@@ -30,7 +30,7 @@ GENRES: Final = 113
 ROWS: Final = 1 + GENRES + GENRES * 24
 """SUMMARY, and each genre with each of its hours: a few more than the 2,708 rows of the real files' day."""
 LIMIT_UNITS: Final = 3.5
-"""Of `unit`: machines differ, and one differs from hour to hour. 20 ms on the machine of docs/api.md, where a unit takes 5.7 ms."""
+"""Of `unit`: machines differ, and one differs from hour to hour. 20 ms on the machine of docs/api.md."""
 REPEATS: Final = 15
 
 
