@@ -113,10 +113,10 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
     first = next(packed)
     rows = LinePerRow()
     lines = _lines(rows.watch(_texts(_plain(first, packed))))
-    head = _header_lines(lines)
+    head, blank_lines = _header_lines(lines)
     header = _header(head)
     check_header(header, dataset)
-    _check_rows(chain(head, lines))
+    _check_rows(chain(head, lines), blank_lines)
     return CsvText(
         header=header,
         is_plain=not first.startswith((_GZIP_MAGIC, _UTF8_BOM)),
@@ -297,10 +297,13 @@ def _lines(texts: Iterator[str]) -> Iterator[str]:
         yield rest
 
 
-def _header_lines(lines: Iterator[str]) -> list[str]:
-    """The lines up to the end of the first row that is not blank: a name in quotes may hold a line break."""
+def _header_lines(lines: Iterator[str]) -> tuple[list[str], int]:
+    """The lines of the first row that is not blank, and how many blank lines come before it.
+
+    A name in quotes may hold a line break.
+    """
     head: list[str] = []
-    length = 0
+    length = blank_lines = 0
 
     def kept() -> Iterator[str]:
         nonlocal length
@@ -311,20 +314,21 @@ def _header_lines(lines: Iterator[str]) -> list[str]:
                 raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed")
             yield line
 
-    blank = 0
     for row in _reader(kept()):
         if row:
             break
-        blank = len(head)
+        blank_lines += len(head)
+        head.clear()
+        length = 0
     else:
         raise FileRejectedError("no_rows", "the file is empty")
-    if len(head) - blank > 1 and not _is_strictly_quoted(head[blank:]):
+    if len(head) > 1 and not _is_strictly_quoted(head):
         raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed where its column ends")
-    return head
+    return head, blank_lines
 
 
 def _header(head: list[str]) -> tuple[str, ...]:
-    fields = next(row for row in _reader(head) if row)
+    fields = next(_reader(head))
     return tuple(field.strip(_ASCII_WHITESPACE) for field in fields)
 
 
@@ -333,12 +337,12 @@ def _reader(lines: Iterable[str]) -> Iterator[list[str]]:
     return csv.reader(lines)
 
 
-def _check_rows(lines: Iterator[str]) -> None:
+def _check_rows(lines: Iterator[str], lines_before: int) -> None:
     """Checks that every quote that opens a field is closed.
 
     A quote inside of a field that does not begin with one (`12" mix`) opens nothing, neither here nor in Spark.
     """
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines, start=lines_before):
         if '"' in line:  # before it, rows are lines
             _check_quoted_rows(chain([line], lines), number)
             return

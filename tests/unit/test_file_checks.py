@@ -84,6 +84,13 @@ def test_each_breach_has_its_rule(rule_id: str, data: bytes) -> None:
     assert rule_broken_by(data) == rule_id
 
 
+def test_blank_lines_before_the_header_do_not_count_as_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_checks, "MAX_ROW_CHARACTERS", 40)
+    assert check(b"\n" * 100 + STREAMS).header == ("user_id", "track_id", "listen_time")
+    with pytest.raises(FileRejectedError, match="begins in line 102 "):
+        check(b"\n" * 100 + STREAMS.replace(b"u1", b'"u1'))
+
+
 def test_a_gzip_bomb_is_rejected_long_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_checks, "GZIP_RATIO_CHECKED_FROM_BYTES", 1024**2)
     assert rule_broken_by(gzip.compress(STREAMS * 1024**2)) == "unreadable"
