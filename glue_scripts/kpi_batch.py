@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +41,26 @@ class AcceptedFile:
     uploaded_at: str
     source: ReadableFile
 
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """What decides which of two reference files is newer; see `Snapshot.age`."""
+        return self.uploaded_at, self.key, self.version_id
+
+    def snapshot_name(self, run: str) -> str:
+        """The name of the snapshot that a job run makes of this file; no other run makes one of that name."""
+        return f"{run}-{file_name(self.key, self.version_id)[:16]}"
+
+    def snapshot(self, uri: str, rows: int) -> Snapshot:
+        """The snapshot made of this file."""
+        return Snapshot(
+            dataset=self.dataset,
+            uri=uri,
+            key=self.key,
+            version_id=self.version_id,
+            last_modified=self.uploaded_at,
+            rows=rows,
+        )
+
     @classmethod
     def of_document(cls, entry: Mapping[str, Any]) -> AcceptedFile:
         """From an entry of the document's `files`."""
@@ -60,18 +79,27 @@ class AcceptedFile:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What an engine has written to the lake, where nothing names it yet.
+
+    Attributes:
+        snapshots: one for each reference file.
+        dates: the days that have a run, yyyy-mm-dd, ascending.
+    """
+
+    snapshots: Sequence[Snapshot]
+    dates: Sequence[str]
+
+
 class Engine(Protocol):
     """What is done with rows: Spark on the lake, or plain Python where a test runs thousands of histories."""
 
-    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
-        """Writes the files' valid plays as one run for each of their days, without purged users; returns the dates.
+    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
+        """Writes valid rows, without purged users: each reference file as a snapshot, all plays as a run for each day.
 
         A day of purged users only has an empty run: an earlier run of the batch may have claimed it and died over it.
         """
-        ...
-
-    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
-        """Writes the file's valid rows as a snapshot; returns its URI and its rows."""
         ...
 
     def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
@@ -116,21 +144,17 @@ class KpiBatch:
             DayNotPublishedError: other jobs claimed a day again and again and did not publish it.
         """
         files = [AcceptedFile.of_document(entry) for entry in document["files"]]
-        by_dataset: dict[str, list[AcceptedFile]] = defaultdict(list)
-        for file in files:
-            by_dataset[file.dataset].append(file)
         runs: dict[str, str | None] = dict.fromkeys(self._known(document.get("recompute", [])))
-        tombstones = self.ledger.purged_users()
+        streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
+        # 1. Write the rows to places of this job run's own: nothing is visible yet.
+        written = self.engine.write([*self._newer_references(files), *streams], self.run, self.ledger.purged_users())
         # A new snapshot takes effect first; the days are claimed afterwards.
-        for dataset in SNAPSHOT_DATASETS:
-            for file in by_dataset[dataset]:
-                self._make_current(file, tombstones)
-        if by_dataset["songs"]:
+        for snapshot in written.snapshots:
+            self._make_current(snapshot)
+        if any(file.dataset == "songs" for file in files):
             # Whether or not the snapshot is the current one: an earlier run of this batch may have died over the days.
             runs |= dict.fromkeys(self.ledger.days_that_may_lack_tracks())
-        # 1. Write the plays to places of this job run's own: nothing is visible yet.
-        if by_dataset["streams"]:
-            runs |= dict.fromkeys(self.engine.write_plays(by_dataset["streams"], self.run, tombstones), self.run)
+        runs |= dict.fromkeys(written.dates, self.run)
         # 2. to 5. Commit, claim, compute and write the days.
         self.publisher.publish(runs)
         # 6. The state machine archives the files after this.
@@ -148,21 +172,20 @@ class KpiBatch:
             )
         return dates
 
-    def _make_current(self, file: AcceptedFile, tombstones: Tombstones) -> None:
-        """Makes a reference file the current snapshot, unless that is of a newer file or of this one already."""
-        current = self.ledger.current_snapshot(file.dataset)
-        if current is not None and current.age >= (file.uploaded_at, file.key, file.version_id):
-            logger.info("%s: the current snapshot is %s, %s", file.key, current.key, current.last_modified)
-            return
-        name = f"{self.run}-{file_name(file.key, file.version_id)[:16]}"
-        uri, rows = self.engine.write_snapshot(file, name, tombstones)
-        snapshot = Snapshot(
-            dataset=file.dataset,
-            uri=uri,
-            key=file.key,
-            version_id=file.version_id,
-            last_modified=file.uploaded_at,
-            rows=rows,
-        )
+    def _newer_references(self, files: Sequence[AcceptedFile]) -> list[AcceptedFile]:
+        """The newest file of each reference dataset, unless the current snapshot is of a newer one or of that file."""
+        newer = []
+        for dataset in SNAPSHOT_DATASETS:
+            newest = max((file for file in files if file.dataset == dataset), key=lambda file: file.age, default=None)
+            if newest is None:
+                continue
+            current = self.ledger.current_snapshot(dataset)
+            if current is None or newest.age > current.age:
+                newer.append(newest)
+            else:
+                logger.info("%s: the current snapshot is %s, %s", newest.key, current.key, current.last_modified)
+        return newer
+
+    def _make_current(self, snapshot: Snapshot) -> None:
         is_current = self.ledger.make_current(snapshot)
-        logger.info("%s snapshot of %d rows: %s", file.dataset, rows, "current" if is_current else "older")
+        logger.info("%s snapshot of %d rows: %s", snapshot.dataset, snapshot.rows, "current" if is_current else "older")

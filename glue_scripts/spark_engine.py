@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
-from glue_scripts.kpi_batch import AcceptedFile
+from glue_scripts.kpi_batch import AcceptedFile, Written
 from glue_scripts.kpis import Item, kpi_items
 from glue_scripts.lake import Lake
-from glue_scripts.ledger import Claim, Tombstones
+from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.publication import Snapshots
 from glue_scripts.tombstones import without_purged
 from validators.batches import judge_rows, read_files
 from validators.rows import valid_rows
+from validators.schemas import SNAPSHOT_DATASETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +35,17 @@ class SparkEngine:
     top_songs: int
     top_genres: int
 
-    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
-        """Writes the files' valid plays as one run for each of their days; returns the dates."""
-        return self.lake.write_runs(self._valid_rows("streams", files), run, tombstones)
+    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
+        """Writes each reference file as a snapshot, and the plays of all others as one run for each of their days.
 
-    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
-        """Writes the file's valid rows as a snapshot; returns its URI and its rows."""
-        valid = self._valid_rows(file.dataset, [file])
-        rows = (without_purged(valid, tombstones) if "user_id" in valid.columns else valid).persist()
-        try:
-            return self.lake.write_snapshot(rows, file.dataset, name), rows.count()
-        finally:
-            rows.unpersist()
+        All at the same time: a reference file is read by one core.
+        """
+        references = [file for file in files if file.dataset in SNAPSHOT_DATASETS]
+        streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
+        with ThreadPoolExecutor(max_workers=len(SNAPSHOT_DATASETS) + 1) as pool:
+            snapshots = [pool.submit(self._write_snapshot, file, run, tombstones) for file in references]
+            dates = pool.submit(self._write_plays, streams, run, tombstones)
+            return Written(snapshots=[snapshot.result() for snapshot in snapshots], dates=dates.result())
 
     def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
         """All rows of the claimed days, from exactly their runs."""
@@ -55,6 +56,17 @@ class SparkEngine:
             top_songs=self.top_songs,
             top_genres=self.top_genres,
         )
+
+    def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
+        return self.lake.write_runs(self._valid_rows("streams", files), run, tombstones) if files else []
+
+    def _write_snapshot(self, file: AcceptedFile, run: str, tombstones: Tombstones) -> Snapshot:
+        valid = self._valid_rows(file.dataset, [file])
+        rows = (without_purged(valid, tombstones) if "user_id" in valid.columns else valid).persist()
+        try:
+            return file.snapshot(self.lake.write_snapshot(rows, file.dataset, file.snapshot_name(run)), rows.count())
+        finally:
+            rows.unpersist()
 
     def _valid_rows(self, dataset: str, files: Sequence[AcceptedFile]) -> DataFrame:
         sources = [file.source for file in files]

@@ -54,9 +54,8 @@ _APPEND_LATE = """if run:
             )
         runs = {*item.get("runs", set()), *([run] if run else [])}
         return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(runs))"""
-_MAKE_CURRENT = """        for dataset in SNAPSHOT_DATASETS:
-            for file in by_dataset[dataset]:
-                self._make_current(file, tombstones)
+_MAKE_CURRENT = """        for snapshot in written.snapshots:
+            self._make_current(snapshot)
 """
 _LOOK_UP = "dict.fromkeys(self.ledger.days_that_may_lack_tracks())\n"
 _WAIT = "late = self._not_published_in_time(superseded)"

@@ -14,13 +14,14 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from glue_scripts import kpi_batch, kpi_table, ledger, publication
-from glue_scripts.kpi_batch import AcceptedFile
+from glue_scripts.kpi_batch import AcceptedFile, Written
 from glue_scripts.ledger import Claim, FileStatus, Snapshot, Tombstones, file_key
 from glue_scripts.publication import Snapshots
 from tests import oracle
 from tests.exactness.actors import Actor, CrashError
 from tests.exactness.memory_dynamodb import Key, MemoryDynamoDB, MemoryTable, cancelled
 from tests.oracle import Play, User
+from validators.schemas import SNAPSHOT_DATASETS
 
 TOP_SONGS: Final = 2
 TOP_GENRES: Final = 2
@@ -393,7 +394,15 @@ class PlainEngine:
     world: World
     actor: Actor
 
-    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
+    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
+        references = [file for file in files if file.dataset in SNAPSHOT_DATASETS]
+        streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
+        return Written(
+            snapshots=[self._write_snapshot(file, run, tombstones) for file in references],
+            dates=self._write_plays(streams, run, tombstones),
+        )
+
+    def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
         versions = [self.world.files[file.key, file.version_id] for file in files]
         _require(all(version.is_valid for version in versions), f"rejected rows go to the lake: {versions}")
         plays = {play for version in versions for play in version.rows}
@@ -405,13 +414,13 @@ class PlainEngine:
             )
         return dates
 
-    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
+    def _write_snapshot(self, file: AcceptedFile, run: str, tombstones: Tombstones) -> Snapshot:
         self.actor.pause("write snapshot")
         rows = self.world.files[file.key, file.version_id].rows
         kept = tuple(row for row in rows if not isinstance(row, User) or row.user_id not in tombstones)
-        uri = f"{file.dataset}/{name}#{file.version_id}"
+        uri = f"{file.dataset}/{file.snapshot_name(run)}#{file.version_id}"
         self.world.snapshots[uri] = kept
-        return uri, len(kept)
+        return file.snapshot(uri, len(kept))
 
     def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[dict[str, Any]]:
         self.actor.pause("compute")

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from glue_scripts import names
 from glue_scripts.failures import describe
 from glue_scripts.file_metrics import measure_freshness, measure_verdicts
-from glue_scripts.kpi_batch import AcceptedFile, KpiBatch
+from glue_scripts.kpi_batch import AcceptedFile, KpiBatch, Written
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones
@@ -242,7 +242,15 @@ class PlainLake:
     def __init__(self, pipeline: Pipeline) -> None:
         self._s3 = pipeline.s3
 
-    def write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
+    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
+        catalogues = [file for file in files if file.dataset == "songs"]
+        streams = [file for file in files if file.dataset == "streams"]
+        return Written(
+            snapshots=[self._write_catalogue(file, run) for file in catalogues],
+            dates=self._write_plays(streams, run, tombstones),
+        )
+
+    def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
         plays = [
             play
             for file in files
@@ -254,10 +262,10 @@ class PlainLake:
             self._runs[date, run] = [play for play in plays if f"{play.listen_time:%Y-%m-%d}" == date]
         return dates
 
-    def write_snapshot(self, file: AcceptedFile, name: str, tombstones: Tombstones) -> tuple[str, int]:
-        songs = oracle.parse_songs(self._content(file))[0]
+    def _write_catalogue(self, file: AcceptedFile, run: str) -> Snapshot:
+        name, songs = file.snapshot_name(run), oracle.parse_songs(self._content(file))[0]
         self._snapshots[name] = songs
-        return name, len(songs)
+        return file.snapshot(name, len(songs))
 
     def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[dict[str, Any]]:
         songs = self._songs(snapshots["songs"])
