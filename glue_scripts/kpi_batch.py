@@ -13,7 +13,7 @@ from glue_scripts.kpis import Item
 from glue_scripts.ledger import Claim, FileStatus, Ledger, Snapshot, Tombstones
 from glue_scripts.objects import file_name
 from glue_scripts.publication import Publisher, Snapshots
-from validators.batches import ReadableFile
+from validators.rows import ReadableFile
 from validators.schemas import SNAPSHOT_DATASETS
 
 logger = logging.getLogger(__name__)

@@ -37,6 +37,8 @@ USERS_SCHEMA = StructType([StructField("user_id", StringType()), StructField("us
 SNAPSHOT_SCHEMAS = {"songs": SONGS_SCHEMA, "users": USERS_SCHEMA}
 
 PARALLEL_WRITES = 4
+PLAYS_PER_FILE = 1_000_000
+"""About 15 MB of Parquet. What was read in hundreds of parts would otherwise be that many small files a day."""
 
 
 class Lake:
@@ -74,17 +76,18 @@ class Lake:
             .persist(StorageLevel.MEMORY_AND_DISK)
         )
         try:
-            dates = sorted(row["date"].isoformat() for row in dated.select("date").distinct().collect())
+            plays_of = {row["date"].isoformat(): row["count"] for row in dated.groupBy("date").count().collect()}
 
             def write(date: str) -> None:
                 of_date = dated.where(F.col("date") == F.lit(date).cast("date")).select(*PLAYS_SCHEMA.names)
-                without_purged(of_date, tombstones).write.parquet(self._run_uri(date, run))
+                files = -(-plays_of[date] // PLAYS_PER_FILE)
+                without_purged(of_date, tombstones).coalesce(files).write.parquet(self._run_uri(date, run))
 
             with ThreadPoolExecutor(max_workers=PARALLEL_WRITES) as pool:
-                list(pool.map(write, dates))
+                list(pool.map(write, plays_of))
         finally:
             dated.unpersist()
-        return dates
+        return sorted(plays_of)
 
     def read_runs(self, claims: Iterable[Claim]) -> DataFrame:
         """The plays of exactly the claims' runs: PLAYS_SCHEMA, a play may stand in several runs."""

@@ -14,8 +14,7 @@ from glue_scripts.lake import Lake
 from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.publication import Snapshots
 from glue_scripts.tombstones import without_purged
-from validators.batches import judge_rows, read_files
-from validators.rows import valid_rows
+from validators.rows import judge_rows, read_files, valid_rows
 from validators.schemas import SNAPSHOT_DATASETS
 
 

@@ -17,10 +17,10 @@ from glue_scripts import names
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot
 from glue_scripts.objects import Location, file_name, read_json, target_key, write_json
-from validators.batches import ReadableFile, broken_rows, judge_batch, judge_rows, read_files, samples
+from validators.batches import broken_rows, judge_batch, samples
 from validators.file_checks import FileRejectedError, check_text, plain_chunks, row_positions
 from validators.reports import EmailSettings, JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
-from validators.rows import FILE, valid_rows
+from validators.rows import FILE, ReadableFile, judge_rows, read_files, valid_rows
 from validators.schemas import MAX_FILE_BYTES, SNAPSHOT_DATASETS, dataset_of
 
 if TYPE_CHECKING:

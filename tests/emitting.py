@@ -9,9 +9,9 @@ from glue_scripts import names
 from glue_scripts.file_metrics import measure_freshness, measure_verdicts
 from glue_scripts.kpi_batch import AcceptedFile
 from glue_scripts.metrics import Metrics, metered, metrics_client
-from validators.batches import ReadableFile
 from validators.reports import JudgedFile
 from validators.results import RowCounts, RuleResult
+from validators.rows import ReadableFile
 from validators.rules import RULES_BY_ID
 
 UPLOADED = datetime(2024, 6, 26, 12, tzinfo=UTC)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from functools import reduce
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from validators.expectations import WARNS_PREFIX, SuiteResult, expectation_suite, run_suite
@@ -22,10 +19,9 @@ from validators.rows import (
     MALFORMED_ROW,
     RAW,
     ROW_ID,
+    ReadableFile,
     failing,
     flag_columns,
-    judged_rows,
-    read_rows,
     text_column,
 )
 from validators.rules import RULES_BY_ID
@@ -37,44 +33,6 @@ MAX_QUARANTINED_ROWS = 100_000
 """Rows kept per file in quarantine; the file itself is whole in error/ or archive/."""
 
 FINGERPRINT = "_fingerprint"
-
-
-@dataclass(frozen=True)
-class ReadableFile:
-    """A file that passed the checks of its bytes.
-
-    Attributes:
-        name: the last part of its URI; unique in the batch.
-        uri: plain UTF-8 CSV that Spark can read.
-        header: its columns, in its order.
-        last_modified: when the object version was uploaded.
-        is_line_per_row: see `CsvText.is_line_per_row`.
-    """
-
-    name: str
-    uri: str
-    header: tuple[str, ...]
-    last_modified: datetime
-    is_line_per_row: bool
-
-
-def read_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """The rows of files of one dataset as text. Files of one exact header are read together, by position."""
-    alike: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
-    for file in files:
-        alike[file.header, file.is_line_per_row].append(file.uri)
-    return reduce(
-        DataFrame.unionByName,
-        (
-            read_rows(spark, uris, header, dataset, is_line_per_row=is_line_per_row)
-            for (header, is_line_per_row), uris in alike.items()
-        ),
-    )
-
-
-def judge_rows(rows: DataFrame, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """The judged rows of files of one dataset, of which `read_files` gave the rows."""
-    return judged_rows(rows, dataset, {file.name: file.last_modified for file in files})
 
 
 def judge_batch(

@@ -7,7 +7,9 @@ The session must run in UTC with ANSI mode on.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 
@@ -52,6 +54,44 @@ _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _-]*")
 _INTEGER = r"\A[+-]?\d{1,18}\z"
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
+
+
+@dataclass(frozen=True)
+class ReadableFile:
+    """A file that passed the checks of its bytes.
+
+    Attributes:
+        name: the last part of its URI; unique in the batch.
+        uri: plain UTF-8 CSV that Spark can read.
+        header: its columns, in its order.
+        last_modified: when the object version was uploaded.
+        is_line_per_row: see `CsvText.is_line_per_row`.
+    """
+
+    name: str
+    uri: str
+    header: tuple[str, ...]
+    last_modified: datetime
+    is_line_per_row: bool
+
+
+def read_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
+    """The rows of files of one dataset as text. Files of one exact header are read together, by position."""
+    alike: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
+    for file in files:
+        alike[file.header, file.is_line_per_row].append(file.uri)
+    return reduce(
+        DataFrame.unionByName,
+        (
+            read_rows(spark, uris, header, dataset, is_line_per_row=is_line_per_row)
+            for (header, is_line_per_row), uris in alike.items()
+        ),
+    )
+
+
+def judge_rows(rows: DataFrame, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
+    """The judged rows of files of one dataset, of which `read_files` gave the rows."""
+    return judged_rows(rows, dataset, {file.name: file.last_modified for file in files})
 
 
 def read_rows(

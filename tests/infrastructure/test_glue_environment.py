@@ -65,7 +65,8 @@ entry = importlib.import_module("glue_scripts." + sys.argv.pop(1))
 declared = json.loads(sys.argv.pop(1))
 session = sys.modules["glue_scripts.session"]
 ours = {name: one.__file__ for name, one in sys.modules.items() if name.startswith(("glue_scripts.", "validators."))}
-print(json.dumps({"arguments": session.job_arguments(declared), "ours": ours}))
+modules = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps({"arguments": session.job_arguments(declared), "ours": ours, "modules": modules}))
 """
 
 

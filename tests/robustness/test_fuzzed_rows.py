@@ -20,10 +20,9 @@ from pyspark.sql import DataFrame, SparkSession
 from tests.robustness import second_judge
 from tests.robustness.csv_files import count, files, fuzzing, rows
 from tests.robustness.second_judge import Judgement
-from validators.batches import ReadableFile, judge_rows, read_files
 from validators.expectations import file_statistics
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import FAILS_PREFIX, RAW, flag_columns
+from validators.rows import FAILS_PREFIX, RAW, ReadableFile, flag_columns, judge_rows, read_files
 from validators.schemas import REQUIRED_COLUMNS
 
 ROWS: Final = count("TRUST_ROWS", few=400)

@@ -9,9 +9,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from tests.validation.judging import broken, judge, readable, rejected_by
-from validators.batches import broken_rows, judge_rows, read_files, samples
+from validators.batches import broken_rows, samples
 from validators.expectations import ExpectationCrashedError, expectation_suite, run_suite
 from validators.reports import Sample
+from validators.rows import judge_rows, read_files
 
 HEADER = "user_id,track_id,listen_time\n"
 GOOD = "u1,t1,2024-06-25 10:00:{:02}\n"

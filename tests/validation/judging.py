@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from validators.batches import ReadableFile, judge_batch, judge_rows, read_files
+from validators.batches import judge_batch
 from validators.expectations import SuiteResult
 from validators.file_checks import LinePerRow
+from validators.rows import ReadableFile, judge_rows, read_files
 
 UPLOADED = datetime(2024, 6, 26, tzinfo=UTC)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from validators.batches import ReadableFile, broken_rows, judge_rows, read_files
+from validators.batches import broken_rows
 from validators.file_checks import check_text
-from validators.rows import valid_rows
+from validators.rows import ReadableFile, judge_rows, read_files, valid_rows
 
 BLOCK_BYTES = 700
 GOOD = "user-{number},t1,2024-06-25 10:00:{second:02}"

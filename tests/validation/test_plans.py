@@ -9,8 +9,7 @@ from pyspark.sql import SparkSession
 
 from tests.validation.bad_inputs import SONGS_HEADER, STREAMS_HEADER, USERS_HEADER
 from tests.validation.judging import readable
-from validators.batches import judge_rows, read_files
-from validators.rows import valid_rows
+from validators.rows import judge_rows, read_files, valid_rows
 
 PATTERNS = {"streams": (STREAMS_HEADER, 2), "songs": (SONGS_HEADER, 2), "users": (USERS_HEADER, 4)}
 """By dataset: the header, and how many patterns its columns are held against: two of timestamps, dates, integers."""
