@@ -6,7 +6,6 @@ A run is what one job run accepted for one day. It counts once the ledger's day 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -15,6 +14,7 @@ from pyspark.storagelevel import StorageLevel
 
 from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.names import PLAYS_PREFIX, REFERENCE_PREFIX
+from glue_scripts.session import session_threads
 from glue_scripts.tombstones import without_purged
 
 PLAYS_SCHEMA = StructType(
@@ -83,7 +83,7 @@ class Lake:
                 files = -(-plays_of[date] // PLAYS_PER_FILE)
                 without_purged(of_date, tombstones).coalesce(files).write.parquet(self._run_uri(date, run))
 
-            with ThreadPoolExecutor(max_workers=PARALLEL_WRITES) as pool:
+            with session_threads(self._spark, PARALLEL_WRITES) as pool:
                 list(pool.map(write, plays_of))
         finally:
             dated.unpersist()

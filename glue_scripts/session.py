@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from awsglue.utils import getResolvedOptions
 from pyspark.sql import SparkSession
@@ -53,6 +54,16 @@ def spark_session(name: str) -> SparkSession:
     session.conf.set("spark.sql.inMemoryColumnarStorage.compressed", "false")
     _keep_rows_out_of_the_log(session)
     return session
+
+
+def session_threads(spark: SparkSession, workers: int) -> ThreadPoolExecutor:
+    """Threads in which columns mean what they mean in the thread that made the session.
+
+    Spark looks up the settings for a new expression in the session that is active in the thread, and takes its defaults
+    where there is none: then a wrong cast is null and no error.
+    """
+    sessions = spark._jvm.SparkSession  # type: ignore[union-attr]
+    return ThreadPoolExecutor(workers, initializer=sessions.setActiveSession, initargs=(spark._jsparkSession,))
 
 
 def _keep_rows_out_of_the_log(session: SparkSession) -> None:

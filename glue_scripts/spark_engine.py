@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -13,6 +12,7 @@ from glue_scripts.kpis import Item, kpi_items
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.publication import Snapshots
+from glue_scripts.session import session_threads
 from glue_scripts.tombstones import without_purged
 from validators.rows import judge_rows, read_files, valid_rows
 from validators.schemas import SNAPSHOT_DATASETS
@@ -41,7 +41,7 @@ class SparkEngine:
         """
         references = [file for file in files if file.dataset in SNAPSHOT_DATASETS]
         streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
-        with ThreadPoolExecutor(max_workers=len(SNAPSHOT_DATASETS) + 1) as pool:
+        with session_threads(self.spark, len(SNAPSHOT_DATASETS) + 1) as pool:
             snapshots = [pool.submit(self._write_snapshot, file, run, tombstones) for file in references]
             dates = pool.submit(self._write_plays, streams, run, tombstones)
             return Written(snapshots=[snapshot.result() for snapshot in snapshots], dates=dates.result())
