@@ -16,7 +16,7 @@ GLUE := .venv/glue-$(shell cat glue_scripts/*.txt 2>/dev/null | cksum | tr ' ' '
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
 ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts lambdas laptop/settings.json \
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
-# Likewise the wheels of the Glue jobs.
+# Likewise the wheels of the validation job.
 WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
 # Likewise the script that draws the diagrams of docs/.
 MERMAID := .local/mermaid/of-$(shell cat package.json 2>/dev/null | cksum | tr ' ' '-').js
@@ -139,7 +139,7 @@ synth: $(SET_UP) ## Write the CloudFormation templates of ENV=dev|staging|prod t
 	CDK_CONTEXT_JSON='{"env": "$(ENV)"}' $(PY) app.py
 
 .PHONY: wheels
-wheels: $(WHEELS) ## Download the wheels that the Glue jobs install, for Glue's platform, checked by their hashes
+wheels: $(WHEELS) ## Download the wheels that the validation job installs, for Glue's platform, checked by their hashes
 
 # https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix B: Glue 5.1's platform.
 $(WHEELS): | $(SET_UP)

@@ -65,6 +65,7 @@ class PipelineStack(cdk.Stack):
             name=self._settings.name(names.VALIDATE_BATCH),
             script="validate_batch.py",
             runtime=runtime,
+            needs_wheels=True,
             arguments={
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,
@@ -92,6 +93,7 @@ class PipelineStack(cdk.Stack):
             name=self._settings.name(names.COMPUTE_KPIS),
             script="compute_kpis.py",
             runtime=runtime,
+            needs_wheels=False,
             arguments={
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,

@@ -1,4 +1,4 @@
-"""The wheels that the Glue jobs install: one zip, from our own bucket, the same bytes for the same pins.
+"""The wheels that the validation job installs: one zip, from our own bucket, the same bytes for the same pins.
 
 Nothing but the standard library: `python -m stacks.wheels` is what the CDK CLI runs when it uploads the zip.
 """
@@ -117,7 +117,7 @@ def build_archive(wheels: Sequence[Wheel], folder: Path, target: Path) -> None:
     found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(folder.glob("*.whl"))}
     if missing := [wheel.pin for wheel in wheels if wheel.sha256 not in found]:
         raise MissingWheelsError(
-            f"The wheels of the Glue jobs are not there: {folder} lacks {len(missing)} of {len(wheels)}, such as "
+            f"The wheels of the validation job are not there: {folder} lacks {len(missing)} of {len(wheels)}, such as "
             f"{missing[0]} (or holds it with other bytes than its hash in glue_scripts/requirements.txt says). "
             "Run «make wheels», which downloads them, then deploy again."
         )

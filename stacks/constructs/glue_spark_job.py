@@ -26,7 +26,7 @@ _SCRIPTS: Final = _ROOT / "glue_scripts"
 
 
 class RuntimeCode(Construct):
-    """What both jobs import: our packages as one zip, other people's as another, made of their wheels.
+    """What jobs import: our packages as one zip, other people's as another, made of their wheels.
 
     The CDK CLI runs `stacks.wheels` when it uploads the wheels, and only if their bucket does not have them yet. So
     `cdk synth` needs no wheels, its templates depend on the pins alone, and `cdk deploy` stops where wheels are
@@ -43,13 +43,12 @@ class RuntimeCode(Construct):
         wheels = stack.synthesizer.add_file_asset(
             source_hash=archive_name(read_wheels(REQUIREMENTS)),
             executable=[".venv/bin/python", "-m", "stacks.wheels"],
-            display_name="Wheels of the Glue jobs",
+            display_name="Wheels of the validation job",
         )
         self.wheels = wheels.s3_object_url
-        self.objects = [
-            self.packages.bucket.arn_for_objects(self.packages.s3_object_key),
-            s3.Bucket.from_bucket_name(self, "WheelsBucket", wheels.bucket_name).arn_for_objects(wheels.object_key),
-        ]
+        self.packages_object = self.packages.bucket.arn_for_objects(self.packages.s3_object_key)
+        wheels_bucket = s3.Bucket.from_bucket_name(self, "WheelsBucket", wheels.bucket_name)
+        self.wheels_object = wheels_bucket.arn_for_objects(wheels.object_key)
 
 
 class GlueSparkJob(Construct):
@@ -61,6 +60,7 @@ class GlueSparkJob(Construct):
         name: Physical name.
         script: File name in glue_scripts/.
         runtime: What the script imports.
+        needs_wheels: Whether it imports other people's packages. Each run installs them before it begins.
         arguments: Default arguments of a run beside `environment` and `dpus`, without the leading `--`.
         max_concurrent_runs: Runs at a time; more wait in the job's queue.
         settings: Settings of the environment.
@@ -74,6 +74,7 @@ class GlueSparkJob(Construct):
         name: str,
         script: str,
         runtime: RuntimeCode,
+        needs_wheels: bool,
         arguments: Mapping[str, str],
         max_concurrent_runs: int,
         settings: Settings,
@@ -84,7 +85,9 @@ class GlueSparkJob(Construct):
         for stream in ("output", "error"):
             log_group(self, f"{stream.title()}Logs", name=f"{log_prefix}/{stream}", settings=settings)
         script_object = script_asset.bucket.arn_for_objects(script_asset.s3_object_key)
-        self.role = self._role(name, code=[script_object, *runtime.objects])
+        wheels = {"--additional-python-modules": runtime.wheels, "--python-modules-installer-option": INSTALLER_OPTION}
+        code = [script_object, runtime.packages_object, *([runtime.wheels_object] if needs_wheels else [])]
+        self.role = self._role(name, code=code)
         self.job = glue.PySparkEtlJob(
             self,
             "Job",
@@ -105,8 +108,7 @@ class GlueSparkJob(Construct):
             # Glue 5 writes its logs as they come in any case; these arguments belong to Glue 4.
             continuous_logging=glue.ContinuousLoggingProps(enabled=False),
             default_arguments={
-                "--additional-python-modules": runtime.wheels,
-                "--python-modules-installer-option": INSTALLER_OPTION,
+                **(wheels if needs_wheels else {}),
                 "--custom-logGroup-prefix": log_prefix,
                 "--environment": settings.environment,
                 "--dpus": str(settings.dpus),

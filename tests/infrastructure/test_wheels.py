@@ -1,4 +1,4 @@
-"""The wheels of the Glue jobs: which they are, and the zip in which they are shipped."""
+"""The wheels of the validation job: which they are, and the zip in which they are shipped."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_the_command_of_the_asset_fails_with_one_sentence_where_wheels_are_missi
     done = _make_asset(checkout)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("error: The wheels of the Glue jobs are not there:")
+    assert done.stderr.startswith("error: The wheels of the validation job are not there:")
     assert len(done.stderr.splitlines()) == 1
 
 
