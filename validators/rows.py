@@ -76,40 +76,29 @@ class ReadableFile:
 
 
 def read_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """The rows of files of one dataset as text. Files of one exact header are read together, by position."""
+    """Reads files of one dataset as text: those of one exact header together, because Spark reads by position.
+
+    Returns:
+        The dataset's required columns as strings, with FILE, BLOCK, ROW_ID, LINES, RAW and `_fails_malformed_row`.
+    """
     alike: dict[tuple[tuple[str, ...], bool], list[str]] = defaultdict(list)
     for file in files:
         alike[file.header, file.is_line_per_row].append(file.uri)
     return reduce(
         DataFrame.unionByName,
         (
-            read_rows(spark, uris, header, dataset, is_line_per_row=is_line_per_row)
+            _read_rows(spark, uris, header, dataset, is_line_per_row=is_line_per_row)
             for (header, is_line_per_row), uris in alike.items()
         ),
     )
 
 
-def judge_rows(rows: DataFrame, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """The judged rows of files of one dataset, of which `read_files` gave the rows."""
-    return judged_rows(rows, dataset, {file.name: file.last_modified for file in files})
-
-
-def read_rows(
+def _read_rows(
     spark: SparkSession, paths: Sequence[str], header: Sequence[str], dataset: str, *, is_line_per_row: bool
 ) -> DataFrame:
     """Reads plain UTF-8 CSV files that share one exact header, as text.
 
-    Args:
-        spark: the session.
-        paths: URIs of the files.
-        header: the columns in the files' order. Spark reads by position, so that files of another order must be read
-            in another call.
-        dataset: whose columns are kept.
-        is_line_per_row: whether all files are what `CsvText.is_line_per_row` says: then Spark may read blocks of a
-            file side by side.
-
-    Returns:
-        The dataset's required columns as strings, with FILE, BLOCK, ROW_ID, LINES, RAW and `_fails_malformed_row`.
+    Spark reads blocks of a file side by side where each row is a line.
     """
     names = _column_names(header)
     schema = StructType([StructField(name, StringType()) for name in [*names, _CORRUPT]])
@@ -139,13 +128,13 @@ def read_rows(
     )
 
 
-def judged_rows(rows: DataFrame, dataset: str, last_modified: Mapping[str, datetime]) -> DataFrame:
+def judge_rows(rows: DataFrame, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
     """Types the columns and judges each row.
 
     Args:
-        rows: what `read_rows` gives; several of them united.
+        rows: what `read_files` gives.
         dataset: the dataset of all of them.
-        last_modified: by FILE, when the object version was written; decides what is in the future.
+        files: the same files: when one was uploaded decides what is in the future.
 
     Returns:
         The typed columns of the dataset, their texts (see `text_column`), FILE, BLOCK, ROW_ID, LINES, RAW, and a
@@ -164,7 +153,7 @@ def judged_rows(rows: DataFrame, dataset: str, last_modified: Mapping[str, datet
         FAILS_PREFIX + MALFORMED_ROW,
     )
     well_formed = ~F.col(FAILS_PREFIX + MALFORMED_ROW)
-    flags = _broken_rules(dataset, last_modified)
+    flags = _broken_rules(dataset, {file.name: file.last_modified for file in files})
     return typed.select(
         *REQUIRED_COLUMNS[dataset],
         *(text_column(column) for column in REQUIRED_COLUMNS[dataset]),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from glue_scripts.kpis import kpi_items
 from tests import oracle
 from tests.frames import by_key
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import judged_rows, read_rows, valid_rows
+from validators.rows import ReadableFile, judge_rows, read_files, valid_rows
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/expected.json"))
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -34,16 +33,15 @@ def expected_rows(case: Path) -> list[dict[str, Any]]:
 
 def read_with_spark(spark: SparkSession, paths: list[Path], dataset: str, folder: Path) -> DataFrame:
     """Reads files of one dataset as the jobs do; `folder` takes the files' plain text."""
-    frames = []
+    files = []
     for path in paths:
         with path.open("rb") as stream:
             text = check_text(stream, dataset)
         plain = folder / path.name
         with path.open("rb") as stream, plain.open("wb") as copy:
             copy.writelines(plain_chunks(stream))
-        frames.append(read_rows(spark, [plain.as_uri()], text.header, dataset, is_line_per_row=text.is_line_per_row))
-    rows = reduce(DataFrame.unionByName, frames)
-    return valid_rows(judged_rows(rows, dataset, {path.name: LAST_MODIFIED for path in paths}), dataset)
+        files.append(ReadableFile(path.name, plain.as_uri(), text.header, LAST_MODIFIED, text.is_line_per_row))
+    return valid_rows(judge_rows(read_files(spark, dataset, files), dataset, files), dataset)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from tests import oracle
 from tests.frames import plays_in, songs_in, users_in
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import judged_rows, read_rows, valid_rows
+from validators.rows import ReadableFile, judge_rows, read_files, valid_rows
 
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -83,8 +83,8 @@ def valid_rows_by_spark(spark: SparkSession, data: bytes, dataset: str, folder: 
     text = check_text(io.BytesIO(data), dataset)
     path = folder / "file"
     path.write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
-    rows = read_rows(spark, [path.as_uri()], text.header, dataset, is_line_per_row=text.is_line_per_row)
-    return valid_rows(judged_rows(rows, dataset, {path.name: LAST_MODIFIED}), dataset)
+    files = [ReadableFile(path.name, path.as_uri(), text.header, LAST_MODIFIED, text.is_line_per_row)]
+    return valid_rows(judge_rows(read_files(spark, dataset, files), dataset, files), dataset)
 
 
 def assert_same_rows(actual: Iterable[object], expected: Iterable[object]) -> None:
