@@ -22,6 +22,7 @@ from tests import oracle
 from tests.exactness.actors import Actor
 from tests.exactness.simulation import BOOKKEEPING, InTurn, step_of
 from tests.frames import by_key
+from tests.mounts import mounted
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures
 
 BUCKET: Final = "exactness"
@@ -162,18 +163,8 @@ def jobs(
     monkeypatch.setattr(publication, "ThreadPoolExecutor", InTurn)
     bucket = tmp_path / "bucket"
     bucket.mkdir()
-    mounts = {
-        "fs.s3.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
-        "fs.s3.impl.disable.cache": "true",
-        "fs.viewfs.overload.scheme.target.s3.impl": "org.apache.hadoop.fs.LocalFileSystem",
-        "fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
-        f"fs.viewfs.mounttable.{BUCKET}.linkFallback": bucket.as_uri(),
-    }
-    for name, value in mounts.items():
-        spark.conf.set(name, value)
-    yield Jobs(spark, tables, tmp_path)
-    for name in mounts:
-        spark.conf.unset(name)
+    with mounted(spark, BUCKET, bucket):
+        yield Jobs(spark, tables, tmp_path)
 
 
 def test_two_jobs_of_one_day_at_once(jobs: Jobs) -> None:

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from glue_scripts import lake
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Tombstones
-from local_aws.spark_conf import file_system_properties
+from tests.mounts import mounted
 
 BUCKET = "lake"
 
@@ -19,14 +19,8 @@ BUCKET = "lake"
 @pytest.fixture
 def bucket(spark: SparkSession, tmp_path: Path) -> Iterator[Path]:
     """A folder that Spark takes for the bucket."""
-    properties = file_system_properties({BUCKET: tmp_path})
-    mounts = {name.removeprefix("spark.hadoop."): value for name, value in properties.items()}
-    mounts["fs.s3.impl.disable.cache"] = "true"
-    for name, value in mounts.items():
-        spark.conf.set(name, value)
-    yield tmp_path
-    for name in mounts:
-        spark.conf.unset(name)
+    with mounted(spark, BUCKET, tmp_path):
+        yield tmp_path
 
 
 def test_a_day_has_a_file_for_each_so_many_plays_however_many_parts_they_were_read_in(

@@ -12,9 +12,9 @@ from pyspark.sql import SparkSession
 from app import build_app
 from glue_scripts import names
 from local_aws.server import EmbeddedAws
-from local_aws.spark_conf import file_system_properties
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
 from tests.local.workflow_server import ScriptedGlue
+from tests.mounts import mounted
 from tests.workflow.faults import Faults
 from tests.workflow.pipeline import Pipeline, client
 from validators.schemas import SNAPSHOT_DATASETS
@@ -88,16 +88,5 @@ def reading(spark: SparkSession, deployed: Deployed, pipeline: Pipeline) -> Iter
     for dataset in SNAPSHOT_DATASETS:
         pipeline.ledger.delete_item(Key={names.LEDGER_PARTITION_KEY: f"SNAPSHOT#{dataset}"})
     bucket = deployed.work_dir / "buckets" / pipeline.bucket
-    mounts = {
-        name.removeprefix("spark.hadoop."): value
-        for name, value in file_system_properties({pipeline.bucket: bucket}).items()
-    }
-    mounts |= {
-        "fs.s3.impl.disable.cache": "true",
-        "fs.viewfs.overload.scheme.target.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
-    }
-    for name, value in mounts.items():
-        spark.conf.set(name, value)
-    yield spark
-    for name in mounts:
-        spark.conf.unset(name)
+    with mounted(spark, pipeline.bucket, bucket):
+        yield spark
