@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.kpis import Item
-from glue_scripts.ledger import Claim, FileStatus, Ledger, Snapshot, Tombstones
+from glue_scripts.ledger import Claim, FileStatus, Ledger, Snapshot, Tombstones, newest_of
 from glue_scripts.objects import file_name
 from glue_scripts.publication import Publisher, Snapshots
 from validators.rows import ReadableFile
@@ -95,7 +95,9 @@ class Written:
 class Engine(Protocol):
     """What is done with rows: Spark on the lake, or plain Python where a test runs thousands of histories."""
 
-    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
+    def write(
+        self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
+    ) -> Written:
         """Writes valid rows, without purged users: each reference file as a snapshot, all plays as a run for each day.
 
         A day of purged users only has an empty run: an earlier run of the batch may have claimed it and died over it.
@@ -147,7 +149,7 @@ class KpiBatch:
         runs: dict[str, str | None] = dict.fromkeys(self._known(document.get("recompute", [])))
         streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
         # 1. Write the rows to places of this job run's own: nothing is visible yet.
-        written = self.engine.write([*self._newer_references(files), *streams], self.run, self.ledger.purged_users())
+        written = self.engine.write(self._newer_references(files), streams, self.run, self.ledger.purged_users())
         # A new snapshot takes effect first; the days are claimed afterwards.
         for snapshot in written.snapshots:
             self._make_current(snapshot)
@@ -176,14 +178,12 @@ class KpiBatch:
         """The newest file of each reference dataset, unless the current snapshot is of a newer one or of that file."""
         newer = []
         for dataset in SNAPSHOT_DATASETS:
-            newest = max((file for file in files if file.dataset == dataset), key=lambda file: file.age, default=None)
-            if newest is None:
-                continue
-            current = self.ledger.current_snapshot(dataset)
-            if current is None or newest.age > current.age:
+            of_dataset = [file for file in files if file.dataset == dataset]
+            newest = newest_of(of_dataset, self.ledger.current_snapshot(dataset)) if of_dataset else None
+            if newest:
                 newer.append(newest)
-            else:
-                logger.info("%s: the current snapshot is %s, %s", newest.key, current.key, current.last_modified)
+            elif of_dataset:
+                logger.info("%s: the current snapshot stays, the files are not newer", dataset)
         return newer
 
     def _make_current(self, snapshot: Snapshot) -> None:

@@ -16,11 +16,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -84,6 +84,24 @@ class Snapshot:
     def age(self) -> tuple[str, str, str]:
         """What decides which of two snapshots is newer: time, then key, then version."""
         return self.last_modified, self.key, self.version_id
+
+
+class Aged(Protocol):
+    """A reference file, or a snapshot of one."""
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """What decides which of two is newer."""
+        ...
+
+
+AgedT = TypeVar("AgedT", bound=Aged)
+
+
+def newest_of(files: Iterable[AgedT], current: Snapshot | None) -> AgedT | None:
+    """The file whose snapshot is to be current; None where the current one is of a newer file, or of that one."""
+    newest = max(files, key=lambda file: file.age, default=None)
+    return newest if newest and (current is None or newest.age > current.age) else None
 
 
 @dataclass(frozen=True)

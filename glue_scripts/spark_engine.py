@@ -34,13 +34,13 @@ class SparkEngine:
     top_songs: int
     top_genres: int
 
-    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
-        """Writes each reference file as a snapshot, and the plays of all others as one run for each of their days.
+    def write(
+        self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
+    ) -> Written:
+        """Writes each reference file as a snapshot, and all plays as one run for each of their days.
 
         All at the same time: a reference file is read by one core.
         """
-        references = [file for file in files if file.dataset in SNAPSHOT_DATASETS]
-        streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
         with session_threads(self.spark, len(SNAPSHOT_DATASETS) + 1) as pool:
             snapshots = [pool.submit(self._write_snapshot, file, run, tombstones) for file in references]
             dates = pool.submit(self._write_plays, streams, run, tombstones)

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glue_scripts import names
 from glue_scripts.lake import Lake
-from glue_scripts.ledger import FileStatus, Ledger, Snapshot
+from glue_scripts.ledger import FileStatus, Ledger, Snapshot, newest_of
 from glue_scripts.objects import Location, file_name, read_json, target_key, write_json
 from validators.batches import broken_rows, judge_batch, samples
 from validators.file_checks import FileRejectedError, check_text, plain_chunks, row_positions
@@ -83,6 +83,11 @@ class StagedFile:
     def uploaded_at(self) -> str | None:
         """ISO 8601 in UTC, to the second."""
         return self.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_modified else None
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """What decides which of two accepted reference files is newer; see `Snapshot.age`."""
+        return str(self.uploaded_at), self.key, self.version_id
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -305,11 +310,9 @@ class Validation:
     ) -> DataFrame | None:
         """The rows of the snapshot that will be current after this batch; None where there will be none."""
         accepted = [file for file, judged in outcome.items() if not judged.reasons]
-        newest = max(accepted, key=lambda file: (file.uploaded_at, file.key, file.version_id), default=None)
+        newest = newest_of(accepted, current)
         if newest and rows is not None:
-            age = (str(newest.uploaded_at), newest.key, newest.version_id)
-            if current is None or age > current.age:
-                return valid_rows(rows.where(rows[FILE] == readable[newest].name), dataset)
+            return valid_rows(rows.where(rows[FILE] == readable[newest].name), dataset)
         return self.lake.read_snapshot(dataset, current) if current else None
 
     # Outcome

@@ -21,7 +21,6 @@ from tests import oracle
 from tests.exactness.actors import Actor, CrashError
 from tests.exactness.memory_dynamodb import Key, MemoryDynamoDB, MemoryTable, cancelled
 from tests.oracle import Play, User
-from validators.schemas import SNAPSHOT_DATASETS
 
 TOP_SONGS: Final = 2
 TOP_GENRES: Final = 2
@@ -394,9 +393,9 @@ class PlainEngine:
     world: World
     actor: Actor
 
-    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
-        references = [file for file in files if file.dataset in SNAPSHOT_DATASETS]
-        streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
+    def write(
+        self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
+    ) -> Written:
         return Written(
             snapshots=[self._write_snapshot(file, run, tombstones) for file in references],
             dates=self._write_plays(streams, run, tombstones),

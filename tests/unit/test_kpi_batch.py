@@ -1,4 +1,4 @@
-"""A batch that is run again loads nothing twice, and says so: what is measured of a file is measured once."""
+"""A batch that is run again loads nothing twice, and says so; of its reference files only the newest counts."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class NoPlays:
     def __init__(self) -> None:
         self.written: list[str] = []
 
-    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
-        self.written += [file.key for file in files]
-        references = [file for file in files if file.dataset != "streams"]
+    def write(
+        self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
+    ) -> Written:
+        self.written += [file.key for file in (*references, *streams)]
         return Written(snapshots=[file.snapshot(file.snapshot_name(run), 1) for file in references], dates=[])
 
     def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:

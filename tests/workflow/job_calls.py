@@ -242,11 +242,11 @@ class PlainLake:
     def __init__(self, pipeline: Pipeline) -> None:
         self._s3 = pipeline.s3
 
-    def write(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Written:
-        catalogues = [file for file in files if file.dataset == "songs"]
-        streams = [file for file in files if file.dataset == "streams"]
+    def write(
+        self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
+    ) -> Written:
         return Written(
-            snapshots=[self._write_catalogue(file, run) for file in catalogues],
+            snapshots=[self._write_catalogue(file, run) for file in references],
             dates=self._write_plays(streams, run, tombstones),
         )
 
