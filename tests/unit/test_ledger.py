@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from glue_scripts.ledger import Day, DayStatus, FileStatus, Snapshot
+from glue_scripts.ledger import Day, DayStatus, FileStatus, Snapshot, newest_of
 from tests.unit.conftest import Tables
 
 FILE = ("raw/streams/a#b.csv", "v1")
@@ -21,6 +21,16 @@ def snapshot(last_modified: str, key: str = "raw/songs/a.csv", version_id: str =
         last_modified=last_modified,
         rows=7,
     )
+
+
+def test_the_newest_file_becomes_the_snapshot_unless_the_current_one_is_as_new() -> None:
+    old, new = snapshot("2024-06-25T00:00:00Z"), snapshot("2024-06-26T00:00:00Z")
+    same_second = replace(new, key="raw/songs/b.csv")
+    assert newest_of([], None) is None
+    assert newest_of([new, same_second, old], None) is same_second
+    assert newest_of([old, new], old) is new
+    assert newest_of([old, new], new) is None
+    assert newest_of([old], new) is None
 
 
 def test_a_file_that_nobody_has_seen_has_no_status(tables: Tables) -> None:
