@@ -9,8 +9,9 @@ The interpreter that runs the scripts is a setting, so that they can have the pa
     LOCAL_AWS_GLUE_PYTHON   a Python with pyspark, usually of a virtual environment (default: the one that runs this)
 
 What is not: `--additional-python-modules` must be installed there already; `--extra-jars`, MaxRetries above 0 and other
-job types than `glueetl` and `pythonshell` are refused; there is one machine, so workers and capacity change nothing; an
-inherited PYTHONPATH is dropped, because on AWS only `--extra-py-files` are importable.
+job types than `glueetl` and `pythonshell` are refused; there is one machine, so workers and capacity change nothing,
+and the account's limit of concurrent job runs is small (`RUNS_PER_CORE`); an inherited PYTHONPATH is dropped, because
+on AWS only `--extra-py-files` are importable.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.core.responses import ActionResult
-from moto.glue.exceptions import ConcurrentRunsExceededException, InvalidInputException, JobRunNotFoundException
+from moto.glue.exceptions import (
+    ConcurrentRunsExceededException,
+    InvalidInputException,
+    JobRunNotFoundException,
+    ResourceNumberLimitExceededException,
+)
 from moto.glue.models import FakeJob
 from moto.glue.responses import GlueResponse
 from moto.moto_api._internal import mock_random
@@ -57,6 +63,9 @@ LOG = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_MINUTES: Final = 480
 """Glue 5.0 and later, https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-jobs-job.html"""
+
+RUNS_PER_CORE: Final = 2
+"""How many runs of all jobs together work at a time, as an account on AWS has a limit; more would slow each other."""
 
 LOG_GROUP: Final = "/aws-glue/jobs"
 
@@ -201,6 +210,7 @@ class GlueJobs:
         region: the region that the children see.
         seconds_per_timeout_minute: how long a minute of a Timeout lasts; the API knows whole minutes only, and a
             test cannot wait for one.
+        runs_at_a_time: the account's limit of concurrent job runs, all jobs together.
     """
 
     def __init__(
@@ -210,11 +220,13 @@ class GlueJobs:
         *,
         region: str = "us-east-1",
         seconds_per_timeout_minute: float = 60.0,
+        runs_at_a_time: int = RUNS_PER_CORE * (os.cpu_count() or 1),
     ) -> None:
         self._work_dir = work_dir.absolute()
         self._endpoint_url = endpoint_url
         self._region = region
         self._seconds_per_timeout_minute = seconds_per_timeout_minute
+        self._runs_at_a_time = runs_at_a_time
         self._settings = spark_conf.SparkSettings.from_environment(os.environ)
         self._python = job_interpreter(os.environ)
         self._s3 = self._s3_client(OPERATOR)
@@ -275,6 +287,7 @@ class GlueJobs:
 
         Raises:
             ConcurrentRunsExceededException: MaxConcurrentRuns is reached and the run may not wait.
+            ResourceNumberLimitExceededException: the account's limit is reached and the run may not wait.
             InvalidInputException: the job is of a kind that is not emulated.
         """
         _refuse_what_is_not_emulated(job)
@@ -294,12 +307,16 @@ class GlueJobs:
         with self._lock:
             if self._closed:
                 raise InvalidInputException("StartJobRun", "The embedded AWS is shutting down.")
-            if self._free_slots(job) <= 0:
-                if not run.queuing:
-                    raise ConcurrentRunsExceededException(f"Concurrent runs exceeded for {job.name}")
-                run.change_state("WAITING")
-            else:
+            if self._may_start(job):
                 self._launch(run)
+            elif run.queuing:
+                run.change_state("WAITING")
+            elif self._is_at_its_limit(job):
+                raise ConcurrentRunsExceededException(f"Concurrent runs exceeded for {job.name}")
+            else:
+                raise ResourceNumberLimitExceededException(
+                    f"{self._runs_at_a_time} job runs are at work, which is the limit of this account"
+                )
             self._runs.append(run)
             job.job_runs.insert(0, run)  # GetJobRuns lists the newest first
         return run
@@ -328,9 +345,15 @@ class GlueJobs:
             if run.process:
                 _kill_group(run.process)
 
-    def _free_slots(self, job: MotoObject) -> int:
+    def _may_start(self, job: MotoObject) -> bool:
+        return len(self._at_work()) < self._runs_at_a_time and not self._is_at_its_limit(job)
+
+    def _is_at_its_limit(self, job: MotoObject) -> bool:
         limit: int = job.execution_property.get("MaxConcurrentRuns", 1)
-        return limit - sum(run.job is job and run.state not in {*FINAL_STATES, "WAITING"} for run in self._runs)
+        return sum(run.job is job for run in self._at_work()) >= limit
+
+    def _at_work(self) -> list[JobRun]:
+        return [run for run in self._runs if run.state not in {*FINAL_STATES, "WAITING"}]
 
     def _launch(self, run: JobRun) -> None:
         run.state = "STARTING"
@@ -350,12 +373,12 @@ class GlueJobs:
         shutil.rmtree(folder, ignore_errors=True)
         with self._lock:
             run.change_state("STOPPED" if run.stop_requested.is_set() else state, message)
-            self._launch_next(run.job)
+            self._launch_waiting()
 
-    def _launch_next(self, job: MotoObject) -> None:
-        waiting = next((run for run in self._runs if run.job is job and run.state == "WAITING"), None)
-        if waiting and not self._closed and self._free_slots(job) > 0:
-            self._launch(waiting)
+    def _launch_waiting(self) -> None:
+        for run in self._runs:
+            if run.state == "WAITING" and not self._closed and self._may_start(run.job):
+                self._launch(run)
 
     def _run_process(self, run: JobRun, folder: Path) -> tuple[str, str | None]:
         """Runs the script to its end; returns the final state and the ErrorMessage."""

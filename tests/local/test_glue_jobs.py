@@ -356,6 +356,21 @@ def test_without_queuing_a_run_above_the_limit_is_refused(aws: Aws) -> None:
     assert {ended(aws, run_id)["JobRunState"] for run_id in [*run_ids, waiting]} == {"SUCCEEDED"}
 
 
+def test_runs_of_all_jobs_together_have_a_limit_as_an_account_has(aws: Aws) -> None:
+    five = {"MaxConcurrentRuns": 5}
+    create_job(aws, WAIT_FOR_GO, name="one", JobRunQueuingEnabled=True, ExecutionProperty=five)
+    create_job(aws, WAIT_FOR_GO, name="other", ExecutionProperty=five)
+    with running_jobs(aws, runs_at_a_time=2):
+        run_ids = [start(aws, "one") for _ in range(4)]
+        assert [state_of(aws, run_id, "one") for run_id in run_ids[2:]] == ["WAITING", "WAITING"]
+        with pytest.raises(ClientError, match=r"ResourceNumberLimitExceededException.*2 job runs are at work"):
+            start(aws, "other")
+        waiting = start(aws, "other", JobRunQueuingEnabled=True)
+        aws.s3.put_object(Bucket=BUCKET, Key="go", Body=b"")
+        assert {ended(aws, run_id, "one")["JobRunState"] for run_id in run_ids} == {"SUCCEEDED"}
+        assert ended(aws, waiting, "other")["JobRunState"] == "SUCCEEDED"
+
+
 @pytest.mark.usefixtures("patient_jobs")
 def test_a_waiting_run_can_be_stopped_and_never_runs(aws: Aws) -> None:
     create_job(aws, WAIT_FOR_GO, JobRunQueuingEnabled=True)
