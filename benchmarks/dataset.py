@@ -15,7 +15,7 @@ from typing import Final
 import duckdb
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 FIRST_DAY: Final = "2024-06-25"
 SECONDS_PER_DAY: Final = 86_400

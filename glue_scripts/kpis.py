@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
+from glue_scripts.grouping_sets import DAYS, HOURS, HOURS_PER_DAY, LISTENERS, SONGS, count_plays
 from glue_scripts.names import GENRE_INDEX_PARTITION_KEY, SUMMARY
 
 UNKNOWN_COUNTRY = "unknown"
@@ -22,7 +23,6 @@ MAX_COUNTRIES = 300
 """At most so many countries in a SUMMARY row: a DynamoDB item holds 400 KB."""
 
 SECONDS_PER_HOUR = 3600
-HOURS_PER_DAY = 24
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC).date()
 
 _PLAY_TOTALS = ("listens", "listening_time_ms", "unknown_track_plays")
@@ -46,18 +46,17 @@ def kpi_items(plays: DataFrame, songs: DataFrame, users: DataFrame, *, top_songs
         two decimals. Without `claim`, `computed_at` and the snapshots, which the publisher knows.
     """
     tracks = catalogue(songs).persist(StorageLevel.MEMORY_AND_DISK)
-    distinct = distinct_plays(plays, tracks).persist(StorageLevel.MEMORY_AND_DISK)
+    counts = count_plays(plays_of_users(plays, tracks), tracks).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        of_genres = plays_of_genres(distinct, tracks)
-        hours = hourly_genres(of_genres).collect()
-        listeners = genre_listeners(of_genres).collect()
-        songs_of = _grouped(ranked_songs(distinct, tracks, top_songs).collect(), "day", "genre")
-        countries_of = _grouped(daily_countries(distinct, tracks, users).collect(), "day")
+        hours = hourly_genres(counts).collect()
+        listeners_of = {(row["day"], row["genre"]): row["unique_listeners"] for row in daily_genres(counts).collect()}
+        songs_of = _grouped(ranked_songs(counts, tracks, top_songs).collect(), "day", "genre")
+        countries_of = _grouped(daily_countries(counts, users).collect(), "day")
     finally:
-        distinct.unpersist()
+        counts.unpersist()
         tracks.unpersist()
-    hour_items = _hour_items(hours, listeners)
-    genre_items = _genre_items(hour_items, listeners, songs_of)
+    hour_items = [_hour_item(row) for row in hours]
+    genre_items = _genre_items(hour_items, listeners_of, songs_of)
     genres_of: dict[str, list[Item]] = defaultdict(list)
     for item in genre_items:
         genres_of[item["date"]].append(item)
@@ -69,8 +68,8 @@ def kpi_items(plays: DataFrame, songs: DataFrame, users: DataFrame, *, top_songs
 def catalogue(songs: DataFrame) -> DataFrame:
     """One row per track: track_id, track, duration_ms, track_name, artists, genres (array of distinct strings).
 
-    `track` is its number in the order of the ids. Of a track's conflicting rows the least (duration_ms, track_name,
-    artists) holds for all its genres; a missing name is less than any name.
+    `track` is its number in the order of the ids, from 0. Of a track's conflicting rows the least (duration_ms,
+    track_name, artists) holds for all its genres; a missing name is less than any name.
     """
     # Spark warns of a window without partitions.
     order = Window.partitionBy(F.lit(0)).orderBy("track_id")
@@ -80,63 +79,45 @@ def catalogue(songs: DataFrame) -> DataFrame:
             F.min(F.struct("duration_ms", "track_name", "artists")).alias("least"),
             F.collect_set("track_genre").alias("genres"),
         )
-        .select("track_id", F.row_number().over(order).alias("track"),
+        .select("track_id", (F.row_number().over(order) - 1).alias("track"),
                 F.col("least.duration_ms").cast("bigint").alias("duration_ms"), "least.track_name", "least.artists",
                 "genres")
     )  # fmt: skip
 
 
-def distinct_plays(plays: DataFrame, tracks: DataFrame) -> DataFrame:
-    """Every play once, all of a listener in one partition: user_id, track, hour.
+def plays_of_users(plays: DataFrame, tracks: DataFrame) -> DataFrame:
+    """Plays as `count_plays` takes them, all of a user in one partition: user_id, track, unknown_track, hour, second.
 
-    `track` is null where the catalogue does not know it, `hour` counts since 1970. Nothing that is counted per listener
-    is exchanged again after this; numbers in place of ids and times make what is exchanged, and compared, smaller.
+    They are exchanged once, here; numbers in place of ids and times make what is exchanged, and compared, smaller.
     """
-    known = plays.join(F.broadcast(tracks.select("track_id", "track")), "track_id", "left")
-    unknown_track = F.when(F.col("track").isNull(), F.col("track_id")).alias("unknown_track")
+    seconds = F.unix_timestamp("listen_time")
     return (
-        known.select("user_id", "track", unknown_track, F.unix_timestamp("listen_time").alias("second"))
+        plays.join(F.broadcast(tracks.select("track_id", "track")), "track_id", "left")
+        .select("user_id", "track", F.when(F.col("track").isNull(), F.col("track_id")).alias("unknown_track"),
+                F.floor(seconds / SECONDS_PER_HOUR).cast("int").alias("hour"),
+                F.pmod(seconds, F.lit(SECONDS_PER_HOUR)).cast("int").alias("second"))
         .repartition("user_id")
-        .distinct()
-        .select("user_id", "track", F.floor(F.col("second") / SECONDS_PER_HOUR).cast("int").alias("hour"))
-    )
+    )  # fmt: skip
 
 
-def plays_of_genres(distinct: DataFrame, tracks: DataFrame) -> DataFrame:
-    """Each play of a known track once for each of its genres: user_id, hour, genre, duration_ms."""
-    return distinct.join(F.broadcast(tracks.select("track", "duration_ms", "genres")), "track").select(
-        "user_id", "hour", F.explode("genres").alias("genre"), "duration_ms"
-    )
+def hourly_genres(counts: DataFrame) -> DataFrame:
+    """Per hour and genre: hour, genre, listens, listening_time_ms, unique_listeners."""
+    totals = map(_total, ("listens", "listening_time_ms", "unique_listeners"))
+    return _of_set(counts, HOURS).groupBy("hour", "genre").agg(*totals)
 
 
-def hourly_genres(of_genres: DataFrame) -> DataFrame:
-    """Plays per hour and genre: hour, genre, listens, listening_time_ms."""
-    return of_genres.groupBy("hour", "genre").agg(
-        F.count("*").alias("listens"), F.sum("duration_ms").alias("listening_time_ms")
-    )
+def daily_genres(counts: DataFrame) -> DataFrame:
+    """Per day and genre: day, genre, unique_listeners."""
+    return _of_set(counts, DAYS).groupBy("day", "genre").agg(_total("unique_listeners"))
 
 
-def genre_listeners(of_genres: DataFrame) -> DataFrame:
-    """Unique listeners per day and genre: day, genre, of_day, and of_hours, an array of 24 numbers.
-
-    One bit for each hour in which somebody listened makes one aggregation of what would be two, by day and by hour.
-    """
-    hours = F.bit_or(F.expr(f"shiftleft(1, pmod(hour, {HOURS_PER_DAY}))")).alias("hours")
-    of_hours = [F.sum(F.expr(f"shiftright(hours, {hour}) & 1")) for hour in range(HOURS_PER_DAY)]
-    return (
-        of_genres.groupBy("user_id", _day(), "genre")
-        .agg(hours)
-        .groupBy("day", "genre")
-        .agg(F.count("*").alias("of_day"), F.array(*of_hours).alias("of_hours"))
-    )
-
-
-def ranked_songs(distinct: DataFrame, tracks: DataFrame, top_songs: int) -> DataFrame:
+def ranked_songs(counts: DataFrame, tracks: DataFrame, top_songs: int) -> DataFrame:
     """The most played songs per day and genre: day, genre, rank, track_id, track_name, artists, listens."""
     order = Window.partitionBy("day", "genre").orderBy(F.desc("listens"), F.asc("track_id"))
     return (
-        distinct.groupBy(_day(), "track")
-        .agg(F.count("*").alias("listens"))
+        _of_set(counts, SONGS)
+        .groupBy("day", "track")
+        .agg(_total("listens"))
         .join(F.broadcast(tracks), "track")
         .select("day", F.explode("genres").alias("genre"), "track_id", "track_name", "artists", "listens")
         .withColumn("rank", F.row_number().over(order))
@@ -144,7 +125,7 @@ def ranked_songs(distinct: DataFrame, tracks: DataFrame, top_songs: int) -> Data
     )
 
 
-def daily_countries(distinct: DataFrame, tracks: DataFrame, users: DataFrame) -> DataFrame:
+def daily_countries(counts: DataFrame, users: DataFrame) -> DataFrame:
     """All plays per day and country of the listener; at most MAX_COUNTRIES of a day and `other`.
 
     Of a user's conflicting rows the least country holds; an unknown user or a missing country is `unknown`.
@@ -156,13 +137,7 @@ def daily_countries(distinct: DataFrame, tracks: DataFrame, users: DataFrame) ->
     order = Window.partitionBy("day").orderBy(F.desc("listens"), F.asc("country"))
     is_named = F.col("rank") <= MAX_COUNTRIES
     return (
-        distinct.join(F.broadcast(tracks.select("track", "duration_ms")), "track", "left")
-        .groupBy("user_id", _day())
-        .agg(
-            F.count("*").alias("listens"),
-            F.coalesce(F.sum("duration_ms"), F.lit(0)).alias("listening_time_ms"),
-            F.count_if(F.col("track").isNull()).alias("unknown_track_plays"),
-        )
+        _of_set(counts, LISTENERS)
         .join(countries, "user_id", "left")
         .groupBy("day", F.coalesce("country", F.lit(UNKNOWN_COUNTRY)).alias("country"))
         .agg(F.count("*").alias("unique_listeners"), *map(_total, _PLAY_TOTALS))
@@ -181,8 +156,8 @@ def _total(column: str) -> Column:
     return F.sum(column).alias(column)
 
 
-def _day() -> Column:
-    return F.floor(F.col("hour") / HOURS_PER_DAY).cast("int").alias("day")
+def _of_set(counts: DataFrame, grouping_set: str) -> DataFrame:
+    return counts.where(F.col("grouping_set") == grouping_set)
 
 
 def _date(day: int) -> str:
@@ -208,26 +183,19 @@ def _measures(date: str, genre: str, listens: int, unique_listeners: int, listen
     }
 
 
-def _hour_items(hours: list[Row], listeners: list[Row]) -> list[Item]:
-    of_hours = {(row["day"], row["genre"]): row["of_hours"] for row in listeners}
-    items = []
-    for row in hours:
-        day, hour = divmod(row["hour"], HOURS_PER_DAY)
-        date, genre = _date(day), row["genre"]
-        unique_listeners = of_hours[day, genre][hour]
-        items.append(
-            {
-                "pk": f"DAY#{date}",
-                "sk": f"HOUR#{hour:02}#GENRE#{genre}",
-                "hour": f"{hour:02}",
-                **_measures(date, genre, row["listens"], unique_listeners, row["listening_time_ms"]),
-            }
-        )
-    return items
+def _hour_item(row: Row) -> Item:
+    day, hour = divmod(row["hour"], HOURS_PER_DAY)
+    date, genre = _date(day), row["genre"]
+    return {
+        "pk": f"DAY#{date}",
+        "sk": f"HOUR#{hour:02}#GENRE#{genre}",
+        "hour": f"{hour:02}",
+        **_measures(date, genre, row["listens"], row["unique_listeners"], row["listening_time_ms"]),
+    }
 
 
 def _genre_items(
-    hour_items: list[Item], listeners: list[Row], songs_of: dict[tuple[Any, ...], list[Row]]
+    hour_items: list[Item], listeners_of: dict[tuple[int, str], int], songs_of: dict[tuple[Any, ...], list[Row]]
 ) -> list[Item]:
     """Listens and times of a day are those of its hours together."""
     listens: Counter[tuple[str, str]] = Counter()
@@ -236,16 +204,16 @@ def _genre_items(
         listens[item["date"], item["genre"]] += item["listens"]
         times[item["date"], item["genre"]] += item["listening_time_ms"]
     items = []
-    for row in listeners:
-        date, genre = _date(row["day"]), row["genre"]
+    for (day, genre), unique_listeners in listeners_of.items():
+        date = _date(day)
         genre_key = f"GENRE#{genre}"
-        songs = sorted(songs_of[row["day"], genre], key=lambda song: song["rank"])
+        songs = sorted(songs_of[day, genre], key=lambda song: song["rank"])
         items.append(
             {
                 "pk": f"DAY#{date}",
                 "sk": genre_key,
                 GENRE_INDEX_PARTITION_KEY: genre_key,
-                **_measures(date, genre, listens[date, genre], row["of_day"], times[date, genre]),
+                **_measures(date, genre, listens[date, genre], unique_listeners, times[date, genre]),
                 "top_songs": [{name: song[name] for name in _SONG} for song in songs],
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from local_aws.spark_conf import SMALL_RUN_OPTIONS, find_java_home
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A small, quick Spark session with the settings that the jobs rely on: UTC and ANSI mode."""
     os.environ["JAVA_HOME"] = str(find_java_home(os.environ))
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     session = (
         SparkSession.builder.master("local[2]")
         .appName("tests")

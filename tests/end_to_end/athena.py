@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pyarrow.parquet  # type: ignore[import-untyped]
+import pyarrow.parquet
 
 JSON_SERDE = "org.openx.data.jsonserde.JsonSerDe"
 _PLAIN: dict[str, type | tuple[type, ...]] = {"string": str, "bigint": int, "double": (int, float), "boolean": bool}

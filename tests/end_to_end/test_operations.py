@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow.parquet as pq
 import pytest
 
 from laptop.pipeline import Uploaded, scan

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from glue_scripts.lake import PLAYS_SCHEMA, USERS_SCHEMA

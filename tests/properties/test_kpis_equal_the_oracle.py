@@ -79,6 +79,15 @@ def test_on_random_data(spark: SparkSession, seed: int) -> None:
     assert_spark_equals_oracle(spark, data, top_songs=3, top_genres=5)
 
 
+def test_however_plays_are_spread_over_partitions_and_batches(spark: SparkSession) -> None:
+    data = random_data(4, plays=500, tracks=40, users=30, countries=4)
+    session = spark.newSession()
+    session.conf.set("spark.sql.shuffle.partitions", "5")
+    session.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")
+    session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "7")
+    assert_spark_equals_oracle(session, data, top_songs=3, top_genres=5)
+
+
 def test_where_nearly_everything_ties(spark: SparkSession) -> None:
     data = random_data(4, plays=150, tracks=120, users=100, countries=4)
     assert_spark_equals_oracle(spark, data, top_songs=2, top_genres=7)
