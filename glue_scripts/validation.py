@@ -258,8 +258,7 @@ class Validation:
         if not files:
             return None, {}
         sources = [readable[file] for file in files]
-        rows = read_files(self.spark, dataset, sources)
-        judged = judge_rows(rows, dataset, sources)
+        judged = judge_rows(read_files(self.spark, dataset, sources), dataset, sources)
         result = judge_batch(
             judged,
             dataset,
@@ -273,12 +272,9 @@ class Validation:
             Bucket=self.manifest.bucket, Key=page, Body=result.data_docs.encode(), ContentType="text/html"
         )
         quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
-        found: dict[str, dict[str, list[Sample]]] = {}
-        if any(counts.quarantined for counts in result.counts.values()):
-            broken = broken_rows(rows, judged).persist()
-            broken.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
-            found = samples(broken)
-            broken.unpersist()
+        found = self._quarantine(
+            dataset, [source for source in sources if result.counts[source.name].quarantined], quarantine
+        )
         return judged, {
             file: file.judged(
                 counts=result.counts[source.name],
@@ -290,6 +286,20 @@ class Validation:
             )
             for file, source in zip(files, sources, strict=True)
         }
+
+    def _quarantine(
+        self, dataset: str, files: Sequence[ReadableFile], quarantine: Location
+    ) -> dict[str, dict[str, list[Sample]]]:
+        """Reads the files that have broken rows once more, and keeps those rows; returns samples by file and rule."""
+        if not files:
+            return {}
+        rows = read_files(self.spark, dataset, files)
+        broken = broken_rows(rows, judge_rows(rows, dataset, files)).persist()
+        try:
+            broken.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
+            return samples(broken)
+        finally:
+            broken.unpersist()
 
     def _located(self, source: ReadableFile, found: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
         """Samples with their lines: Spark counts rows, and does not count blank lines."""
