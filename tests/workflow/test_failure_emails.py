@@ -15,7 +15,7 @@ from validators.reports import EmailSettings, JudgedFile, RejectedFile, rejectio
 
 SAFE_MESSAGE = (
     "JobFailedError: Py4JJavaError: SparkException, caused by SparkNumberFormatException (CAST_INVALID_INPUT) "
-    "in glue_scripts.lake.write_plays, line 88"
+    "in glue_scripts.lake.write_runs, line 88"
 )
 
 
