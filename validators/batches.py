@@ -76,16 +76,16 @@ def judge_batch(
     return run_suite(warned, suite, tolerances)
 
 
-def broken_rows(rows: DataFrame, judged: DataFrame) -> DataFrame:
+def broken_rows(positions: DataFrame, judged: DataFrame) -> DataFrame:
     """The rows that break a rule: file, row (the header is row 1, blank lines aside), lines, rules, fields as text.
 
     At most MAX_QUARANTINED_ROWS of each file, the first ones.
 
     Args:
-        rows: what `read_files` gives. Blocks are counted by it: Spark does not parse a line of which nothing is asked.
-        judged: what `judge_rows` makes of it.
+        positions: what `read_positions` gives.
+        judged: what `judge_rows` makes of the same files.
     """
-    blocks = rows.groupBy(FILE, BLOCK).agg(F.min(ROW_ID).alias("_first"), F.count("*").alias("_rows"))
+    blocks = positions.groupBy(FILE, BLOCK).agg(F.min(ROW_ID).alias("_first"), F.count("*").alias("_rows"))
     earlier = Window.partitionBy(FILE).orderBy(BLOCK).rowsBetween(Window.unboundedPreceding, -1)
     offsets = blocks.select(FILE, BLOCK, "_first", F.coalesce(F.sum("_rows").over(earlier), F.lit(0)).alias("_before"))
     order = Window.partitionBy(FILE).orderBy(BLOCK, ROW_ID)

@@ -12,7 +12,7 @@ from tests.validation.judging import broken, judge, readable, rejected_by
 from validators.batches import broken_rows, samples
 from validators.expectations import ExpectationCrashedError, expectation_suite, run_suite
 from validators.reports import Sample
-from validators.rows import judge_rows, read_files
+from validators.rows import judge_rows, read_files, read_positions
 
 HEADER = "user_id,track_id,listen_time\n"
 GOOD = "u1,t1,2024-06-25 10:00:{:02}\n"
@@ -81,8 +81,8 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     long_id = "x" * 201
     text = HEADER + GOOD.format(0) + f"u1,t1,yesterday\n{long_id},t1,2024-06-25 10:00:00\nu1,t1\n"
     files = readable(tmp_path, {"file": text})
-    rows = read_files(spark, "streams", files)
-    found = samples(broken_rows(rows, judge_rows(rows, "streams", files)))["file"]
+    judged = judge_rows(read_files(spark, "streams", files), "streams", files)
+    found = samples(broken_rows(read_positions(spark, files), judged))["file"]
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
     assert found["malformed_row"] == [Sample(row=5, fields=2)]
