@@ -12,6 +12,12 @@ from pyspark.sql import SparkSession
 from local_aws.spark_conf import SMALL_RUN_OPTIONS, find_java_home
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take longest first, which run real jobs and long histories."""
+    items.sort(key=lambda item: item.path.parent.name not in {"end_to_end", "exactness"})
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A small, quick Spark session with the settings that the jobs rely on: UTC and ANSI mode."""
