@@ -98,12 +98,14 @@ def judgement(data: bytes, dataset: str, uploaded: datetime) -> Judgement:
 
 
 def is_tidy(data: bytes) -> bool:
-    """Whether all rows of a file end alike and each field that begins with a quote ends with one.
+    r"""Whether all rows of a file end alike and each field that begins with a quote ends with one.
 
     What is left of the others is for Spark to say: it takes the first row's end for that of all rows, and text behind a
-    closing quote as it stands.
+    closing quote as it stands. Where rows end with \r, it reads each \r as \n, so that a \r\n within a field is two
+    line breaks.
     """
-    lines = lines_of(text_of(data))
+    text = text_of(data)
+    lines = lines_of(text)
     reader = csv.reader(lines, strict=True)
     ends = set()
     try:
@@ -112,7 +114,7 @@ def is_tidy(data: bytes) -> bool:
             ends.add(line[len(line.rstrip("\r\n")) :])
     except csv.Error:
         return False
-    return len(ends - {""}) < 2
+    return len(ends - {""}) < 2 and not ("\r" in ends and "\r\n" in text)
 
 
 def broken_row_rules(names: Sequence[str], fields: Sequence[str], dataset: str, uploaded: datetime) -> set[str]:
