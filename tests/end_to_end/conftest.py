@@ -54,9 +54,9 @@ class Deployed:
             files.append(self.pipeline.upload(Input(path.parent.name, path)))
         return files
 
-    def wait_for(self, files: Sequence[Uploaded]) -> None:
+    def wait_for(self, files: Sequence[Uploaded], *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         """Waits until the files are finished, or an execution has failed and the notifier has told it."""
-        watch(self.pipeline.snapshot, files, Console(), deadline_seconds=DEADLINE_SECONDS)
+        watch(self.pipeline.snapshot, files, Console(), deadline_seconds=deadline_seconds)
 
     def kpi_rows(self) -> list[dict[str, Any]]:
         """The rows of the table `kpis` without what differs between two computations of the same."""
