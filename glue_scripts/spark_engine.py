@@ -14,7 +14,7 @@ from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.publication import Snapshots
 from glue_scripts.session import session_threads
 from glue_scripts.tombstones import without_purged
-from validators.rows import judge_rows, read_files, valid_rows
+from validators.rows import judge_files, valid_rows
 from validators.schemas import SNAPSHOT_DATASETS
 
 
@@ -69,4 +69,4 @@ class SparkEngine:
 
     def _valid_rows(self, dataset: str, files: Sequence[AcceptedFile]) -> DataFrame:
         sources = [file.source for file in files]
-        return valid_rows(judge_rows(read_files(self.spark, dataset, sources), dataset, sources), dataset)
+        return valid_rows(judge_files(self.spark, dataset, sources), dataset)

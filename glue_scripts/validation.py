@@ -20,7 +20,7 @@ from glue_scripts.objects import Location, file_name, read_json, target_key, wri
 from validators.batches import broken_rows, judge_batch, samples
 from validators.file_checks import FileRejectedError, check_text, plain_chunks, row_positions
 from validators.reports import EmailSettings, JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
-from validators.rows import FILE, ReadableFile, judge_rows, read_files, read_positions, valid_rows
+from validators.rows import FILE, ReadableFile, judge_files, read_positions, valid_rows
 from validators.schemas import MAX_FILE_BYTES, SNAPSHOT_DATASETS, dataset_of
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ class Validation:
         if not files:
             return None, {}
         sources = [readable[file] for file in files]
-        judged = judge_rows(read_files(self.spark, dataset, sources), dataset, sources)
+        judged = judge_files(self.spark, dataset, sources)
         result = judge_batch(
             judged,
             dataset,
@@ -293,7 +293,7 @@ class Validation:
         """Reads the files that have broken rows once more, and keeps those rows; returns samples by file and rule."""
         if not files:
             return {}
-        judged = judge_rows(read_files(self.spark, dataset, files), dataset, files)
+        judged = judge_files(self.spark, dataset, files)
         broken = broken_rows(read_positions(self.spark, files), judged).persist()
         try:
             broken.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)

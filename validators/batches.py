@@ -47,7 +47,7 @@ def judge_batch(
     """Runs the dataset's suite over all its files of the batch.
 
     Args:
-        judged: what `judge_rows` gives.
+        judged: what `judge_files` gives.
         dataset: the dataset.
         files: the same files.
         tolerances: overrides by rule id.
@@ -83,7 +83,7 @@ def broken_rows(positions: DataFrame, judged: DataFrame) -> DataFrame:
 
     Args:
         positions: what `read_positions` gives.
-        judged: what `judge_rows` makes of the same files.
+        judged: what `judge_files` gives of the same files.
     """
     blocks = positions.groupBy(FILE, BLOCK).agg(F.min(ROW_ID).alias("_first"), F.count("*").alias("_rows"))
     earlier = Window.partitionBy(FILE).orderBy(BLOCK).rowsBetween(Window.unboundedPreceding, -1)

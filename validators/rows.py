@@ -75,17 +75,43 @@ class ReadableFile:
     is_line_per_row: bool
 
 
-def read_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """Reads files of one dataset as text.
+def judge_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
+    """Reads files of one dataset, types their columns and judges each row.
 
     Returns:
-        The dataset's required columns as strings, with FILE, BLOCK, ROW_ID, LINES, RAW and `_fails_malformed_row`.
+        The typed columns of the dataset, their texts (see `text_column`), FILE, BLOCK, ROW_ID, LINES, RAW, and a
+        boolean `_fails_<rule id>` per row rule.
     """
-    return _read_alike(files, lambda alike: _read_rows(spark, alike, dataset))
+    rows = _read_alike(files, lambda alike: _read_rows(spark, alike, dataset))
+    typed = rows.select(
+        # Spark moves a filter below a plain projection, where every rule would parse its column anew. It moves nothing
+        # below a generator.
+        F.inline(F.array(F.struct(*_TYPED[dataset]()))),
+        *(F.col(column).alias(text_column(column)) for column in REQUIRED_COLUMNS[dataset]),
+        FILE,
+        BLOCK,
+        ROW_ID,
+        LINES,
+        RAW,
+        FAILS_PREFIX + MALFORMED_ROW,
+    )
+    well_formed = ~F.col(FAILS_PREFIX + MALFORMED_ROW)
+    flags = _broken_rules(dataset, {file.name: file.last_modified for file in files})
+    return typed.select(
+        *REQUIRED_COLUMNS[dataset],
+        *(text_column(column) for column in REQUIRED_COLUMNS[dataset]),
+        FILE,
+        BLOCK,
+        ROW_ID,
+        LINES,
+        RAW,
+        FAILS_PREFIX + MALFORMED_ROW,
+        *((well_formed & broken).alias(FAILS_PREFIX + rule_id) for rule_id, broken in flags.items()),
+    )
 
 
 def read_positions(spark: SparkSession, files: Sequence[ReadableFile]) -> DataFrame:
-    """FILE, BLOCK and ROW_ID of each row, as `read_files` gives them, in a fraction of its time: nothing is parsed."""
+    """FILE, BLOCK and ROW_ID of each row, as `judge_files` gives them, in a fraction of its time: nothing is parsed."""
     return _read_alike(files, lambda alike: _read_csv(spark, alike, is_parsed=False).select(*_position()))
 
 
@@ -119,6 +145,7 @@ def _read_csv(spark: SparkSession, files: Sequence[ReadableFile], *, is_parsed: 
 
 
 def _read_rows(spark: SparkSession, files: Sequence[ReadableFile], dataset: str) -> DataFrame:
+    """The dataset's required columns as strings, with FILE, BLOCK, ROW_ID, LINES, RAW and `_fails_malformed_row`."""
     header, is_line_per_row = files[0].header, files[0].is_line_per_row
     columns = [F.col(f"`{name}`") for name in _column_names(header)]
     fields = F.array(*columns)
@@ -139,45 +166,6 @@ def _position() -> list[Column]:
         F.col("_metadata.file_block_start").alias(BLOCK),
         F.monotonically_increasing_id().alias(ROW_ID),
     ]
-
-
-def judge_rows(rows: DataFrame, dataset: str, files: Sequence[ReadableFile]) -> DataFrame:
-    """Types the columns and judges each row.
-
-    Args:
-        rows: what `read_files` gives.
-        dataset: the dataset of all of them.
-        files: the same files: when one was uploaded decides what is in the future.
-
-    Returns:
-        The typed columns of the dataset, their texts (see `text_column`), FILE, BLOCK, ROW_ID, LINES, RAW, and a
-        boolean `_fails_<rule id>` per row rule.
-    """
-    typed = rows.select(
-        # Spark moves a filter below a plain projection, where every rule would parse its column anew. It moves nothing
-        # below a generator.
-        F.inline(F.array(F.struct(*_TYPED[dataset]()))),
-        *(F.col(column).alias(text_column(column)) for column in REQUIRED_COLUMNS[dataset]),
-        FILE,
-        BLOCK,
-        ROW_ID,
-        LINES,
-        RAW,
-        FAILS_PREFIX + MALFORMED_ROW,
-    )
-    well_formed = ~F.col(FAILS_PREFIX + MALFORMED_ROW)
-    flags = _broken_rules(dataset, {file.name: file.last_modified for file in files})
-    return typed.select(
-        *REQUIRED_COLUMNS[dataset],
-        *(text_column(column) for column in REQUIRED_COLUMNS[dataset]),
-        FILE,
-        BLOCK,
-        ROW_ID,
-        LINES,
-        RAW,
-        FAILS_PREFIX + MALFORMED_ROW,
-        *((well_formed & broken).alias(FAILS_PREFIX + rule_id) for rule_id, broken in flags.items()),
-    )
 
 
 def failing(judged: DataFrame) -> Column:

@@ -19,7 +19,7 @@ from glue_scripts.kpis import kpi_items
 from tests import oracle
 from tests.frames import by_key
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import ReadableFile, judge_rows, read_files, valid_rows
+from validators.rows import ReadableFile, judge_files, valid_rows
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/expected.json"))
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -41,7 +41,7 @@ def read_with_spark(spark: SparkSession, paths: list[Path], dataset: str, folder
         with path.open("rb") as stream, plain.open("wb") as copy:
             copy.writelines(plain_chunks(stream))
         files.append(ReadableFile(path.name, plain.as_uri(), text.header, LAST_MODIFIED, text.is_line_per_row))
-    return valid_rows(judge_rows(read_files(spark, dataset, files), dataset, files), dataset)
+    return valid_rows(judge_files(spark, dataset, files), dataset)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from tests import oracle
 from tests.frames import plays_in, songs_in, users_in
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import ReadableFile, judge_rows, read_files, valid_rows
+from validators.rows import ReadableFile, judge_files, valid_rows
 
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -84,7 +84,7 @@ def valid_rows_by_spark(spark: SparkSession, data: bytes, dataset: str, folder: 
     path = folder / "file"
     path.write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
     files = [ReadableFile(path.name, path.as_uri(), text.header, LAST_MODIFIED, text.is_line_per_row)]
-    return valid_rows(judge_rows(read_files(spark, dataset, files), dataset, files), dataset)
+    return valid_rows(judge_files(spark, dataset, files), dataset)
 
 
 def assert_same_rows(actual: Iterable[object], expected: Iterable[object]) -> None:

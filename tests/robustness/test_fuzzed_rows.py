@@ -22,7 +22,7 @@ from tests.robustness.csv_files import count, files, fuzzing, rows
 from tests.robustness.second_judge import Judgement
 from validators.expectations import file_statistics
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import FAILS_PREFIX, RAW, ReadableFile, flag_columns, judge_rows, read_files
+from validators.rows import FAILS_PREFIX, RAW, ReadableFile, flag_columns, judge_files
 from validators.schemas import REQUIRED_COLUMNS
 
 ROWS: Final = count("TRUST_ROWS", few=400)
@@ -93,7 +93,7 @@ def test_spark_and_a_second_judge_find_the_same_rules_broken(spark: SparkSession
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([header, *made])
     sources = readable(tmp_path, {"rows.csv": text.getvalue().encode()}, dataset)
-    found = broken_by_number(judge_rows(read_files(spark, dataset, sources), dataset, sources))
+    found = broken_by_number(judge_files(spark, dataset, sources))
     expected = {row[0]: second_judge.broken_row_rules(header, row, dataset, UPLOADED) for row in made}
     assert found.keys() == expected.keys()
     differing = {number for number in found if found[number] != expected[number]}
@@ -108,7 +108,7 @@ def test_spark_and_a_second_judge_count_the_same_rows_of_a_file(
 ) -> None:
     contents = {f"{number}.csv": data for number, data in enumerate(some_files(dataset))}
     sources = readable(tmp_path, contents, dataset)
-    judged = judge_rows(read_files(spark, dataset, sources), dataset, sources)
+    judged = judge_files(spark, dataset, sources)
     statistics = file_statistics(judged.selectExpr("*", "null as _fingerprint"))
     found = {name: _judgement(statistics.get(name, {"rows": 0, "quarantined": 0}), judged) for name in contents}
     tidy = {name: data for name, data in contents.items() if second_judge.is_tidy(data)}

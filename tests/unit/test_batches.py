@@ -12,7 +12,7 @@ from tests.validation.judging import broken, judge, readable, rejected_by
 from validators.batches import broken_rows, samples
 from validators.expectations import ExpectationCrashedError, expectation_suite, run_suite
 from validators.reports import Sample
-from validators.rows import judge_rows, read_files, read_positions
+from validators.rows import judge_files, read_positions
 
 HEADER = "user_id,track_id,listen_time\n"
 GOOD = "u1,t1,2024-06-25 10:00:{:02}\n"
@@ -81,7 +81,7 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     long_id = "x" * 201
     text = HEADER + GOOD.format(0) + f"u1,t1,yesterday\n{long_id},t1,2024-06-25 10:00:00\nu1,t1\n"
     files = readable(tmp_path, {"file": text})
-    judged = judge_rows(read_files(spark, "streams", files), "streams", files)
+    judged = judge_files(spark, "streams", files)
     found = samples(broken_rows(read_positions(spark, files), judged))["file"]
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
@@ -91,8 +91,7 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
 def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: SparkSession, tmp_path: Path) -> None:
     files = readable(tmp_path, {"file": HEADER + GOOD.format(0)})
     suite = expectation_suite("streams", ["file"], tolerances={}, current_snapshot_rows=0, warnings=())
-    rows = read_files(spark, "streams", files)
-    without_fingerprint = judge_rows(rows, "streams", files).withColumn("other", F.lit(1))
+    without_fingerprint = judge_files(spark, "streams", files).withColumn("other", F.lit(1))
     with pytest.raises(ExpectationCrashedError, match="no_rows could not be evaluated: UNRESOLVED_COLUMN"):
         run_suite(without_fingerprint, suite, {})
 

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from validators.batches import judge_batch
 from validators.expectations import SuiteResult
 from validators.file_checks import LinePerRow
-from validators.rows import ReadableFile, judge_rows, read_files
+from validators.rows import ReadableFile, judge_files
 
 UPLOADED = datetime(2024, 6, 26, tzinfo=UTC)
 
@@ -48,7 +48,7 @@ def judge(
     snapshot_rows: int = 0,
 ) -> SuiteResult:
     files = readable(folder, texts)
-    rows = judge_rows(read_files(spark, dataset, files), dataset, files)
+    rows = judge_files(spark, dataset, files)
     return judge_batch(rows, dataset, files, tolerances=tolerances or {}, current_snapshot_rows=snapshot_rows, known={})
 
 

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from validators.batches import broken_rows
 from validators.file_checks import check_text
-from validators.rows import ReadableFile, judge_rows, read_files, read_positions, valid_rows
+from validators.rows import ReadableFile, judge_files, read_positions, valid_rows
 
 BLOCK_BYTES = 700
 GOOD = "user-{number},t1,2024-06-25 10:00:{second:02}"
@@ -71,9 +71,7 @@ def rows_of(frame: DataFrame) -> list[str]:
 def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) -> None:
     files = [a_file(tmp_path, seed) for seed in range(4)]
     whole_files = [replace(file, is_line_per_row=False) for file in files]
-    in_blocks, whole = (
-        judge_rows(read_files(spark, "streams", given), "streams", files) for given in (files, whole_files)
-    )
+    in_blocks, whole = (judge_files(spark, "streams", given) for given in (files, whole_files))
     assert in_blocks.rdd.getNumPartitions() > 3 * len(files)
     assert rows_of(valid_rows(in_blocks, "streams")) == rows_of(valid_rows(whole, "streams"))
     broken = rows_of(broken_rows(read_positions(spark, whole_files), whole))

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.validation.judging import readable
-from validators.rows import FAILS_PREFIX, MALFORMED_ROW, judge_rows, read_files, valid_rows
+from validators.rows import FAILS_PREFIX, MALFORMED_ROW, judge_files, valid_rows
 from validators.schemas import REQUIRED_COLUMNS
 
 GOOD = {
@@ -30,7 +30,7 @@ def test_a_query_of_one_column_sees_the_same_rows_as_a_query_of_all(
         replace(file, is_line_per_row=is_line_per_row)
         for file in readable(tmp_path, {"file": "\n".join([f"more,{header}", *rows, ""])})
     ]
-    judged = judge_rows(read_files(spark, dataset, files), dataset, files)
+    judged = judge_files(spark, dataset, files)
     flags = [row[0] for row in judged.select(FAILS_PREFIX + MALFORMED_ROW).collect()]
     assert flags == [False, True, True]
     valid = valid_rows(judged, dataset)
