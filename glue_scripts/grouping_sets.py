@@ -88,14 +88,18 @@ def grouping_sets(plays: pa.Table, tracks: TrackArrays) -> pa.Table:
     distinct = _grouped(plays.append_column("user", user), "user", "track", "unknown_track", "hour", "second")
     played = _with_day(distinct.aggregate([]).combine_chunks())
     played = played.append_column("duration_ms", tracks.durations.take(played["track"].chunk(0)))
-    of_users = _users_of_hours(played, tracks)
-    sets = [
-        _listeners(played, users.chunk(0).dictionary),
-        _songs(played),
-        _hours(of_users, tracks.genre_names),
-        _days(of_users, tracks.genre_names),
-    ]
-    return pa.concat_tables(sets, promote_options="default").select(_COLUMNS)
+    of_users = _users_of_hours(played, tracks.genres)
+    sets = {
+        LISTENERS: _listeners(played, users.chunk(0).dictionary),
+        SONGS: _songs(played),
+        HOURS: _hours(of_users),
+        DAYS: _days(of_users),
+    }
+    counts = pa.concat_tables(
+        [table.append_column("grouping_set", pa.repeat(name, table.num_rows)) for name, table in sets.items()],
+        promote_options="default",
+    )
+    return counts.append_column("genre", tracks.genre_names.take(counts["genre_number"])).select(_COLUMNS)
 
 
 def _count_partition(tracks: Broadcast[TrackArrays], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -113,44 +117,36 @@ def _listeners(played: pa.Table, user_ids: pa.Array) -> pa.Table:
         ]
     )
     names = {"count_all": "listens", "duration_ms_sum": "listening_time_ms", "track_count": "unknown_track_plays"}
-    return _of_set(LISTENERS, counts.rename_columns(names).append_column("user_id", pc.take(user_ids, counts["user"])))
+    return counts.rename_columns(names).append_column("user_id", user_ids.take(counts["user"]))
 
 
 def _songs(played: pa.Table) -> pa.Table:
     counts = _grouped(played.filter(pc.is_valid(played["track"])), "day", "track").aggregate([([], "count_all")])
-    return _of_set(SONGS, counts.rename_columns({"count_all": "listens"}))
+    return counts.rename_columns({"count_all": "listens"})
 
 
-def _users_of_hours(played: pa.Table, tracks: TrackArrays) -> pa.Table:
-    """Plays of known tracks, each once for each of its genres: user, hour, day, genre, listens, listening_time_ms."""
-    genres = tracks.genres.take(played["track"].chunk(0))
+def _users_of_hours(played: pa.Table, genres_of_tracks: pa.ListArray) -> pa.Table:
+    """Plays of known tracks, once for each genre: user, hour, day, genre_number, listens, listening_time_ms."""
+    genres = genres_of_tracks.take(played["track"].chunk(0))
     plays = played.select(["user", "hour", "duration_ms"]).take(pc.list_parent_indices(genres))
-    plays = plays.append_column("genre", pc.list_flatten(genres))
-    counts = _grouped(plays, "user", "hour", "genre").aggregate([([], "count_all"), ("duration_ms", "sum")])
+    plays = plays.append_column("genre_number", pc.list_flatten(genres))
+    counts = _grouped(plays, "user", "hour", "genre_number").aggregate([([], "count_all"), ("duration_ms", "sum")])
     return _with_day(counts.rename_columns({"count_all": "listens", "duration_ms_sum": "listening_time_ms"}))
 
 
-def _hours(of_users: pa.Table, genre_names: pa.Array) -> pa.Table:
-    counts = _grouped(of_users, "hour", "genre").aggregate(
+def _hours(of_users: pa.Table) -> pa.Table:
+    counts = _grouped(of_users, "hour", "genre_number").aggregate(
         [("listens", "sum"), ("listening_time_ms", "sum"), ([], "count_all")]
     )
-    names = {"listens_sum": "listens", "listening_time_ms_sum": "listening_time_ms", "count_all": "unique_listeners"}
-    return _of_set(HOURS, _with_names(counts.rename_columns(names), genre_names))
+    return counts.rename_columns(
+        {"listens_sum": "listens", "listening_time_ms_sum": "listening_time_ms", "count_all": "unique_listeners"}
+    )
 
 
-def _days(of_users: pa.Table, genre_names: pa.Array) -> pa.Table:
-    users = _grouped(of_users, "user", "day", "genre").aggregate([])
-    counts = _grouped(users, "day", "genre").aggregate([([], "count_all")])
-    return _of_set(DAYS, _with_names(counts.rename_columns({"count_all": "unique_listeners"}), genre_names))
-
-
-def _with_names(counts: pa.Table, genre_names: pa.Array) -> pa.Table:
-    genre = counts.schema.get_field_index("genre")
-    return counts.set_column(genre, "genre", pc.take(genre_names, counts["genre"]))
-
-
-def _of_set(grouping_set: str, counts: pa.Table) -> pa.Table:
-    return counts.append_column("grouping_set", pa.repeat(grouping_set, counts.num_rows))
+def _days(of_users: pa.Table) -> pa.Table:
+    users = _grouped(of_users, "user", "day", "genre_number").aggregate([])
+    counts = _grouped(users, "day", "genre_number").aggregate([([], "count_all")])
+    return counts.rename_columns({"count_all": "unique_listeners"})
 
 
 def _with_day(table: pa.Table) -> pa.Table:
