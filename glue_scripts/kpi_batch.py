@@ -179,10 +179,12 @@ class KpiBatch:
         newer = []
         for dataset in SNAPSHOT_DATASETS:
             of_dataset = [file for file in files if file.dataset == dataset]
-            newest = newest_of(of_dataset, self.ledger.current_snapshot(dataset)) if of_dataset else None
+            if not of_dataset:
+                continue
+            newest = newest_of(of_dataset, self.ledger.current_snapshot(dataset))
             if newest:
                 newer.append(newest)
-            elif of_dataset:
+            else:
                 logger.info("%s: the current snapshot stays, the files are not newer", dataset)
         return newer
 

@@ -44,8 +44,7 @@ PIECES: Final = int(os.environ.get("EXACTNESS_PIECES", "8"))
 BURST: Final = int(os.environ.get("EXACTNESS_BURST", "40"))
 INPUT: Final = os.environ.get("EXACTNESS_INPUT", "")
 WAVES: Final = 4
-BATCH_SIZE: Final = 100
-WINDOW_SECONDS: Final = 5
+DEV: Final = read_context()["environments"]["dev"]
 SECONDS_PER_FILE: Final = 3
 """More than a file of a burst takes on two cores that have other work as well."""
 CONCURRENT_KPI_RUNS: Final = 3
@@ -268,7 +267,7 @@ def test_a_burst_of_files_is_worked_on_in_a_few_executions(
     assert {snapshot.file_statuses[file.ledger_key] for file in uploaded} == {FileStatus.ARCHIVED}
     assert deployed.pipeline.answers().left_in_raw == []
     assert {execution.status for execution in snapshot.executions} == {SUCCEEDED}
-    full_batches, windows = len(contents) / BATCH_SIZE, seconds / WINDOW_SECONDS
+    full_batches, windows = len(contents) / DEV["batch_size"], seconds / DEV["batch_window_seconds"]
     assert full_batches <= len(snapshot.executions) <= full_batches + windows + 1
     assert by_key(deployed.kpi_rows()) == by_key(expected_rows(contents))
     told(
