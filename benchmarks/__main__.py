@@ -21,7 +21,7 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Exits with 1 where contenders do not agree: then nothing is timed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    for name in ("plays", "days", "files", "users", "tracks", "genres", "seed"):
+    for name in ("plays", "days", "files", "users", "tracks", "genres", "bad", "seed"):
         parser.add_argument(f"--{name}", type=int, default=100_000 if name == "plays" else getattr(Size, name))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--input", type=Path, help="folder with songs.csv.gz and users.csv.gz")
@@ -46,7 +46,7 @@ def main() -> None:
         ]
     measured = summary(size, timed or [checked])
     RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"{size.plays}-plays-{size.days}-days-{size.files}-files.json"
+    target = RESULTS / f"{size.plays}-plays-{size.days}-days-{size.files}-files-{size.bad}-bad.json"
     target.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     print(report.table(measured), f"\nKept in {target}")
 

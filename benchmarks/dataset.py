@@ -23,8 +23,6 @@ ZIPF_EXPONENT: Final = 1.1
 COUNTRIES: Final = 60
 UNKNOWN_TRACK_SHARE: Final = 0.01
 REPEATED_SHARE: Final = 0.01
-BAD_SHARE: Final = 0.001
-"""Of each kind of bad row; the tolerance of a rule is ten times this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +36,7 @@ class Size:
         users: rows of the users file, where there is no input.
         tracks: tracks of the songs file, where there is no input.
         genres: genres of the songs file, where there is no input.
+        bad: rows of each kind of bad row in a thousand; a rule tolerates ten.
         first_day: how many days the first one is after FIRST_DAY.
         seed: of the random numbers.
     """
@@ -48,6 +47,7 @@ class Size:
     users: int = 50_000
     tracks: int = 90_000
     genres: int = 114
+    bad: int = 1
     first_day: int = 0
     seed: int = 7
 
@@ -162,9 +162,10 @@ def _plays(size: Size, users: Sequence[str], tracks: Sequence[str], rng: np.rand
         column[again] = column[original]
     # The tables end with what replaces a value in a few rows.
     track[rng.random(size.plays) < UNKNOWN_TRACK_SHARE] = len(tracks)
-    user[rng.random(size.plays) < BAD_SHARE] = len(users)
+    bad_share = size.bad / 1000
+    user[rng.random(size.plays) < bad_share] = len(users)
     moments = np.datetime_as_string(start + second.astype("timedelta64[s]"), unit="s")
-    moments[rng.random(size.plays) < BAD_SHARE] = "yesterday"
+    moments[rng.random(size.plays) < bad_share] = "yesterday"
     return pa.table(
         {
             "user_id": pa.array([*users, None]).take(pa.array(user)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,11 @@ def test_the_floor_computes_the_rows_of_the_reference(tmp_path: Path) -> None:
     users, _ = oracle.parse_users(data.users.read_bytes())
     expected = oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
     assert canonical(duckdb_floor.compute(tmp_path / "data")) == canonical(expected)
+
+
+def test_bad_rows_can_be_left_out(tmp_path: Path) -> None:
+    data = make(tmp_path / "data", replace(SIZE, bad=0))
+    assert [oracle.parse_streams(path.read_bytes(), UPLOADED)[1] for path in data.streams] == [0, 0]
 
 
 def test_a_difference_in_the_last_digit_is_refused() -> None:
