@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import boto3
 
@@ -14,7 +16,6 @@ from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import VALIDATE_BATCH, VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
 from glue_scripts.objects import Location
 from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
-from glue_scripts.validation import Validation
 from validators.reports import EmailSettings
 from validators.rules import check_tolerances
 
@@ -26,7 +27,13 @@ def main() -> None:
     check_tolerances(tolerances)
     metrics = Metrics(metrics_client(), arguments["environment"])
     with metered(metrics, job=VALIDATE_BATCH, dpus=float(arguments["dpus"])):
-        spark = spark_session(VALIDATE_BATCH)
+        # Great Expectations takes seconds to import: it is imported while the JVM starts, a process of its own.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            importing = pool.submit(import_module, "glue_scripts.validation")
+            spark = spark_session(VALIDATE_BATCH)
+            importing.result()
+        from glue_scripts.validation import Validation
+
         validation = Validation(
             spark=spark,
             s3=boto3.client("s3"),

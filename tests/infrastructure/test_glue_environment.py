@@ -58,10 +58,14 @@ DECLARED: Final = {
     "compute_kpis": (*names.COMPUTE_KPIS_RUN_ARGUMENTS, *names.COMPUTE_KPIS_JOB_ARGUMENTS),
 }
 
+IMPORTED_LATER: Final = {"validate_batch": ["validation"], "compute_kpis": []}
+"""What an entry imports while Spark starts."""
+
 # Imports an entry with all that it imports, and reads the arguments that it declares as it does itself.
 RUN_ENTRY: Final = """
 import importlib, json, sys
-entry = importlib.import_module("glue_scripts." + sys.argv.pop(1))
+for module in json.loads(sys.argv.pop(1)):
+    importlib.import_module("glue_scripts." + module)
 declared = json.loads(sys.argv.pop(1))
 session = sys.modules["glue_scripts.session"]
 ours = {name: one.__file__ for name, one in sys.modules.items() if name.startswith(("glue_scripts.", "validators."))}
@@ -146,7 +150,8 @@ def test_an_entry_is_imported_from_the_zip_and_reads_its_arguments_among_those_o
     answer = _answer(
         python,
         RUN_ENTRY,
-        *(entry, json.dumps(DECLARED[entry]), *ARGUMENTS_OF_GLUE, *own),
+        json.dumps([entry, *IMPORTED_LATER[entry]]),
+        *(json.dumps(DECLARED[entry]), *ARGUMENTS_OF_GLUE, *own),
         environment={"PYTHONPATH": str(archive)},
     )
 
