@@ -16,6 +16,9 @@ RUN_ID_ARGUMENT = "JOB_RUN_ID"
 FILE_PART = "32m"
 """Files are read in parts of at most so many bytes: with Spark's 128m, some hundred megabytes end on a single core."""
 
+_LOGGERS_OF_INTERNALS = ("great_expectations", "py4j")
+"""At INFO they write hundreds of lines about themselves."""
+
 _LOGGERS_THAT_QUOTE_ROWS = (
     "org.apache.spark.executor.Executor",
     "org.apache.spark.scheduler.DAGScheduler",
@@ -42,8 +45,9 @@ def job_arguments(arguments: Sequence[str]) -> dict[str, str]:
 
 def spark_session(name: str) -> SparkSession:
     """The session of a job: days and hours are UTC's, and a wrong cast is an error."""
+    for logger in _LOGGERS_OF_INTERNALS:
+        logging.getLogger(logger).setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
     session: SparkSession = SparkSession.builder.appName(name).getOrCreate()
     session.conf.set("spark.sql.session.timeZone", "UTC")
     session.conf.set("spark.sql.ansi.enabled", "true")

@@ -139,3 +139,8 @@ def test_the_log_holds_the_traceback_down_to_the_place(crashes: dict[str, Crash]
     assert f'{script}.py", line' in log
     assert "packages.zip/glue_scripts/" in log
     assert log.count(crashes[script].message.removeprefix("JobFailedError: ")) == 2, "ours, and the one of the entry"
+
+
+def test_the_log_is_not_flooded_by_great_expectations(crashes: dict[str, Crash]) -> None:
+    told = [line for line in crashes["validate_batch"].log.splitlines() if " INFO great_expectations." in line]
+    assert [line for line in told if "for ephemeral docs site" not in line] == []
