@@ -45,7 +45,7 @@ def report(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
         "load_of_the_last_minute": os.getloadavg()[0],
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "versions": {name: version(name) for name in ("pyspark", "duckdb", "great-expectations", "moto")},
         "size": dict(size),
         "seconds": {name: list(values) for name, values in seconds.items()},
