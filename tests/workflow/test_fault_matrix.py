@@ -189,10 +189,17 @@ def by_sort_key(items: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {item[names.KPIS_SORT_KEY]: item for item in items}
 
 
-@pytest.mark.usefixtures("no_pauses")
+@pytest.fixture
+def earlier_day(pipeline: Pipeline) -> None:
+    """A day of the year that is in the ledger before: a run of the KPI job looks at it, too."""
+    if "Item" not in pipeline.ledger.get_item(Key={names.LEDGER_PARTITION_KEY: "DAYS#2001"}):
+        earlier = Load.of(pipeline)
+        earlier.assert_is_complete(pipeline.run(earlier.files))
+        pipeline.glue.runs.clear()
+
+
+@pytest.mark.usefixtures("earlier_day", "no_pauses")
 def test_the_page_tells_of_every_call_of_the_kpi_job(pipeline: Pipeline) -> None:
-    earlier = Load.of(pipeline)
-    earlier.assert_is_complete(pipeline.run(earlier.files))
     load = Load.of(pipeline)
     load.assert_is_complete(pipeline.run(load.files))
     unknown = [made for made in load.wire.seen if not any(call.is_made_by(*made) for call in LOADING)]
@@ -204,7 +211,7 @@ def test_the_page_tells_of_every_call_of_the_kpi_job(pipeline: Pipeline) -> None
     fault_table.assert_complete(COMPUTE, LOADING)
 
 
-@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.usefixtures("earlier_day", "no_pauses")
 @pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(LOADING), ids=fault_table.name_of)
 def test_a_call_of_the_kpi_job_fails(pipeline: Pipeline, call: Call, error: str, times: str) -> None:
     load = Load.of(pipeline)
