@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -39,6 +39,8 @@ LINES = "_lines"
 """How many lines a row takes. A quote that is closed lines later swallows the rows between: they count as failed."""
 RAW = "_raw"
 """The row's fields as text in the file's order; the whole text of a row that has not as many fields as the header."""
+RULES = "_rules"
+"""The ids of the rules that a row breaks."""
 MALFORMED_ROW = "malformed_row"
 FAILS_PREFIX = "_fails_"
 """Boolean columns `_fails_<rule id>`: true where the row breaks the row rule."""
@@ -54,6 +56,12 @@ _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _-]*")
 _INTEGER = r"\A[+-]?\d{1,18}\z"
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Not from `_metadata`, for which Spark copies every row.
+_SOURCE = (f"substring_index(input_file_name(), '/', -1) AS {FILE}", f"input_file_block_start() AS {BLOCK}")
+# Of the rows of all files that are read, above their union: below it Spark counts the parts of each branch from 0.
+_NUMBER = "monotonically_increasing_id()"
 
 
 @dataclass(frozen=True)
@@ -82,37 +90,27 @@ def judge_files(spark: SparkSession, dataset: str, files: Sequence[ReadableFile]
         The typed columns of the dataset, their texts (see `text_column`), FILE, BLOCK, ROW_ID, LINES, RAW, and a
         boolean `_fails_<rule id>` per row rule.
     """
+    columns = REQUIRED_COLUMNS[dataset]
+    malformed = FAILS_PREFIX + MALFORMED_ROW
     rows = _read_alike(files, lambda alike: _read_rows(spark, alike, dataset))
-    typed = rows.select(
-        # Spark moves a filter below a plain projection, where every rule would parse its column anew. It moves nothing
-        # below a generator.
-        F.inline(F.array(F.struct(*_TYPED[dataset]()))),
-        *(F.col(column).alias(text_column(column)) for column in REQUIRED_COLUMNS[dataset]),
-        FILE,
-        BLOCK,
-        ROW_ID,
-        LINES,
-        RAW,
-        FAILS_PREFIX + MALFORMED_ROW,
+    typed = rows.selectExpr(
+        *(f"{typed} AS {column}" for column, typed in _TYPED[dataset].items()),
+        *(f"{column} AS {text_column(column)}" for column in columns),
+        *(FILE, BLOCK, f"{_NUMBER} AS {ROW_ID}", LINES, RAW, malformed),
     )
-    well_formed = ~F.col(FAILS_PREFIX + MALFORMED_ROW)
     flags = _broken_rules(dataset, {file.name: file.last_modified for file in files})
-    return typed.select(
-        *REQUIRED_COLUMNS[dataset],
-        *(text_column(column) for column in REQUIRED_COLUMNS[dataset]),
-        FILE,
-        BLOCK,
-        ROW_ID,
-        LINES,
-        RAW,
-        FAILS_PREFIX + MALFORMED_ROW,
-        *((well_formed & broken).alias(FAILS_PREFIX + rule_id) for rule_id, broken in flags.items()),
+    return typed.selectExpr(
+        *columns,
+        *map(text_column, columns),
+        *(FILE, BLOCK, ROW_ID, LINES, RAW, malformed),
+        *(f"NOT {malformed} AND ({broken}) AS {FAILS_PREFIX}{rule_id}" for rule_id, broken in flags.items()),
     )
 
 
 def read_positions(spark: SparkSession, files: Sequence[ReadableFile]) -> DataFrame:
     """FILE, BLOCK and ROW_ID of each row, as `judge_files` gives them, in a fraction of its time: nothing is parsed."""
-    return _read_alike(files, lambda alike: _read_csv(spark, alike, is_parsed=False).select(*_position()))
+    rows = _read_alike(files, lambda alike: _read_csv(spark, alike, is_parsed=False).selectExpr(*_SOURCE))
+    return rows.selectExpr(FILE, BLOCK, f"{_NUMBER} AS {ROW_ID}")
 
 
 def _read_alike(files: Sequence[ReadableFile], read: Callable[[Sequence[ReadableFile]], DataFrame]) -> DataFrame:
@@ -145,32 +143,28 @@ def _read_csv(spark: SparkSession, files: Sequence[ReadableFile], *, is_parsed: 
 
 
 def _read_rows(spark: SparkSession, files: Sequence[ReadableFile], dataset: str) -> DataFrame:
-    """The dataset's required columns as strings, with FILE, BLOCK, ROW_ID, LINES, RAW and `_fails_malformed_row`."""
+    """The dataset's required columns as strings, with FILE, BLOCK, LINES, RAW and `_fails_malformed_row`."""
     header, is_line_per_row = files[0].header, files[0].is_line_per_row
-    columns = [F.col(f"`{name}`") for name in _column_names(header)]
-    fields = F.array(*columns)
+    columns = [f"`{name}`" for name in _column_names(header)]
     texts = [*columns[:-1], _without_carriage_return(columns[-1])]
-    text = F.when(F.col(_CORRUPT).isNull(), F.concat_ws("", fields)).otherwise(F.col(_CORRUPT))
-    return _read_csv(spark, files, is_parsed=True).select(
-        *(texts[header.index(column)].alias(column) for column in REQUIRED_COLUMNS[dataset]),
-        *_position(),
-        (F.lit(1) if is_line_per_row else _line_count(text)).alias(LINES),
-        F.when(F.col(_CORRUPT).isNull(), fields).otherwise(F.array(_CORRUPT)).alias(RAW),
-        F.col(_CORRUPT).isNotNull().alias(FAILS_PREFIX + MALFORMED_ROW),
+    fields = f"array({', '.join(columns)})"
+    text = f"if({_CORRUPT} IS NULL, concat_ws('', {fields}), {_CORRUPT})"
+    return _read_csv(spark, files, is_parsed=True).selectExpr(
+        *(f"{texts[header.index(column)]} AS {column}" for column in REQUIRED_COLUMNS[dataset]),
+        *_SOURCE,
+        f"{1 if is_line_per_row else _line_count(text)} AS {LINES}",
+        f"if({_CORRUPT} IS NULL, {fields}, array({_CORRUPT})) AS {RAW}",
+        f"{_CORRUPT} IS NOT NULL AS {FAILS_PREFIX}{MALFORMED_ROW}",
     )
 
 
-def _position() -> list[Column]:
-    return [
-        F.col("_metadata.file_name").alias(FILE),
-        F.col("_metadata.file_block_start").alias(BLOCK),
-        F.monotonically_increasing_id().alias(ROW_ID),
-    ]
-
-
 def failing(judged: DataFrame) -> Column:
-    """True where a row breaks at least one row rule."""
-    return reduce(lambda one, other: one | other, [F.col(name) for name in flag_columns(judged)])
+    """True where a row breaks at least one row rule.
+
+    Spark moves a filter below a projection, where every rule would parse its column anew. It does not where the filter
+    asks for what the projection numbers: no ROW_ID is negative.
+    """
+    return F.expr(" OR ".join([*flag_columns(judged), f"{ROW_ID} < 0"]))
 
 
 def flag_columns(judged: DataFrame) -> list[str]:
@@ -188,61 +182,104 @@ def valid_rows(judged: DataFrame, dataset: str) -> DataFrame:
     return judged.where(~failing(judged)).select(*REQUIRED_COLUMNS[dataset])
 
 
-def _streams() -> list[Column]:
-    return [_identifier("user_id"), _identifier("track_id"), _timestamp("listen_time")]
+# What follows is SQL and not columns of Python's API: each function of that is several calls into the JVM, and of the
+# thousands that all columns would need, a job's start takes a second longer.
 
 
-def _songs() -> list[Column]:
-    return [
-        _identifier("track_id"),
-        _name("track_name"),
-        _name("artists"),
-        _name("album_name"),
-        _identifier("track_genre"),
-        _integer("duration_ms"),
-        _integer("popularity"),
-        _boolean("explicit"),
-    ]
+def _blank_is_null(text: str) -> str:
+    return f"nullif({text}, '')"
 
 
-def _users() -> list[Column]:
-    return [
-        _identifier("user_id"),
-        _name("user_name"),
-        _integer("user_age"),
-        _identifier("user_country"),
-        _date_or_timestamp("created_at"),
-    ]
+def _trimmed(column: str) -> str:
+    """Without ASCII whitespace at both ends, null where nothing is left.
+
+    btrim looks at every character, and few texts have anything to trim: «!» is the first character after the blank.
+    """
+    trimmed = _blank_is_null(f"btrim({column}, '{_ASCII_WHITESPACE}')")
+    return f"CASE WHEN {column} < '!' OR substring({column}, -1, 1) <= ' ' THEN {trimmed} ELSE {column} END"
 
 
-_TYPED = {"streams": _streams, "songs": _songs, "users": _users}
+def _name(column: str) -> str:
+    return _blank_is_null(f"substring({column}, 1, {MAX_NAME_CHARACTERS})")
 
 
-def _broken_rules(dataset: str, last_modified: Mapping[str, datetime]) -> dict[str, Column]:
+def _integer(column: str) -> str:
+    text = _trimmed(column)
+    return f"CASE WHEN {text} RLIKE r'{_INTEGER}' THEN CAST({text} AS BIGINT) END"
+
+
+def _boolean(column: str) -> str:
+    text = f"lower({_trimmed(column)})"
+    return f"CASE WHEN {text} IN {_TRUE} THEN true WHEN {text} IN {_FALSE} THEN false END"
+
+
+def _timestamp(column: str) -> str:
+    """A timestamp to the second. Tried, because the patterns let a 30th of February pass.
+
+    One without fraction and zone, as nearly all are, is parsed as it stands: that takes half as long.
+    """
+    zone = f"regexp_extract({column}, r'{_TIMESTAMP}', 2)"
+    to_the_second = f"concat(substring({column}, 1, 10), ' ', substring({column}, 12, 8), {zone})"
+    return (
+        f"CASE WHEN {column} RLIKE r'{_PLAIN_TIMESTAMP}' THEN try_to_timestamp({column})"
+        f" WHEN {column} RLIKE r'{_TIMESTAMP}' THEN try_to_timestamp({to_the_second}) END"
+    )
+
+
+def _date_or_timestamp(column: str) -> str:
+    date = f"CASE WHEN {column} RLIKE r'{_DATE}' THEN try_to_timestamp({column}) END"
+    return f"coalesce({_timestamp(column)}, {date})"
+
+
+_TYPED = {
+    "streams": {
+        "user_id": _trimmed("user_id"),
+        "track_id": _trimmed("track_id"),
+        "listen_time": _timestamp("listen_time"),
+    },
+    "songs": {
+        "track_id": _trimmed("track_id"),
+        "track_name": _name("track_name"),
+        "artists": _name("artists"),
+        "album_name": _name("album_name"),
+        "track_genre": _trimmed("track_genre"),
+        "duration_ms": _integer("duration_ms"),
+        "popularity": _integer("popularity"),
+        "explicit": _boolean("explicit"),
+    },
+    "users": {
+        "user_id": _trimmed("user_id"),
+        "user_name": _name("user_name"),
+        "user_age": _integer("user_age"),
+        "user_country": _trimmed("user_country"),
+        "created_at": _date_or_timestamp("created_at"),
+    },
+}
+
+
+def _broken_rules(dataset: str, last_modified: Mapping[str, datetime]) -> dict[str, str]:
     if dataset == "streams":
         return {
-            "null_user_id": F.col("user_id").isNull(),
+            "null_user_id": "user_id IS NULL",
             "long_user_id": _longer("user_id", MAX_ID_BYTES),
-            "null_track_id": F.col("track_id").isNull(),
+            "null_track_id": "track_id IS NULL",
             "long_track_id": _longer("track_id", MAX_ID_BYTES),
-            "bad_listen_time": F.col("listen_time").isNull(),
-            "future_listen_time": F.coalesce(F.col("listen_time") > _latest(last_modified), F.lit(False)),
-            "early_listen_time": F.coalesce(
-                F.col("listen_time") < F.lit(EARLIEST_LISTEN_TIME).cast("timestamp"), F.lit(False)
-            ),
+            "bad_listen_time": "listen_time IS NULL",
+            "future_listen_time": f"coalesce(listen_time > {_latest(last_modified)}, false)",
+            "early_listen_time": f"coalesce(listen_time < TIMESTAMP '{EARLIEST_LISTEN_TIME}', false)",
         }
     if dataset == "songs":
         return {
-            "null_track_id": F.col("track_id").isNull(),
+            "null_track_id": "track_id IS NULL",
             "long_track_id": _longer("track_id", MAX_ID_BYTES),
-            "null_track_genre": F.col("track_genre").isNull(),
+            "null_track_genre": "track_genre IS NULL",
             "long_track_genre": _longer("track_genre", MAX_GENRE_BYTES),
-            "bad_duration_ms": ~F.coalesce(F.col("duration_ms").between(0, MAX_DURATION_MS), F.lit(False)),
+            "bad_duration_ms": f"NOT coalesce(duration_ms BETWEEN 0 AND {MAX_DURATION_MS}, false)",
             "bad_popularity": _given_but_null("popularity"),
             "bad_explicit": _given_but_null("explicit"),
         }
     return {
-        "null_user_id": F.col("user_id").isNull(),
+        "null_user_id": "user_id IS NULL",
         "long_user_id": _longer("user_id", MAX_ID_BYTES),
         "bad_user_age": _given_but_null("user_age"),
         "long_user_country": _longer("user_country", MAX_COUNTRY_BYTES),
@@ -250,79 +287,28 @@ def _broken_rules(dataset: str, last_modified: Mapping[str, datetime]) -> dict[s
     }
 
 
-def _blank_is_null(text: Column) -> Column:
-    return F.when(text != "", text)
+def _longer(column: str, max_bytes: int) -> str:
+    return f"coalesce(octet_length({column}) > {max_bytes}, false)"
 
 
-def _trimmed(column: str) -> Column:
-    """Without ASCII whitespace at both ends, null where nothing is left.
-
-    btrim looks at every character, and few texts have anything to trim: «!» is the first character after the blank.
-    """
-    text = F.col(column)
-    ends = (F.endswith(text, F.lit(blank)) for blank in _ASCII_WHITESPACE)
-    may_be_trimmed = reduce(lambda one, other: one | other, ends, text < "!")
-    return F.when(may_be_trimmed, _blank_is_null(F.btrim(text, F.lit(_ASCII_WHITESPACE)))).otherwise(text)
+def _given_but_null(column: str) -> str:
+    return f"{column} IS NULL AND {_trimmed(text_column(column))} IS NOT NULL"
 
 
-def _identifier(column: str) -> Column:
-    return _trimmed(column).alias(column)
+def _latest(last_modified: Mapping[str, datetime]) -> str:
+    """The last moment that a play may be of: by the file that it is in."""
+    grace = timedelta(hours=FUTURE_GRACE_HOURS)
+    pairs = (f"{_literal(file)}, {_moment(moment + grace)}" for file, moment in last_modified.items())
+    return f"map({', '.join(pairs)})[{FILE}]"
 
 
-def _name(column: str) -> Column:
-    return _blank_is_null(F.substring(F.col(column), 1, MAX_NAME_CHARACTERS)).alias(column)
+def _moment(moment: datetime) -> str:
+    return f"timestamp_micros({(moment - _EPOCH) // timedelta(microseconds=1)})"
 
 
-def _integer(column: str) -> Column:
-    text = _trimmed(column)
-    return F.when(text.rlike(_INTEGER), text.cast("bigint")).alias(column)
-
-
-def _boolean(column: str) -> Column:
-    text = F.lower(_trimmed(column))
-    return F.when(text.isin(*_TRUE), True).when(text.isin(*_FALSE), False).alias(column)
-
-
-def _timestamp(column: str) -> Column:
-    """A timestamp to the second. try_cast, because the patterns let a 30th of February pass.
-
-    One without fraction and zone, as nearly all are, is parsed as it stands: that takes half as long.
-    """
-    text = F.col(column)
-    zone = F.regexp_extract(text, _TIMESTAMP, 2)
-    to_the_second = F.concat(F.substring(text, 1, 10), F.lit(" "), F.substring(text, 12, 8), zone)
-    return (
-        F.when(text.rlike(_PLAIN_TIMESTAMP), _try_timestamp(text))
-        .when(text.rlike(_TIMESTAMP), _try_timestamp(to_the_second))
-        .alias(column)
-    )
-
-
-def _date_or_timestamp(column: str) -> Column:
-    date = F.when(F.col(column).rlike(_DATE), _try_timestamp(F.col(column)))
-    return F.coalesce(_timestamp(column), date).alias(column)
-
-
-def _try_timestamp(text: Column) -> Column:
-    # Without a format it is `try_cast(text AS TIMESTAMP)`, which the Python API of Spark 3.5 lacks.
-    return F.try_to_timestamp(text)
-
-
-def _longer(column: str, max_bytes: int) -> Column:
-    return F.coalesce(F.octet_length(column) > max_bytes, F.lit(False))
-
-
-def _given_but_null(column: str) -> Column:
-    return F.col(column).isNull() & _trimmed(text_column(column)).isNotNull()
-
-
-def _latest(last_modified: Mapping[str, datetime]) -> Column:
-    pairs = [
-        F.lit(part)
-        for file, moment in last_modified.items()
-        for part in (file, moment + timedelta(hours=FUTURE_GRACE_HOURS))
-    ]
-    return F.create_map(*pairs)[F.col(FILE)]
+def _literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _column_names(header: Sequence[str]) -> list[str]:
@@ -334,11 +320,11 @@ def _column_names(header: Sequence[str]) -> list[str]:
     return list(header) if is_usable else [f"c{position}" for position in range(len(header))]
 
 
-def _without_carriage_return(last: Column) -> Column:
+def _without_carriage_return(last: str) -> str:
     r"""Spark ends rows as the first one ends: where that is \n, it leaves the \r of a later \r\n in the last field."""
-    return F.when(F.endswith(last, F.lit("\r")), F.substr(last, F.lit(1), F.length(last) - 1)).otherwise(last)
+    return f"CASE WHEN endswith({last}, '\r') THEN substr({last}, 1, length({last}) - 1) ELSE {last} END"
 
 
-def _line_count(text: Column) -> Column:
-    breaks = F.length(F.regexp_replace(F.btrim(text, F.lit("\r\n")), r"[^\n\r]|\r(?=\n)", ""))
-    return F.when(text.contains("\n") | text.contains("\r"), F.lit(1) + breaks).otherwise(1)
+def _line_count(text: str) -> str:
+    inner_breaks = rf"length(regexp_replace(btrim({text}, '\r\n'), r'[^\n\r]|\r(?=\n)', ''))"
+    return f"CASE WHEN contains({text}, '\n') OR contains({text}, '\r') THEN 1 + {inner_breaks} ELSE 1 END"
