@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from awsglue.utils import getResolvedOptions
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 RUN_ID_ARGUMENT = "JOB_RUN_ID"
 """Glue gives it to every run of a job."""
@@ -68,6 +69,19 @@ def session_threads(spark: SparkSession, workers: int) -> ThreadPoolExecutor:
     """
     sessions = spark._jvm.SparkSession  # type: ignore[union-attr]
     return ThreadPoolExecutor(workers, initializer=sessions.setActiveSession, initargs=(spark._jsparkSession,))
+
+
+@contextmanager
+def kept(frame: DataFrame) -> Iterator[DataFrame]:
+    """The frame, computed once for several reads, in as many partitions as there are cores.
+
+    Adaptive execution does not merge the last exchange of a frame that is kept: a few rows would be in 200 partitions.
+    """
+    kept = frame.coalesce(frame.sparkSession.sparkContext.defaultParallelism).persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
 
 
 def _keep_rows_out_of_the_log(session: SparkSession) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from threading import Thread
 
 import boto3
 
@@ -16,6 +18,8 @@ from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import VALIDATE_BATCH, VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
 from glue_scripts.objects import Location
 from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
+from glue_scripts.staged_files import check_batch
+from glue_scripts.validation import Validation
 from validators.reports import EmailSettings
 from validators.rules import check_tolerances
 
@@ -27,17 +31,19 @@ def main() -> None:
     check_tolerances(tolerances)
     metrics = Metrics(metrics_client(), arguments["environment"])
     with metered(metrics, job=VALIDATE_BATCH, dpus=float(arguments["dpus"])):
-        # Great Expectations takes seconds to import: it is imported while the JVM starts, a process of its own.
+        s3 = boto3.client("s3")
+        ledger = Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"]))
+        manifest = Location.of_uri(arguments["manifest_uri"])
+        # While the JVM starts, a process of its own, Python imports Great Expectations, which takes seconds, and looks
+        # at the files' bytes.
+        Thread(target=_import_great_expectations, daemon=True).start()
         with ThreadPoolExecutor(max_workers=1) as pool:
-            importing = pool.submit(import_module, "glue_scripts.validation")
+            checking = pool.submit(check_batch, s3, ledger, manifest)
             spark = spark_session(VALIDATE_BATCH)
-            importing.result()
-        from glue_scripts.validation import Validation
-
         validation = Validation(
             spark=spark,
-            s3=boto3.client("s3"),
-            ledger=Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"])),
+            s3=s3,
+            ledger=ledger,
             lake=Lake(spark, arguments["data_bucket"]),
             emails=EmailSettings(
                 environment=arguments["environment"],
@@ -47,9 +53,20 @@ def main() -> None:
             ),
             tolerances=tolerances,
             run=arguments[RUN_ID_ARGUMENT],
-            manifest=Location.of_uri(arguments["manifest_uri"]),
+            manifest=manifest,
         )
-        measure_verdicts(metrics, validation.validate())
+        measure_verdicts(metrics, validation.validate(checking.result()))
+
+
+def _import_great_expectations() -> None:
+    """`Validation` imports it where it needs it, and waits for this.
+
+    Looking for garbage among what it makes takes a third of the time of its import and of the process's end.
+    """
+    gc.disable()
+    import_module("validators.expectations")
+    gc.freeze()
+    gc.enable()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""Validates one batch: from the manifest to a verdict on every file, its report and its ledger item."""
+"""Validates one batch: from its files to a verdict on every one, its report and its ledger item."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,96 +14,23 @@ from pyspark.sql import DataFrame, SparkSession
 from glue_scripts import names
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot, newest_of
-from glue_scripts.objects import Location, file_name, read_json, target_key, write_json
-from validators.batches import broken_rows, judge_batch, samples
-from validators.file_checks import FileRejectedError, check_text, plain_chunks, row_positions
+from glue_scripts.objects import Location, target_key, write_json
+from glue_scripts.session import kept
+from glue_scripts.staged_files import CheckedBatch, StagedFile
+from validators.counts import MAX_HELD_ROWS, broken_rows, count_rows, held_rows, holds_all_broken
+from validators.file_checks import row_positions
+from validators.quarantine import quarantined_rows, samples
 from validators.reports import EmailSettings, JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
 from validators.rows import FILE, ReadableFile, judge_files, read_positions, valid_rows
-from validators.schemas import MAX_FILE_BYTES, SNAPSHOT_DATASETS, dataset_of
+from validators.schemas import SNAPSHOT_DATASETS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-PARALLEL_FILES = 8
+KEPT_FROM_BYTES = 16 * 1024**2
+"""From here on it takes longer to read files again for their broken rows than to keep what counts the rows."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedFile:
-    """A file of the manifest.
-
-    Attributes:
-        key: the object key.
-        version_id: the object version.
-        size: bytes.
-        etag: of the object.
-        last_modified: when the version was uploaded, UTC; None where it is gone.
-        staged_key: its copy under processing/; None where there is none.
-    """
-
-    key: str
-    version_id: str
-    size: int
-    etag: str
-    last_modified: datetime | None
-    staged_key: str | None
-
-    @classmethod
-    def of_manifest(cls, entry: Mapping[str, Any]) -> StagedFile:
-        """From an entry of the manifest's `files`."""
-        moment = entry.get("last_modified")
-        return cls(
-            key=entry["key"],
-            version_id=entry["version_id"],
-            size=int(entry["size"]),
-            etag=entry["etag"],
-            last_modified=datetime.fromisoformat(moment).astimezone(UTC) if moment else None,
-            staged_key=entry["staged_key"],
-        )
-
-    @property
-    def name(self) -> str:
-        """A name that is unique in the batch and safe for Spark."""
-        return file_name(self.key, self.version_id)
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is what the S3 console's «Create folder» leaves: an empty object whose key ends with a slash."""
-        return self.key.endswith("/") and self.size == 0
-
-    @property
-    def dataset(self) -> str | None:
-        """The dataset that the key names; None where it names none."""
-        return dataset_of(self.key)
-
-    @property
-    def uploaded_at(self) -> str | None:
-        """ISO 8601 in UTC, to the second."""
-        return self.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_modified else None
-
-    @property
-    def age(self) -> tuple[str, str, str]:
-        """What decides which of two accepted reference files is newer; see `Snapshot.age`."""
-        return str(self.uploaded_at), self.key, self.version_id
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """What the ledger keeps of it before it is judged."""
-        known = {"dataset": self.dataset or names.NO_DATASET, "size": self.size, "etag": self.etag}
-        return {**known, **({"uploaded_at": self.uploaded_at} if self.uploaded_at else {})}
-
-    def judged(self, **attributes: Any) -> JudgedFile:  # noqa: ANN401 - the attributes of JudgedFile
-        """The file with its verdict."""
-        return JudgedFile(
-            key=self.key,
-            version_id=self.version_id,
-            dataset=self.dataset,
-            size=self.size,
-            etag=self.etag,
-            last_modified=self.uploaded_at,
-            **attributes,
-        )
 
 
 @dataclass
@@ -142,91 +67,24 @@ class Validation:
     run: str
     manifest: Location
 
-    def validate(self) -> list[JudgedFile]:
+    def validate(self, batch: CheckedBatch) -> list[JudgedFile]:
         """Judges every file of the batch, and writes reports, ledger items and the verdict.
 
         Returns:
             The files that were judged for the first time: not those that an earlier run of the batch had judged before
             it died.
         """
-        document = read_json(self.s3, self.manifest, names.MANIFEST_FORMAT)
-        execution_arn = str(document["execution_arn"])
-        verdict = Verdict()
-        files = [StagedFile.of_manifest(entry) for entry in document["files"]]
-        due = [file for file in files if not self._is_skipped(file, execution_arn, verdict)]
-        for file in due:
-            self.ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
-        checked = self._check_files(due)
-        readable = {file: outcome for file, outcome in checked.items() if isinstance(outcome, ReadableFile)}
-        judged = {file: outcome for file, outcome in checked.items() if isinstance(outcome, JudgedFile)}
-        judged |= self._judge_datasets(readable)
+        verdict = Verdict(skipped=list(batch.skipped))
+        judged = batch.unreadable | self._judge_datasets(batch.readable)
         emailed = []
-        for file in due:
-            report_key = self._write_report(file, judged[file], execution_arn)
+        for file in batch.due:
+            report_key = self._write_report(file, judged[file], batch.execution_arn)
             entry = self._settle(file, judged[file], report_key, verdict)
             if entry:
                 target = None if file.last_modified is None else entry["target_key"]
                 emailed.append(RejectedFile(judged[file], target, report_key))
-        self._write_verdict(verdict, readable, emailed, execution_arn)
+        self._write_verdict(verdict, batch.readable, emailed, batch.execution_arn)
         return verdict.judged_first
-
-    # Which files are due
-
-    def _is_skipped(self, file: StagedFile, execution_arn: str, verdict: Verdict) -> bool:
-        """Whether this is no file, or another execution has ended, or holds, it: a second event for it is a no-op."""
-        if file.is_folder:
-            self._skip(file, verdict, "a folder, which stays where it is")
-            return True
-        status, execution = self.ledger.file_status_and_execution(file.key, file.version_id)
-        is_gone = file.last_modified is None
-        is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
-        is_skipped = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (is_gone and is_held_by_other)
-        if is_skipped:
-            self._skip(file, verdict, f"already {status}")
-        return is_skipped
-
-    def _skip(self, file: StagedFile, verdict: Verdict, reason: str) -> None:
-        verdict.skipped.append({"key": file.key, "version_id": file.version_id, "reason": reason})
-
-    # Bytes
-
-    def _check_files(self, files: Sequence[StagedFile]) -> dict[StagedFile, ReadableFile | JudgedFile]:
-        with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
-            return dict(zip(files, pool.map(self._check_file, files), strict=True))
-
-    def _check_file(self, file: StagedFile) -> ReadableFile | JudgedFile:
-        try:
-            return self._readable(file)
-        except FileRejectedError as error:
-            return file.judged(problem=(error.rule_id, error.detail))
-
-    def _readable(self, file: StagedFile) -> ReadableFile:
-        if file.dataset is None:
-            raise FileRejectedError("unknown_dataset", f"the key begins with none of {_dataset_prefixes()}")
-        if file.last_modified is None:
-            raise FileRejectedError("object_missing", "the version was deleted before the batch was staged")
-        if file.staged_key is None:
-            raise FileRejectedError("too_large", f"{file.size} bytes; at most {MAX_FILE_BYTES} can be copied")
-        staged = Location(self.manifest.bucket, file.staged_key)
-        text = check_text(self.s3.get_object(Bucket=staged.bucket, Key=staged.key)["Body"], file.dataset)
-        if not text.is_plain:
-            staged = staged.sibling(f"{file.name}.csv")
-            self._write_plain(Location(self.manifest.bucket, file.staged_key), staged)
-        return ReadableFile(
-            name=staged.key.rpartition("/")[2],
-            uri=staged.uri,
-            header=text.header,
-            last_modified=file.last_modified,
-            is_line_per_row=text.is_line_per_row,
-        )
-
-    def _write_plain(self, source: Location, target: Location) -> None:
-        """Writes an unpacked copy that Spark reads whatever the file was called and packed with."""
-        with TemporaryFile() as plain:
-            for chunk in plain_chunks(self.s3.get_object(Bucket=source.bucket, Key=source.key)["Body"]):
-                plain.write(chunk)
-            plain.seek(0)
-            self.s3.upload_fileobj(plain, target.bucket, target.key)
 
     # Rows
 
@@ -235,47 +93,59 @@ class Validation:
         by_dataset: dict[str, list[StagedFile]] = defaultdict(list)
         for file in readable:
             by_dataset[str(file.dataset)].append(file)
+        # Spark takes its time to plan them; meanwhile Great Expectations is being imported.
+        rows = {
+            dataset: judge_files(self.spark, dataset, [readable[file] for file in files])
+            for dataset, files in by_dataset.items()
+        }
         judged: dict[StagedFile, JudgedFile] = {}
         snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in SNAPSHOT_DATASETS}
         known: dict[str, DataFrame] = {}
         for dataset, column in (("users", "user_id"), ("songs", "track_id")):
-            rows, outcome = self._judge_dataset(dataset, by_dataset[dataset], readable, snapshots[dataset], {})
+            snapshot = snapshots[dataset]
+            outcome = self._judge_dataset(dataset, rows, by_dataset[dataset], readable, snapshot, {})
             judged |= outcome
-            ids = self._ids(dataset, rows, outcome, readable, snapshots[dataset])
+            ids = self._ids(dataset, rows.get(dataset), outcome, readable, snapshot)
             if ids is not None:
                 known[column] = ids.select(column)
-        _, outcome = self._judge_dataset("streams", by_dataset["streams"], readable, None, known)
-        return judged | outcome
+        return judged | self._judge_dataset("streams", rows, by_dataset["streams"], readable, None, known)
 
     def _judge_dataset(
         self,
         dataset: str,
+        rows: Mapping[str, DataFrame],
         files: Sequence[StagedFile],
         readable: Mapping[StagedFile, ReadableFile],
         snapshot: Snapshot | None,
         known: Mapping[str, DataFrame],
-    ) -> tuple[DataFrame | None, dict[StagedFile, JudgedFile]]:
+    ) -> dict[StagedFile, JudgedFile]:
         if not files:
-            return None, {}
+            return {}
+        # Not before it is needed: see the entry, glue_scripts/validate_batch.py.
+        from validators.expectations import judge_batch
+
         sources = [readable[file] for file in files]
-        judged = judge_files(self.spark, dataset, sources)
-        result = judge_batch(
-            judged,
-            dataset,
-            sources,
-            tolerances=self.tolerances,
-            current_snapshot_rows=snapshot.rows if snapshot else 0,
-            known=known,
-        )
+        quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
+        is_kept = sum(file.size for file in files) >= KEPT_FROM_BYTES
+        counted = count_rows(rows[dataset], dataset, known, max_held=MAX_HELD_ROWS if is_kept else 0)
+        with kept(counted) if is_kept else nullcontext(counted) as counted:
+            result = judge_batch(
+                counted,
+                dataset,
+                [source.name for source in sources],
+                tolerances=self.tolerances,
+                current_snapshot_rows=snapshot.rows if snapshot else 0,
+            )
+            found = {}
+            if any(counts.quarantined for counts in result.counts.values()):
+                is_held = is_kept and holds_all_broken(counted)
+                broken = held_rows(counted) if is_held else broken_rows(rows[dataset])
+                found = self._quarantine(broken, sources, quarantine)
         page = f"{names.QUALITY_PREFIX}data_docs/{self.run}/{dataset}.html"
         self.s3.put_object(
             Bucket=self.manifest.bucket, Key=page, Body=result.data_docs.encode(), ContentType="text/html"
         )
-        quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
-        found = self._quarantine(
-            dataset, [source for source in sources if result.counts[source.name].quarantined], quarantine
-        )
-        return judged, {
+        return {
             file: file.judged(
                 counts=result.counts[source.name],
                 results=result.results[source.name],
@@ -288,18 +158,12 @@ class Validation:
         }
 
     def _quarantine(
-        self, dataset: str, files: Sequence[ReadableFile], quarantine: Location
+        self, broken: DataFrame, files: Sequence[ReadableFile], quarantine: Location
     ) -> dict[str, dict[str, list[Sample]]]:
-        """Reads the files that have broken rows once more, and keeps those rows; returns samples by file and rule."""
-        if not files:
-            return {}
-        judged = judge_files(self.spark, dataset, files)
-        broken = broken_rows(read_positions(self.spark, files), judged).persist()
-        try:
-            broken.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
-            return samples(broken)
-        finally:
-            broken.unpersist()
+        """Writes the rows that break a rule; returns samples by file and rule."""
+        with kept(quarantined_rows(read_positions(self.spark, files), broken)) as rows:
+            rows.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
+            return samples(rows)
 
     def _located(self, source: ReadableFile, found: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
         """Samples with their lines: Spark counts rows, and does not count blank lines."""
@@ -348,7 +212,7 @@ class Validation:
         if before is None:
             present = self.ledger.file_status(file.key, file.version_id)
             if not (status is FileStatus.ACCEPTED and present is FileStatus.LOADED):
-                self._skip(file, verdict, f"already {present}")
+                verdict.skipped.append(file.skipped(f"already {present}"))
                 return None
         if status is FileStatus.ACCEPTED:
             target = target_key(names.ARCHIVE_PREFIX, file.key, file.version_id)
@@ -417,10 +281,6 @@ class Validation:
                 "email": email if emailed else None,
             },
         )
-
-
-def _dataset_prefixes() -> str:
-    return ", ".join(f"{names.RAW_PREFIX}{dataset}/" for dataset in names.DATASETS)
 
 
 def _ledger_counts(judged: JudgedFile) -> dict[str, Any]:

@@ -8,9 +8,8 @@ rule more or a file more costs no pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, ClassVar
 
 import great_expectations as gx
@@ -31,18 +30,15 @@ from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 from great_expectations.render.view.view import DefaultJinjaPageView
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 
+from validators.counts import WARNS_PREFIX, file_statistics
 from validators.results import RowCounts, RuleResult, tolerated_rows
-from validators.rows import FAILS_PREFIX, FILE, LINES, failing, flag_columns
 from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
 
 STATISTICS_METRIC = "files.statistics"
 NO_ROWS = "no_rows"
 SNAPSHOT_SHRUNK = "snapshot_shrunk"
-WARNS_PREFIX = "_warns_"
-"""Boolean columns `_warns_<rule id>`: true where the row is what the warning is about."""
 MINIMUM_SHARE_OF_SNAPSHOT = 0.5
 
 _ERROR_NAMES = re.compile(r"\b[A-Z]\w+(?:Exception|Error)\b|\[[A-Z][A-Z0-9_.]+\]")
@@ -75,7 +71,7 @@ class SuiteResult:
 
 
 class FileStatistics(TableMetricProvider):
-    """Per file: rows, quarantined and valid rows, and how many rows break each rule. One pass over the rows."""
+    """Per file: rows, quarantined and valid rows, and how many rows break each rule."""
 
     metric_name = STATISTICS_METRIC
 
@@ -88,58 +84,8 @@ class FileStatistics(TableMetricProvider):
         metrics: dict[str, Any],
         runtime_configuration: dict[str, Any],
     ) -> dict[str, dict[str, int]]:
-        judged, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, MetricDomainTypes.TABLE)
-        return file_statistics(judged)
-
-
-def file_statistics(judged: DataFrame) -> dict[str, dict[str, int]]:
-    """By file: `rows`, `quarantined`, `valid`, `duplicate_rows`, and failed rows by rule id.
-
-    A row that breaks a rule counts as many rows as it has lines: a quote that is closed lines later has swallowed the
-    rows between.
-
-    Args:
-        judged: judged rows with a `_fails_…` column per row rule, `_warns_…` columns, and `_fingerprint`, null in rows
-            that break a rule.
-    """
-    is_broken = failing(judged)
-    warnings = [name for name in judged.columns if name.startswith(WARNS_PREFIX)]
-    flags = {
-        "quarantined": is_broken,
-        **{name.removeprefix(FAILS_PREFIX): F.col(name) for name in flag_columns(judged)},
-        **{name.removeprefix(WARNS_PREFIX): F.col(name) & ~is_broken for name in warnings},
-    }
-    # First rows that are alike in everything that counts, then files: in one aggregation Spark would keep a sum of each
-    # rule beside every distinct play.
-    alike = judged.groupBy(
-        FILE,
-        "_fingerprint",
-        F.when(is_broken, F.col(LINES)).otherwise(1).alias("_lines"),
-        _bits(flags.values()).alias("_flags"),
-    ).agg(F.count("*").alias("_rows"))
-    lines = F.col("_rows") * F.col("_lines")
-    counted = alike.groupBy(FILE).agg(
-        F.sum(lines).alias("rows"),
-        F.count("_fingerprint").alias("_distinct"),
-        *(
-            F.sum(F.when(F.col("_flags").bitwiseAND(1 << place) != 0, lines).otherwise(0)).alias(name)
-            for place, name in enumerate(flags)
-        ),
-    )
-    statistics = {}
-    for row in counted.collect():
-        counts = row.asDict()
-        file, distinct = counts.pop(FILE), counts.pop("_distinct")
-        counts["valid"] = counts["rows"] - counts["quarantined"]
-        counts["duplicate_rows"] = counts["valid"] - distinct
-        statistics[file] = counts
-    return statistics
-
-
-def _bits(flags: Iterable[Column]) -> Column:
-    """A number with a bit for each flag that is true."""
-    bits = (F.when(flag, 1 << place).otherwise(0) for place, flag in enumerate(flags))
-    return reduce(Column.bitwiseOR, bits)
+        counted, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, MetricDomainTypes.TABLE)
+        return file_statistics(counted)
 
 
 class ExpectFilesToFollowRule(BatchExpectation):
@@ -196,6 +142,34 @@ class ExpectFilesToFollowRule(BatchExpectation):
         return ""
 
 
+def judge_batch(
+    counted: DataFrame,
+    dataset: str,
+    files: list[str],
+    *,
+    tolerances: Mapping[str, float],
+    current_snapshot_rows: int,
+) -> SuiteResult:
+    """Runs the dataset's suite over all its files of the batch.
+
+    Args:
+        counted: what `count_rows` gives.
+        dataset: the dataset.
+        files: names of the files; Spark does not see one without rows.
+        tolerances: overrides by rule id.
+        current_snapshot_rows: valid rows of the dataset's current snapshot, 0 where there is none.
+    """
+    unknown = [name.removeprefix(WARNS_PREFIX) for name in counted.columns if name.startswith(WARNS_PREFIX)]
+    suite = expectation_suite(
+        dataset,
+        files,
+        tolerances=tolerances,
+        current_snapshot_rows=current_snapshot_rows,
+        warnings=("duplicate_rows", *unknown),
+    )
+    return run_suite(counted, suite, tolerances)
+
+
 def expectation_suite(
     dataset: str,
     files: list[str],
@@ -237,8 +211,8 @@ def expectation_suite(
     )
 
 
-def run_suite(judged: DataFrame, suite: ExpectationSuite, tolerances: Mapping[str, float]) -> SuiteResult:
-    """Runs a suite over the judged rows of its files.
+def run_suite(counted: DataFrame, suite: ExpectationSuite, tolerances: Mapping[str, float]) -> SuiteResult:
+    """Runs a suite over the counted rows of its files.
 
     Raises:
         ExpectationCrashedError: an expectation raised instead of judging.
@@ -256,7 +230,7 @@ def run_suite(judged: DataFrame, suite: ExpectationSuite, tolerances: Mapping[st
     checkpoint = context.checkpoints.add(
         Checkpoint(name=suite.name, validation_definitions=[definition], result_format="COMPLETE")
     )
-    outcome = checkpoint.run(batch_parameters={"dataframe": judged})
+    outcome = checkpoint.run(batch_parameters={"dataframe": counted})
     (result,) = outcome.run_results.values()
     _raise_if_crashed(result)
     details = {

@@ -58,14 +58,14 @@ DECLARED: Final = {
     "compute_kpis": (*names.COMPUTE_KPIS_RUN_ARGUMENTS, *names.COMPUTE_KPIS_JOB_ARGUMENTS),
 }
 
-IMPORTED_LATER: Final = {"validate_batch": ["validation"], "compute_kpis": []}
+IMPORTED_LATER: Final = {"validate_batch": ["validators.expectations"], "compute_kpis": []}
 """What an entry imports while Spark starts."""
 
 # Imports an entry with all that it imports, and reads the arguments that it declares as it does itself.
 RUN_ENTRY: Final = """
 import importlib, json, sys
 for module in json.loads(sys.argv.pop(1)):
-    importlib.import_module("glue_scripts." + module)
+    importlib.import_module(module)
 declared = json.loads(sys.argv.pop(1))
 session = sys.modules["glue_scripts.session"]
 ours = {name: one.__file__ for name, one in sys.modules.items() if name.startswith(("glue_scripts.", "validators."))}
@@ -150,7 +150,7 @@ def test_an_entry_is_imported_from_the_zip_and_reads_its_arguments_among_those_o
     answer = _answer(
         python,
         RUN_ENTRY,
-        json.dumps([entry, *IMPORTED_LATER[entry]]),
+        json.dumps([f"glue_scripts.{entry}", *IMPORTED_LATER[entry]]),
         *(json.dumps(DECLARED[entry]), *ARGUMENTS_OF_GLUE, *own),
         environment={"PYTHONPATH": str(archive)},
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from validators.batches import judge_batch
-from validators.expectations import SuiteResult
+from validators.counts import count_rows
+from validators.expectations import SuiteResult, judge_batch
 from validators.file_checks import LinePerRow
 from validators.rows import ReadableFile, judge_files
 
@@ -49,7 +49,8 @@ def judge(
 ) -> SuiteResult:
     files = readable(folder, texts)
     rows = judge_files(spark, dataset, files)
-    return judge_batch(rows, dataset, files, tolerances=tolerances or {}, current_snapshot_rows=snapshot_rows, known={})
+    counted = count_rows(rows, dataset, {})
+    return judge_batch(counted, dataset, list(texts), tolerances=tolerances or {}, current_snapshot_rows=snapshot_rows)
 
 
 def broken(result: SuiteResult, file: str) -> dict[str, int]:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from validators.batches import broken_rows
+from validators.counts import broken_rows, count_rows, held_rows, holds_all_broken
 from validators.file_checks import check_text
+from validators.quarantine import quarantined_rows
 from validators.rows import ReadableFile, judge_files, read_positions, valid_rows
 
 BLOCK_BYTES = 700
@@ -74,6 +75,9 @@ def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) 
     in_blocks, whole = (judge_files(spark, "streams", given) for given in (files, whole_files))
     assert in_blocks.rdd.getNumPartitions() > 3 * len(files)
     assert rows_of(valid_rows(in_blocks, "streams")) == rows_of(valid_rows(whole, "streams"))
-    broken = rows_of(broken_rows(read_positions(spark, whole_files), whole))
+    broken = rows_of(quarantined_rows(read_positions(spark, whole_files), broken_rows(whole)))
     assert len(broken) > 50
-    assert rows_of(broken_rows(read_positions(spark, files), in_blocks)) == broken
+    assert rows_of(quarantined_rows(read_positions(spark, files), broken_rows(in_blocks))) == broken
+    counted = count_rows(in_blocks, "streams", {})
+    assert holds_all_broken(counted)
+    assert rows_of(quarantined_rows(read_positions(spark, files), held_rows(counted))) == broken

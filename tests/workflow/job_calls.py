@@ -24,6 +24,7 @@ from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones
 from glue_scripts.metrics import Metrics, metered
 from glue_scripts.objects import Location, read_json
 from glue_scripts.publication import Snapshots
+from glue_scripts.staged_files import check_batch
 from glue_scripts.validation import Validation
 from local_aws.environment import ACCESS_KEY, SECRET_KEY
 from tests import fault_table, oracle
@@ -206,17 +207,21 @@ class ValidationJob:
         given = {"endpoint_url": pipeline.s3.meta.endpoint_url}
         metrics = Metrics(session.client("cloudwatch", **given), "dev")
         with metered(metrics, job=names.VALIDATE_BATCH, dpus=2.0):
+            s3 = session.client("s3", **given)
+            ledger = Ledger(session.resource("dynamodb", **given).Table(pipeline.ledger.name))
+            manifest = Location.of_uri(arguments["--manifest_uri"])
+            checked = check_batch(s3, ledger, manifest)
             validation = Validation(
                 spark=self._spark,
-                s3=session.client("s3", **given),
-                ledger=Ledger(session.resource("dynamodb", **given).Table(pipeline.ledger.name)),
+                s3=s3,
+                ledger=ledger,
                 lake=Lake(self._spark, pipeline.bucket),
                 emails=EmailSettings(environment="dev", bucket=pipeline.bucket, error_days=90, runbook="runbook"),
                 tolerances={},
                 run=f"{pipeline.folder.replace('/', '-')}{self._runs}",
-                manifest=Location.of_uri(arguments["--manifest_uri"]),
+                manifest=manifest,
             )
-            measure_verdicts(metrics, validation.validate())
+            measure_verdicts(metrics, validation.validate(checked))
 
 
 def outcome_of(pipeline: Pipeline, job: str, work: Callable[[], object]) -> str:

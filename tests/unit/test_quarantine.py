@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from tests.validation.judging import broken, judge, readable, rejected_by
-from validators.batches import broken_rows, samples
+from validators.counts import broken_rows, count_rows, file_statistics, held_rows, holds_all_broken
 from validators.expectations import ExpectationCrashedError, expectation_suite, run_suite
+from validators.quarantine import quarantined_rows, samples
 from validators.reports import Sample
 from validators.rows import judge_files, read_positions
 
@@ -81,19 +81,30 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     long_id = "x" * 201
     text = HEADER + GOOD.format(0) + f"u1,t1,yesterday\n{long_id},t1,2024-06-25 10:00:00\nu1,t1\n"
     files = readable(tmp_path, {"file": text})
-    judged = judge_files(spark, "streams", files)
-    found = samples(broken_rows(read_positions(spark, files), judged))["file"]
+    broken = broken_rows(judge_files(spark, "streams", files))
+    found = samples(quarantined_rows(read_positions(spark, files), broken))["file"]
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
     assert found["malformed_row"] == [Sample(row=5, fields=2)]
 
 
+def test_a_task_holds_no_more_broken_rows_than_it_may(spark: SparkSession, tmp_path: Path) -> None:
+    bad = ["u1,t1,noon\n", ",t1,2024-06-25 10:00:00\n", "u1,t1\n"]
+    text = HEADER + "".join(GOOD.format(second) + bad[second % 3] for second in range(30))
+    judged = judge_files(spark, "streams", readable(tmp_path, {"file": text}))
+    all_held, some_held, none_held = (count_rows(judged, "streams", {}, max_held=count) for count in (30, 29, 0))
+    assert [holds_all_broken(counted) for counted in (all_held, some_held, none_held)] == [True, False, False]
+    assert [held_rows(counted).count() for counted in (all_held, some_held)] == [30, 29]
+    assert sorted(held_rows(all_held).collect()) == sorted(broken_rows(judged).collect())
+    assert file_statistics(all_held) == file_statistics(some_held) == file_statistics(none_held)
+
+
 def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: SparkSession, tmp_path: Path) -> None:
     files = readable(tmp_path, {"file": HEADER + GOOD.format(0)})
     suite = expectation_suite("streams", ["file"], tolerances={}, current_snapshot_rows=0, warnings=())
-    without_fingerprint = judge_files(spark, "streams", files).withColumn("other", F.lit(1))
-    with pytest.raises(ExpectationCrashedError, match="no_rows could not be evaluated: UNRESOLVED_COLUMN"):
-        run_suite(without_fingerprint, suite, {})
+    not_counted = judge_files(spark, "streams", files)
+    with pytest.raises(ExpectationCrashedError, match="no_rows could not be evaluated: DATATYPE_MISMATCH"):
+        run_suite(not_counted, suite, {})
 
 
 def test_great_expectations_own_page_tells_the_rules(spark: SparkSession, tmp_path: Path) -> None:

@@ -1,0 +1,196 @@
+"""The files of one batch before Spark reads them: which ones are due, and whether their bytes are CSV text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+from glue_scripts import names
+from glue_scripts.ledger import FileStatus, Ledger
+from glue_scripts.objects import Location, file_name, read_json
+from validators.file_checks import FileRejectedError, check_text, plain_chunks
+from validators.reports import JudgedFile
+from validators.rows import ReadableFile
+from validators.schemas import MAX_FILE_BYTES, dataset_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+PARALLEL_FILES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedFile:
+    """A file of the manifest.
+
+    Attributes:
+        key: the object key.
+        version_id: the object version.
+        size: bytes.
+        etag: of the object.
+        last_modified: when the version was uploaded, UTC; None where it is gone.
+        staged_key: its copy under processing/; None where there is none.
+    """
+
+    key: str
+    version_id: str
+    size: int
+    etag: str
+    last_modified: datetime | None
+    staged_key: str | None
+
+    @classmethod
+    def of_manifest(cls, entry: Mapping[str, Any]) -> StagedFile:
+        """From an entry of the manifest's `files`."""
+        moment = entry.get("last_modified")
+        return cls(
+            key=entry["key"],
+            version_id=entry["version_id"],
+            size=int(entry["size"]),
+            etag=entry["etag"],
+            last_modified=datetime.fromisoformat(moment).astimezone(UTC) if moment else None,
+            staged_key=entry["staged_key"],
+        )
+
+    @property
+    def name(self) -> str:
+        """A name that is unique in the batch and safe for Spark."""
+        return file_name(self.key, self.version_id)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is what the S3 console's «Create folder» leaves: an empty object whose key ends with a slash."""
+        return self.key.endswith("/") and self.size == 0
+
+    @property
+    def dataset(self) -> str | None:
+        """The dataset that the key names; None where it names none."""
+        return dataset_of(self.key)
+
+    @property
+    def uploaded_at(self) -> str | None:
+        """ISO 8601 in UTC, to the second."""
+        return self.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_modified else None
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """What decides which of two accepted reference files is newer; see `Snapshot.age`."""
+        return str(self.uploaded_at), self.key, self.version_id
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the ledger keeps of it before it is judged."""
+        known = {"dataset": self.dataset or names.NO_DATASET, "size": self.size, "etag": self.etag}
+        return {**known, **({"uploaded_at": self.uploaded_at} if self.uploaded_at else {})}
+
+    def judged(self, **attributes: Any) -> JudgedFile:  # noqa: ANN401 - the attributes of JudgedFile
+        """The file with its verdict."""
+        return JudgedFile(
+            key=self.key,
+            version_id=self.version_id,
+            dataset=self.dataset,
+            size=self.size,
+            etag=self.etag,
+            last_modified=self.uploaded_at,
+            **attributes,
+        )
+
+    def skipped(self, reason: str) -> dict[str, str]:
+        """Its entry in the verdict where it is not judged."""
+        return {"key": self.key, "version_id": self.version_id, "reason": reason}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedBatch:
+    """A batch whose files' bytes have been looked at.
+
+    Attributes:
+        execution_arn: the execution that the batch is of.
+        due: the files to judge, in the manifest's order.
+        skipped: entries of the verdict for the other files.
+        readable: the due files that Spark can read.
+        unreadable: the due files whose bytes break a file rule, with their verdicts.
+    """
+
+    execution_arn: str
+    due: list[StagedFile]
+    skipped: list[dict[str, str]]
+    readable: dict[StagedFile, ReadableFile]
+    unreadable: dict[StagedFile, JudgedFile]
+
+
+def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatch:
+    """Tells which files of the manifest are due, enters them in the ledger and looks at their bytes."""
+    document = read_json(s3, manifest, names.MANIFEST_FORMAT)
+    execution_arn = str(document["execution_arn"])
+    due, skipped = [], []
+    for file in map(StagedFile.of_manifest, document["files"]):
+        reason = _reason_to_skip(file, ledger, execution_arn)
+        if reason:
+            skipped.append(file.skipped(reason))
+        else:
+            due.append(file)
+    for file in due:
+        ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
+    with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
+        checked = dict(zip(due, pool.map(lambda file: _checked(s3, manifest.bucket, file), due), strict=True))
+    return CheckedBatch(
+        execution_arn=execution_arn,
+        due=due,
+        skipped=skipped,
+        readable={file: found for file, found in checked.items() if isinstance(found, ReadableFile)},
+        unreadable={file: found for file, found in checked.items() if isinstance(found, JudgedFile)},
+    )
+
+
+def _reason_to_skip(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
+    """Why this is no file, or which other execution's end it has seen: a second event for it is a no-op. Empty: due."""
+    if file.is_folder:
+        return "a folder, which stays where it is"
+    status, execution = ledger.file_status_and_execution(file.key, file.version_id)
+    is_gone = file.last_modified is None
+    is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
+    is_over = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (is_gone and is_held_by_other)
+    return f"already {status}" if is_over else ""
+
+
+def _checked(s3: S3Client, bucket: str, file: StagedFile) -> ReadableFile | JudgedFile:
+    try:
+        return _readable(s3, bucket, file)
+    except FileRejectedError as error:
+        return file.judged(problem=(error.rule_id, error.detail))
+
+
+def _readable(s3: S3Client, bucket: str, file: StagedFile) -> ReadableFile:
+    if file.dataset is None:
+        prefixes = ", ".join(f"{names.RAW_PREFIX}{dataset}/" for dataset in names.DATASETS)
+        raise FileRejectedError("unknown_dataset", f"the key begins with none of {prefixes}")
+    if file.last_modified is None:
+        raise FileRejectedError("object_missing", "the version was deleted before the batch was staged")
+    if file.staged_key is None:
+        raise FileRejectedError("too_large", f"{file.size} bytes; at most {MAX_FILE_BYTES} can be copied")
+    staged = Location(bucket, file.staged_key)
+    text = check_text(s3.get_object(Bucket=staged.bucket, Key=staged.key)["Body"], file.dataset)
+    source = staged if text.is_plain else staged.sibling(f"{file.name}.csv")
+    if not text.is_plain:
+        _write_plain(s3, staged, source)
+    return ReadableFile(
+        name=source.key.rpartition("/")[2],
+        uri=source.uri,
+        header=text.header,
+        last_modified=file.last_modified,
+        is_line_per_row=text.is_line_per_row,
+    )
+
+
+def _write_plain(s3: S3Client, source: Location, target: Location) -> None:
+    """Writes an unpacked copy that Spark reads whatever the file was called and packed with."""
+    with TemporaryFile() as plain:
+        for chunk in plain_chunks(s3.get_object(Bucket=source.bucket, Key=source.key)["Body"]):
+            plain.write(chunk)
+        plain.seek(0)
+        s3.upload_fileobj(plain, target.bucket, target.key)
