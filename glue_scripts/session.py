@@ -77,11 +77,11 @@ def kept(frame: DataFrame) -> Iterator[DataFrame]:
 
     Adaptive execution does not merge the last exchange of a frame that is kept: a few rows would be in 200 partitions.
     """
-    kept = frame.coalesce(frame.sparkSession.sparkContext.defaultParallelism).persist()
+    merged = frame.coalesce(frame.sparkSession.sparkContext.defaultParallelism).persist()
     try:
-        yield kept
+        yield merged
     finally:
-        kept.unpersist()
+        merged.unpersist()
 
 
 def _keep_rows_out_of_the_log(session: SparkSession) -> None:

@@ -59,10 +59,10 @@ def count_rows(
         FILE, HELD, ROWS, QUARANTINED, DISTINCT, and how many rows break each rule (`_fails_<rule id>`) or are warned of
         (`_warns_<rule id>`).
     """
-    rules = flag_columns(judged)
-    held = F.when(failing(judged), F.when(F.expr(_NUMBER_IN_TASK) < max_held, F.struct(*details(judged))))
+    held = F.when(F.col(_BROKEN), F.when(F.expr(_NUMBER_IN_TASK) < max_held, F.struct(*details(judged))))
+    # A null that Spark knows of at once spares an exchange where none is to be held.
     rows = judged.withColumn(_BROKEN, failing(judged)).withColumn(HELD, held if max_held else F.lit(None))
-    flags = {QUARANTINED: _BROKEN, **{rule: rule for rule in rules}}
+    flags = {QUARANTINED: _BROKEN, **{flag: flag for flag in flag_columns(judged)}}
     for column, ids in known.items():
         mark = f"_known_{column}"
         rows = rows.join(F.broadcast(ids.selectExpr(column, f"true AS {mark}").distinct()), column, "left")
@@ -127,10 +127,11 @@ def broken_rows(judged: DataFrame) -> DataFrame:
 
 def details(judged: DataFrame) -> list[Column]:
     """What is told of a broken row: FILE, BLOCK, ROW_ID, LINES, RAW, RULES, and the texts of the columns with rules."""
-    names = [F.when(F.col(flag), flag.removeprefix(FAILS_PREFIX)) for flag in flag_columns(judged)]
-    columns = {RULES_BY_ID[flag.removeprefix(FAILS_PREFIX)].column for flag in flag_columns(judged)}
+    rules = [flag.removeprefix(FAILS_PREFIX) for flag in flag_columns(judged)]
+    broken = F.array(*(F.when(F.col(FAILS_PREFIX + rule), rule) for rule in rules))
+    columns = {RULES_BY_ID[rule].column for rule in rules}
     return [
         *map(F.col, (FILE, BLOCK, ROW_ID, LINES, RAW)),
-        F.filter(F.array(*names), lambda name: name.isNotNull()).alias(RULES),
+        F.filter(broken, lambda rule: rule.isNotNull()).alias(RULES),
         *(F.col(text_column(column)) for column in sorted(column for column in columns if column)),
     ]

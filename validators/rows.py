@@ -182,8 +182,8 @@ def valid_rows(judged: DataFrame, dataset: str) -> DataFrame:
     return judged.where(~failing(judged)).select(*REQUIRED_COLUMNS[dataset])
 
 
-# What follows is SQL and not columns of Python's API: each function of that is several calls into the JVM, and of the
-# thousands that all columns would need, a job's start takes a second longer.
+# What follows is SQL and not columns of Python's API: each function of that is several calls into the JVM, and a job's
+# start would make two thousand of them for these columns.
 
 
 def _blank_is_null(text: str) -> str:
