@@ -12,10 +12,10 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from glue_scripts.grouping_sets import DAYS, HOURS, HOURS_PER_DAY, LISTENERS, SONGS, count_plays
 from glue_scripts.names import GENRE_INDEX_PARTITION_KEY, SUMMARY
+from glue_scripts.session import kept
 
 UNKNOWN_COUNTRY = "unknown"
 OTHER_COUNTRIES = "other"
@@ -45,16 +45,11 @@ def kpi_items(plays: DataFrame, songs: DataFrame, users: DataFrame, *, top_songs
         DynamoDB items with `pk` and `sk`: integers as int, times in milliseconds, averages and ratios as Decimal with
         two decimals. Without `claim`, `computed_at` and the snapshots, which the publisher knows.
     """
-    tracks = catalogue(songs).persist(StorageLevel.MEMORY_AND_DISK)
-    counts = count_plays(plays_of_users(plays, tracks), tracks).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
+    with kept(catalogue(songs)) as tracks, kept(count_plays(plays_of_users(plays, tracks), tracks)) as counts:
         hours = hourly_genres(counts).collect()
         listeners_of = {(row["day"], row["genre"]): row["unique_listeners"] for row in daily_genres(counts).collect()}
         songs_of = _grouped(ranked_songs(counts, tracks, top_songs).collect(), "day", "genre")
         countries_of = _grouped(daily_countries(counts, users).collect(), "day")
-    finally:
-        counts.unpersist()
-        tracks.unpersist()
     hour_items = [_hour_item(row) for row in hours]
     genre_items = _genre_items(hour_items, listeners_of, songs_of)
     genres_of: dict[str, list[Item]] = defaultdict(list)
@@ -82,6 +77,8 @@ def catalogue(songs: DataFrame) -> DataFrame:
         .select("track_id", (F.row_number().over(order) - 1).alias("track"),
                 F.col("least.duration_ms").cast("bigint").alias("duration_ms"), "least.track_name", "least.artists",
                 "genres")
+        # Where the window has put them.
+        .coalesce(1)
     )  # fmt: skip
 
 
@@ -89,14 +86,17 @@ def plays_of_users(plays: DataFrame, tracks: DataFrame) -> DataFrame:
     """Plays as `count_plays` takes them, all of a user in one partition: user_id, track, unknown_track, hour, second.
 
     They are exchanged once, here; numbers in place of ids and times make what is exchanged, and compared, smaller.
+    There are as many partitions as the plays are read in, each of one FILE_PART of Parquet: two million plays.
     """
+    # What is made of them is kept, for which adaptive execution merges nothing: see `kept`.
+    partitions = max(plays.rdd.getNumPartitions(), 1)
     seconds = F.unix_timestamp("listen_time")
     return (
         plays.join(F.broadcast(tracks.select("track_id", "track")), "track_id", "left")
         .select("user_id", "track", F.when(F.col("track").isNull(), F.col("track_id")).alias("unknown_track"),
                 F.floor(seconds / SECONDS_PER_HOUR).cast("int").alias("hour"),
                 F.pmod(seconds, F.lit(SECONDS_PER_HOUR)).cast("int").alias("second"))
-        .repartition("user_id")
+        .repartition(partitions, "user_id")
     )  # fmt: skip
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Sequence
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
-from pyspark.storagelevel import StorageLevel
 
 from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.names import PLAYS_PREFIX, REFERENCE_PREFIX
-from glue_scripts.session import session_threads
+from glue_scripts.session import kept, session_threads
 from glue_scripts.tombstones import without_purged
 
 PLAYS_SCHEMA = StructType(
@@ -70,12 +69,8 @@ class Lake:
         """
         # Sorted, because Spark passes over cached batches whose least and greatest date exclude the one asked for: each
         # day then costs its own plays and not all of them.
-        dated = (
-            plays.select(*PLAYS_SCHEMA.names, F.to_date("listen_time").alias("date"))
-            .sortWithinPartitions("date")
-            .persist(StorageLevel.MEMORY_AND_DISK)
-        )
-        try:
+        by_date = plays.select(*PLAYS_SCHEMA.names, F.to_date("listen_time").alias("date")).sortWithinPartitions("date")
+        with kept(by_date) as dated:
             plays_of = {row["date"].isoformat(): row["count"] for row in dated.groupBy("date").count().collect()}
 
             def write(date: str) -> None:
@@ -85,8 +80,6 @@ class Lake:
 
             with session_threads(self._spark, PARALLEL_WRITES) as pool:
                 list(pool.map(write, plays_of))
-        finally:
-            dated.unpersist()
         return sorted(plays_of)
 
     def read_runs(self, claims: Iterable[Claim]) -> DataFrame:

@@ -73,15 +73,21 @@ def session_threads(spark: SparkSession, workers: int) -> ThreadPoolExecutor:
 
 @contextmanager
 def kept(frame: DataFrame) -> Iterator[DataFrame]:
-    """The frame, computed once for several reads, in as many partitions as there are cores.
+    """The frame, computed once for several reads.
 
-    Adaptive execution does not merge the last exchange of a frame that is kept: a few rows would be in 200 partitions.
+    How many partitions it has is for the caller to say: before Spark 4, adaptive execution does not merge those of the
+    last exchange (https://github.com/apache/spark/pull/45054), and a few rows would be in Spark's 200.
     """
-    merged = frame.coalesce(frame.sparkSession.sparkContext.defaultParallelism).persist()
+    frame.persist()
     try:
-        yield merged
+        yield frame
     finally:
-        merged.unpersist()
+        frame.unpersist()
+
+
+def merged(frame: DataFrame) -> DataFrame:
+    """The frame in as many partitions as there are cores."""
+    return frame.coalesce(frame.sparkSession.sparkContext.defaultParallelism)
 
 
 def _keep_rows_out_of_the_log(session: SparkSession) -> None:

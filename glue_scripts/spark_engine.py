@@ -12,7 +12,7 @@ from glue_scripts.kpis import Item, kpi_items
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.publication import Snapshots
-from glue_scripts.session import session_threads
+from glue_scripts.session import kept, session_threads
 from glue_scripts.tombstones import without_purged
 from validators.rows import judge_files, valid_rows
 from validators.schemas import SNAPSHOT_DATASETS
@@ -61,11 +61,8 @@ class SparkEngine:
 
     def _write_snapshot(self, file: AcceptedFile, run: str, tombstones: Tombstones) -> Snapshot:
         valid = self._valid_rows(file.dataset, [file])
-        rows = (without_purged(valid, tombstones) if "user_id" in valid.columns else valid).persist()
-        try:
+        with kept(without_purged(valid, tombstones) if "user_id" in valid.columns else valid) as rows:
             return file.snapshot(self.lake.write_snapshot(rows, file.dataset, file.snapshot_name(run)), rows.count())
-        finally:
-            rows.unpersist()
 
     def _valid_rows(self, dataset: str, files: Sequence[AcceptedFile]) -> DataFrame:
         sources = [file.source for file in files]

@@ -15,7 +15,7 @@ from glue_scripts import names
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot, newest_of
 from glue_scripts.objects import Location, target_key, write_json
-from glue_scripts.session import kept
+from glue_scripts.session import kept, merged
 from glue_scripts.staged_files import CheckedBatch, StagedFile
 from validators.counts import MAX_HELD_ROWS, broken_rows, count_rows, held_rows, holds_all_broken
 from validators.file_checks import row_positions
@@ -128,7 +128,7 @@ class Validation:
         quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
         is_kept = sum(file.size for file in files) >= KEPT_FROM_BYTES
         counted = count_rows(rows[dataset], dataset, known, max_held=MAX_HELD_ROWS if is_kept else 0)
-        with kept(counted) if is_kept else nullcontext(counted) as counted:
+        with kept(merged(counted)) if is_kept else nullcontext(counted) as counted:
             result = judge_batch(
                 counted,
                 dataset,
@@ -137,8 +137,10 @@ class Validation:
                 current_snapshot_rows=snapshot.rows if snapshot else 0,
             )
             found = {}
-            if any(counts.quarantined for counts in result.counts.values()):
-                is_held = is_kept and holds_all_broken(counted)
+            quarantined = sum(counts.quarantined for counts in result.counts.values())
+            if quarantined:
+                # No task has more than all have together.
+                is_held = is_kept and (quarantined <= MAX_HELD_ROWS or holds_all_broken(counted))
                 broken = held_rows(counted) if is_held else broken_rows(rows[dataset])
                 found = self._quarantine(broken, sources, quarantine)
         page = f"{names.QUALITY_PREFIX}data_docs/{self.run}/{dataset}.html"
@@ -161,7 +163,7 @@ class Validation:
         self, broken: DataFrame, files: Sequence[ReadableFile], quarantine: Location
     ) -> dict[str, dict[str, list[Sample]]]:
         """Writes the rows that break a rule; returns samples by file and rule."""
-        with kept(quarantined_rows(read_positions(self.spark, files), broken)) as rows:
+        with kept(merged(quarantined_rows(read_positions(self.spark, files), broken))) as rows:
             rows.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
             return samples(rows)
 

@@ -61,10 +61,12 @@ def random_data(seed: int, *, plays: int, tracks: int, users: int, countries: in
     return Data(listened, rng.sample(catalogue, k=len(catalogue)), rng.sample(user_rows, k=len(user_rows)))
 
 
-def assert_spark_equals_oracle(spark: SparkSession, data: Data, *, top_songs: int, top_genres: int) -> None:
+def assert_spark_equals_oracle(
+    spark: SparkSession, data: Data, *, top_songs: int, top_genres: int, partitions: int = 2
+) -> None:
     expected = oracle.kpi_items(*data, top_songs=top_songs, top_genres=top_genres)
     actual = kpi_items(
-        plays_frame(spark, data.plays),
+        plays_frame(spark, data.plays).repartition(partitions),
         songs_frame(spark, data.songs),
         users_frame(spark, data.users),
         top_songs=top_songs,
@@ -85,7 +87,7 @@ def test_however_plays_are_spread_over_partitions_and_batches(spark: SparkSessio
     session.conf.set("spark.sql.shuffle.partitions", "5")
     session.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")
     session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "7")
-    assert_spark_equals_oracle(session, data, top_songs=3, top_genres=5)
+    assert_spark_equals_oracle(session, data, top_songs=3, top_genres=5, partitions=5)
 
 
 def test_where_nearly_everything_ties(spark: SparkSession) -> None:
