@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, Window
@@ -86,10 +87,12 @@ def plays_of_users(plays: DataFrame, tracks: DataFrame) -> DataFrame:
     """Plays as `count_plays` takes them, all of a user in one partition: user_id, track, unknown_track, hour, second.
 
     They are exchanged once, here; numbers in place of ids and times make what is exchanged, and compared, smaller.
-    There are as many partitions as the plays are read in, each of one FILE_PART of Parquet: two million plays.
+    There are as many partitions as the plays are read in, each of one FILE_PART of Parquet: two million plays; and as
+    many more as it takes for the last ones to keep every core at work.
     """
     # What is made of them is kept, for which adaptive execution merges nothing: see `kept`.
-    partitions = max(plays.rdd.getNumPartitions(), 1)
+    cores = plays.sparkSession.sparkContext.defaultParallelism
+    partitions = cores * max(ceil(plays.rdd.getNumPartitions() / cores), 1)
     seconds = F.unix_timestamp("listen_time")
     return (
         plays.join(F.broadcast(tracks.select("track_id", "track")), "track_id", "left")

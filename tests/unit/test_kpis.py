@@ -31,17 +31,17 @@ def test_the_catalogue_is_one_partition(session: SparkSession) -> None:
         assert tracks.rdd.getNumPartitions() == 1
 
 
-def test_plays_are_counted_in_as_many_partitions_as_they_are_read_in(session: SparkSession) -> None:
+def test_plays_are_counted_in_as_many_partitions_as_they_are_read_in_and_by_both_cores(session: SparkSession) -> None:
     plays = plays_frame(
         session, [Play(str(user), "track", datetime(2024, 6, 25, 12, tzinfo=UTC)) for user in range(100)]
     )
     tracks = catalogue(songs(session))
     with kept(count_plays(plays_of_users(plays.repartition(3), tracks), tracks)) as counts:
-        assert counts.rdd.getNumPartitions() == 3
+        assert counts.rdd.getNumPartitions() == 4
 
 
-def test_no_plays_are_counted_in_one(session: SparkSession) -> None:
+def test_no_plays_are_a_partition_of_each_core(session: SparkSession) -> None:
     tracks = catalogue(songs(session))
     nothing = session.createDataFrame(session.sparkContext.emptyRDD(), plays_frame(session, []).schema)
     assert nothing.rdd.getNumPartitions() == 0
-    assert plays_of_users(nothing, tracks).rdd.getNumPartitions() == 1
+    assert plays_of_users(nothing, tracks).rdd.getNumPartitions() == 2
