@@ -95,6 +95,10 @@ bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 d
 	LOCAL_AWS_SPARK_DRIVER_MEMORY=4g $(PY) -m benchmarks $(if $(PLAYS),--plays $(PLAYS)) $(if $(DAYS),--days $(DAYS)) $(if $(FILES),--files $(FILES)) $(if $(BAD),--bad $(BAD)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter no,$(NAIVE)),--no-naive-suite) $${INPUT:+--input "$$INPUT"}
 
+.PHONY: latency
+latency: $(ASSEMBLY) $(GLUE) ## Measure the time from the upload of one small file until it is published and archived
+	@$(PY) -m benchmarks.small_file
+
 .PHONY: trust
 trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md
 	$(PY) -m stacks.wheels

@@ -86,11 +86,12 @@ class BenchAws:
         self._create_tables()
         build_zip([ROOT / name for name in ("glue_scripts", "validators", "benchmarks")], self._path("packages.zip"))
 
-    def stage(self, data: Dataset, batch: str) -> None:
-        """Puts files where the state machine puts them, and their manifest beside them."""
+    def stage(self, data: Dataset, batch: str, *, has_references: bool = True) -> None:
+        """Puts files where the state machine puts them, and their manifest beside them. References: users and songs."""
         entries = []
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for dataset, path in [("users", data.users), ("songs", data.songs), *(("streams", p) for p in data.streams)]:
+        references = [("users", data.users), ("songs", data.songs)] if has_references else []
+        for dataset, path in [*references, *(("streams", path) for path in data.streams)]:
             key = f"{names.RAW_PREFIX}{dataset}/{batch}/{path.name}"
             staged = f"{names.PROCESSING_PREFIX}{batch}/{file_name(key, 'v1')}"
             shutil.copyfile(path, self._path(staged))

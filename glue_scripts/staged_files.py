@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 PARALLEL_FILES = 8
+"""Files whose bytes are looked at, or that are entered in the ledger, at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,21 +128,21 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
     """Tells which files of the manifest are due, enters them in the ledger and looks at their bytes."""
     document = read_json(s3, manifest, names.MANIFEST_FORMAT)
     execution_arn = str(document["execution_arn"])
-    due, skipped = [], []
-    for file in map(StagedFile.of_manifest, document["files"]):
-        reason = _reason_to_skip(file, ledger, execution_arn)
-        if reason:
-            skipped.append(file.skipped(reason))
-        else:
-            due.append(file)
-    for file in due:
+    files = [StagedFile.of_manifest(entry) for entry in document["files"]]
+
+    def check(file: StagedFile) -> ReadableFile | JudgedFile:
         ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
+        return _checked(s3, manifest.bucket, file)
+
     with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
-        checked = dict(zip(due, pool.map(lambda file: _checked(s3, manifest.bucket, file), due), strict=True))
+        reasons = pool.map(lambda file: _reason_to_skip(file, ledger, execution_arn), files)
+        reason_of = dict(zip(files, reasons, strict=True))
+        due = [file for file in files if not reason_of[file]]
+        checked = dict(zip(due, pool.map(check, due), strict=True))
     return CheckedBatch(
         execution_arn=execution_arn,
         due=due,
-        skipped=skipped,
+        skipped=[file.skipped(reason) for file, reason in reason_of.items() if reason],
         readable={file: found for file, found in checked.items() if isinstance(found, ReadableFile)},
         unreadable={file: found for file, found in checked.items() if isinstance(found, JudgedFile)},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot, newest_of
 from glue_scripts.objects import Location, target_key, write_json
 from glue_scripts.session import kept, merged
-from glue_scripts.staged_files import CheckedBatch, StagedFile
+from glue_scripts.staged_files import PARALLEL_FILES, CheckedBatch, StagedFile
 from validators.counts import MAX_HELD_ROWS, broken_rows, count_rows, held_rows, holds_all_broken
 from validators.file_checks import row_positions
 from validators.quarantine import quarantined_rows, samples
@@ -77,9 +78,15 @@ class Validation:
         verdict = Verdict(skipped=list(batch.skipped))
         judged = batch.unreadable | self._judge_datasets(batch.readable)
         emailed = []
-        for file in batch.due:
+
+        def record(file: StagedFile) -> tuple[str, FileStatus | None]:
             report_key = self._write_report(file, judged[file], batch.execution_arn)
-            entry = self._settle(file, judged[file], report_key, verdict)
+            return report_key, self._advance(file, judged[file], report_key)
+
+        with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
+            recorded = list(pool.map(record, batch.due))
+        for file, (report_key, before) in zip(batch.due, recorded, strict=True):
+            entry = self._enter(file, judged[file], report_key, before, verdict)
             if entry:
                 target = None if file.last_modified is None else entry["target_key"]
                 emailed.append(RejectedFile(judged[file], target, report_key))
@@ -201,14 +208,20 @@ class Validation:
         write_json(self.s3, Location(self.manifest.bucket, key), report)
         return key
 
-    def _settle(self, file: StagedFile, judged: JudgedFile, report_key: str, verdict: Verdict) -> dict[str, Any] | None:
-        """Moves the file forward in the ledger and enters it in the verdict; returns the entry of a rejected file."""
-        status = FileStatus.REJECTED if judged.reasons else FileStatus.ACCEPTED
-        identity = {"key": file.key, "version_id": file.version_id}
-        before = self.ledger.advance_file(
-            file.key, file.version_id, status, {"report_key": report_key, **_ledger_counts(judged)}
-        )
+    def _advance(self, file: StagedFile, judged: JudgedFile, report_key: str) -> FileStatus | None:
+        """Moves the file forward in the ledger; returns what `Ledger.advance_file` does."""
+        status = _status(judged)
+        attributes = {"report_key": report_key, **_ledger_counts(judged)}
+        before = self.ledger.advance_file(file.key, file.version_id, status, attributes)
         logger.info("%s %s (%s) %s", status, file.key, file.version_id, ", ".join(judged.reasons))
+        return before
+
+    def _enter(
+        self, file: StagedFile, judged: JudgedFile, report_key: str, before: FileStatus | None, verdict: Verdict
+    ) -> dict[str, Any] | None:
+        """Enters the file in the verdict; returns the entry of a rejected file."""
+        status = _status(judged)
+        identity = {"key": file.key, "version_id": file.version_id}
         if before is FileStatus.RECEIVED:
             verdict.judged_first.append(judged)
         if before is None:
@@ -283,6 +296,10 @@ class Validation:
                 "email": email if emailed else None,
             },
         )
+
+
+def _status(judged: JudgedFile) -> FileStatus:
+    return FileStatus.REJECTED if judged.reasons else FileStatus.ACCEPTED
 
 
 def _ledger_counts(judged: JudgedFile) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def _broken_rules(dataset: str, last_modified: Mapping[str, datetime]) -> dict[s
             "null_track_id": "track_id IS NULL",
             "long_track_id": _longer("track_id", MAX_ID_BYTES),
             "bad_listen_time": "listen_time IS NULL",
-            "future_listen_time": f"coalesce(listen_time > {_latest(last_modified)}, false)",
+            "future_listen_time": f"coalesce({_is_future('listen_time', last_modified)}, false)",
             "early_listen_time": f"coalesce(listen_time < TIMESTAMP '{EARLIEST_LISTEN_TIME}', false)",
         }
     if dataset == "songs":
@@ -295,11 +295,14 @@ def _given_but_null(column: str) -> str:
     return f"{column} IS NULL AND {_trimmed(text_column(column))} IS NOT NULL"
 
 
-def _latest(last_modified: Mapping[str, datetime]) -> str:
-    """The last moment that a play may be of: by the file that it is in."""
-    grace = timedelta(hours=FUTURE_GRACE_HOURS)
-    pairs = (f"{_literal(file)}, {_moment(moment + grace)}" for file, moment in last_modified.items())
-    return f"map({', '.join(pairs)})[{FILE}]"
+def _is_future(column: str, last_modified: Mapping[str, datetime]) -> str:
+    """Whether a moment is later than its file may tell of.
+
+    Spark looks a file up by comparing one name after the other; what no file is too old for need not be looked up.
+    """
+    latest = {file: moment + timedelta(hours=FUTURE_GRACE_HOURS) for file, moment in last_modified.items()}
+    pairs = (f"{_literal(file)}, {_moment(moment)}" for file, moment in latest.items())
+    return f"{column} > {_moment(min(latest.values()))} AND {column} > map({', '.join(pairs)})[{FILE}]"
 
 
 def _moment(moment: datetime) -> str:

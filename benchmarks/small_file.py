@@ -1,0 +1,60 @@
+"""Seconds from the upload of a small file until its KPIs are published and it is archived: `make latency`.
+
+On an embedded AWS that has run before: the samples come first, unmeasured.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from laptop.inputs import Input, find_inputs
+from laptop.pipeline import Pipeline, all_outputs
+from laptop.run import ASSEMBLY, SAMPLES_SEED
+from laptop.watch import watch
+from local_aws.server import EmbeddedAws
+from samples.generate import sample_files, write_files
+
+PLAYS = 60
+DEADLINE_SECONDS = 600
+
+
+def main() -> None:
+    """Measures so many files as the first argument says, one after another; 4 without it."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        write_files(sample_files(seed=SAMPLES_SEED), work / "samples")
+        with EmbeddedAws(ASSEMBLY, work / "aws") as aws:
+            pipeline = Pipeline(all_outputs(aws.outputs), aws.environment())
+            _run(pipeline, find_inputs(work / "samples"))
+            for number in range(count):
+                started = time.monotonic()
+                (status,) = _run(pipeline, [_small_file(work, number)])
+                print(f"{status} after {time.monotonic() - started:.1f} s", flush=True)
+
+
+def _small_file(work: Path, number: int) -> Input:
+    """Plays of a day that no other file has plays of."""
+    path = work / f"small-{number}.csv"
+    plays = (f"{play},track{play},2024-03-{number + 1:02} 10:00:{play:02}\n" for play in range(PLAYS))
+    path.write_text("user_id,track_id,listen_time\n" + "".join(plays), encoding="utf-8")
+    return Input("streams", path)
+
+
+def _run(pipeline: Pipeline, inputs: Sequence[Input]) -> list[str]:
+    """Uploads, waits for the end, and returns each file's status in the ledger."""
+    files = [pipeline.upload(file) for file in inputs]
+    watch(pipeline.snapshot, files, Console(file=io.StringIO()), deadline_seconds=DEADLINE_SECONDS)
+    statuses = pipeline.snapshot().file_statuses
+    return [statuses[file.ledger_key] for file in files]
+
+
+if __name__ == "__main__":
+    main()
