@@ -32,13 +32,16 @@ _SONG = ("rank", "track_id", "track_name", "artists", "listens")
 Item = dict[str, Any]
 
 
-def kpi_items(plays: DataFrame, songs: DataFrame, users: DataFrame, *, top_songs: int, top_genres: int) -> list[Item]:
+def kpi_items(
+    plays: DataFrame, songs: DataFrame, users: DataFrame, *, partitions: int, top_songs: int, top_genres: int
+) -> list[Item]:
     """Computes every KPI row of every day that has a play.
 
     Args:
         plays: user_id string, track_id string, listen_time timestamp in whole seconds. Duplicates are one play.
         songs: track_id, track_name, artists, track_genre strings, duration_ms integer. Conflicts are resolved here.
         users: user_id, user_country strings. Conflicts are resolved here.
+        partitions: see `partitions_to_count`.
         top_songs: how many songs a genre's day ranks.
         top_genres: how many genres a day ranks.
 
@@ -46,7 +49,10 @@ def kpi_items(plays: DataFrame, songs: DataFrame, users: DataFrame, *, top_songs
         DynamoDB items with `pk` and `sk`: integers as int, times in milliseconds, averages and ratios as Decimal with
         two decimals. Without `claim`, `computed_at` and the snapshots, which the publisher knows.
     """
-    with kept(catalogue(songs)) as tracks, kept(count_plays(plays_of_users(plays, tracks), tracks)) as counts:
+    with (
+        kept(catalogue(songs)) as tracks,
+        kept(count_plays(plays_of_users(plays, tracks, partitions), tracks)) as counts,
+    ):
         hours = hourly_genres(counts).collect()
         listeners_of = {(row["day"], row["genre"]): row["unique_listeners"] for row in daily_genres(counts).collect()}
         songs_of = _grouped(ranked_songs(counts, tracks, top_songs).collect(), "day", "genre")
@@ -83,16 +89,24 @@ def catalogue(songs: DataFrame) -> DataFrame:
     )  # fmt: skip
 
 
-def plays_of_users(plays: DataFrame, tracks: DataFrame) -> DataFrame:
+def partitions_to_count(plays: DataFrame) -> int:
+    """In how many partitions to count plays: what is made of them is kept, for which Spark merges nothing (see `kept`).
+
+    As many as they are read in, each of one FILE_PART of Parquet: two million plays. And as many more as it takes for
+    the last ones to keep every core at work.
+
+    Args:
+        plays: as they are read. Of a frame with a join, Spark would have to run a part to tell.
+    """
+    cores = plays.sparkSession.sparkContext.defaultParallelism
+    return cores * max(ceil(plays.rdd.getNumPartitions() / cores), 1)
+
+
+def plays_of_users(plays: DataFrame, tracks: DataFrame, partitions: int) -> DataFrame:
     """Plays as `count_plays` takes them, all of a user in one partition: user_id, track, unknown_track, hour, second.
 
     They are exchanged once, here; numbers in place of ids and times make what is exchanged, and compared, smaller.
-    There are as many partitions as the plays are read in, each of one FILE_PART of Parquet: two million plays; and as
-    many more as it takes for the last ones to keep every core at work.
     """
-    # What is made of them is kept, for which adaptive execution merges nothing: see `kept`.
-    cores = plays.sparkSession.sparkContext.defaultParallelism
-    partitions = cores * max(ceil(plays.rdd.getNumPartitions() / cores), 1)
     seconds = F.unix_timestamp("listen_time")
     return (
         plays.join(F.broadcast(tracks.select("track_id", "track")), "track_id", "left")

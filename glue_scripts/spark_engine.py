@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 
 from glue_scripts.kpi_batch import AcceptedFile, Written
-from glue_scripts.kpis import Item, kpi_items
+from glue_scripts.kpis import Item, kpi_items, partitions_to_count
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.publication import Snapshots
@@ -48,10 +48,12 @@ class SparkEngine:
 
     def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
         """All rows of the claimed days, from exactly their runs."""
+        plays = self.lake.read_runs(claims)
         return kpi_items(
-            without_purged(self.lake.read_runs(claims), tombstones),
+            without_purged(plays, tombstones),
             self.lake.read_snapshot("songs", snapshots["songs"]),
             self.lake.read_snapshot("users", snapshots["users"]),
+            partitions=partitions_to_count(plays),
             top_songs=self.top_songs,
             top_genres=self.top_genres,
         )

@@ -298,7 +298,7 @@ def _given_but_null(column: str) -> str:
 def _is_future(column: str, last_modified: Mapping[str, datetime]) -> str:
     """Whether a moment is later than its file may tell of.
 
-    Spark looks a file up by comparing one name after the other; what no file is too old for need not be looked up.
+    Spark looks a file up by comparing one name after the other: not for what is early enough for every file.
     """
     latest = {file: moment + timedelta(hours=FUTURE_GRACE_HOURS) for file, moment in last_modified.items()}
     pairs = (f"{_literal(file)}, {_moment(moment)}" for file, moment in latest.items())

@@ -50,6 +50,7 @@ def test_spark_gives_the_expected_rows(case: Path, spark: SparkSession, tmp_path
         read_with_spark(spark, sorted(case.glob("streams*.csv")), "streams", tmp_path),
         read_with_spark(spark, [case / "songs.csv"], "songs", tmp_path),
         read_with_spark(spark, [case / "users.csv"], "users", tmp_path),
+        partitions=2,
         top_songs=TOP_SONGS,
         top_genres=TOP_GENRES,
     )

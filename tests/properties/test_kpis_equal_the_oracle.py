@@ -66,9 +66,10 @@ def assert_spark_equals_oracle(
 ) -> None:
     expected = oracle.kpi_items(*data, top_songs=top_songs, top_genres=top_genres)
     actual = kpi_items(
-        plays_frame(spark, data.plays).repartition(partitions),
+        plays_frame(spark, data.plays),
         songs_frame(spark, data.songs),
         users_frame(spark, data.users),
+        partitions=partitions,
         top_songs=top_songs,
         top_genres=top_genres,
     )

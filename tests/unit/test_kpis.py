@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from glue_scripts.grouping_sets import count_plays
-from glue_scripts.kpis import catalogue, plays_of_users
+from glue_scripts.kpis import catalogue, partitions_to_count, plays_of_users
 from glue_scripts.session import kept
 from tests.frames import plays_frame, songs_frame
 from tests.oracle import Play, Song
@@ -36,12 +36,12 @@ def test_plays_are_counted_in_as_many_partitions_as_they_are_read_in_and_by_both
         session, [Play(str(user), "track", datetime(2024, 6, 25, 12, tzinfo=UTC)) for user in range(100)]
     )
     tracks = catalogue(songs(session))
-    with kept(count_plays(plays_of_users(plays.repartition(3), tracks), tracks)) as counts:
+    partitions = partitions_to_count(plays.repartition(3))
+    with kept(count_plays(plays_of_users(plays, tracks, partitions), tracks)) as counts:
         assert counts.rdd.getNumPartitions() == 4
 
 
 def test_no_plays_are_a_partition_of_each_core(session: SparkSession) -> None:
-    tracks = catalogue(songs(session))
     nothing = session.createDataFrame(session.sparkContext.emptyRDD(), plays_frame(session, []).schema)
     assert nothing.rdd.getNumPartitions() == 0
-    assert plays_of_users(nothing, tracks).rdd.getNumPartitions() == 2
+    assert partitions_to_count(nothing) == 2
