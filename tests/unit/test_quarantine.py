@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,14 @@ def test_the_future_begins_a_day_after_the_upload(spark: SparkSession, tmp_path:
         "future_listen_time": 1,
         "early_listen_time": 1,
     }
+
+
+def test_the_future_begins_for_each_file_by_its_own_upload(spark: SparkSession, tmp_path: Path) -> None:
+    text = HEADER + "u1,t1,2024-06-27 00:00:01\n"
+    early, late = readable(tmp_path, {"early": text, "late": text})
+    files = [early, replace(late, last_modified=late.last_modified + timedelta(seconds=1))]
+    statistics = file_statistics(count_rows(judge_files(spark, "streams", files), "streams", {}))
+    assert {file: counts["future_listen_time"] for file, counts in statistics.items()} == {"early": 1, "late": 0}
 
 
 def test_rows_swallowed_by_a_stray_quote_count_as_broken(spark: SparkSession, tmp_path: Path) -> None:
