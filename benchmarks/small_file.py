@@ -30,6 +30,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        print("Running the samples first, unmeasured", flush=True)
         write_files(sample_files(seed=SAMPLES_SEED), work / "samples")
         with EmbeddedAws(ASSEMBLY, work / "aws") as aws:
             pipeline = Pipeline(all_outputs(aws.outputs), aws.environment())
