@@ -6,7 +6,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +14,25 @@ from pyspark.sql import DataFrame, SparkSession
 from glue_scripts import names
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot, newest_of
-from glue_scripts.objects import Location, target_key, write_json
+from glue_scripts.objects import Location, json_line, target_key, write_json
 from glue_scripts.session import kept, merged
 from glue_scripts.staged_files import PARALLEL_FILES, CheckedBatch, StagedFile
-from validators.counts import MAX_HELD_ROWS, broken_rows, count_rows, held_rows, holds_all_broken
+from validators.counts import broken_rows, collect_counts, count_rows
 from validators.file_checks import row_positions
-from validators.quarantine import quarantined_rows, samples
+from validators.quarantine import (
+    QUARANTINED_COLUMNS,
+    few_quarantined_rows,
+    first_quarantined_rows,
+    many_quarantined_rows,
+    row_offsets,
+    samples,
+)
 from validators.reports import EmailSettings, JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
 from validators.rows import FILE, ReadableFile, judge_files, read_positions, valid_rows
 from validators.schemas import SNAPSHOT_DATASETS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-KEPT_FROM_BYTES = 16 * 1024**2
-"""From here on it takes longer to read files again for their broken rows than to keep what counts the rows."""
 
 logger = logging.getLogger(__name__)
 
@@ -133,23 +136,22 @@ class Validation:
 
         sources = [readable[file] for file in files]
         quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
-        is_kept = sum(file.size for file in files) >= KEPT_FROM_BYTES
-        counted = count_rows(rows[dataset], dataset, known, max_held=MAX_HELD_ROWS if is_kept else 0)
-        with kept(merged(counted)) if is_kept else nullcontext(counted) as counted:
-            result = judge_batch(
-                counted,
-                dataset,
-                [source.name for source in sources],
-                tolerances=self.tolerances,
-                current_snapshot_rows=snapshot.rows if snapshot else 0,
-            )
-            found = {}
-            quarantined = sum(counts.quarantined for counts in result.counts.values())
-            if quarantined:
-                # No task has more than all have together.
-                is_held = is_kept and (quarantined <= MAX_HELD_ROWS or holds_all_broken(counted))
-                broken = held_rows(counted) if is_held else broken_rows(rows[dataset])
-                found = self._quarantine(broken, sources, quarantine)
+        counted = count_rows(rows[dataset], dataset, known)
+        result = judge_batch(
+            counted,
+            dataset,
+            [source.name for source in sources],
+            tolerances=self.tolerances,
+            current_snapshot_rows=snapshot.rows if snapshot else 0,
+        )
+        found: Mapping[str, Mapping[str, Sequence[Sample]]] = {}
+        if any(counts.quarantined for counts in result.counts.values()):
+            offsets = row_offsets(read_positions(self.spark, sources))
+            few = collect_counts(counted).broken_rows
+            if few is not None:
+                found = self._quarantine_few(few_quarantined_rows(few, offsets), quarantine)
+            else:
+                found = self._quarantine_many(many_quarantined_rows(broken_rows(rows[dataset]), offsets), quarantine)
         page = f"{names.QUALITY_PREFIX}data_docs/{self.run}/{dataset}.html"
         self.s3.put_object(
             Bucket=self.manifest.bucket, Key=page, Body=result.data_docs.encode(), ContentType="text/html"
@@ -166,13 +168,25 @@ class Validation:
             for file, source in zip(files, sources, strict=True)
         }
 
-    def _quarantine(
-        self, broken: DataFrame, files: Sequence[ReadableFile], quarantine: Location
+    def _quarantine_few(
+        self, rows_of: Mapping[str, Sequence[Mapping[str, Any]]], quarantine: Location
     ) -> dict[str, dict[str, list[Sample]]]:
-        """Writes the rows that break a rule; returns samples by file and rule."""
-        with kept(merged(quarantined_rows(read_positions(self.spark, files), broken))) as rows:
-            rows.select("file", "row", "lines", "rules", "fields").write.partitionBy("file").json(quarantine.uri)
-            return samples(rows)
+        """Writes the rows that break a rule, by file; returns samples by file and rule."""
+
+        def write(file: str) -> None:
+            lines = [json_line({name: row[name] for name in QUARANTINED_COLUMNS}) for row in rows_of[file]]
+            key = f"{quarantine.key}file={file}/part-00000.json"
+            self.s3.put_object(Bucket=quarantine.bucket, Key=key, Body=b"".join(lines))
+
+        with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
+            list(pool.map(write, rows_of))
+        return {file: samples(rows) for file, rows in rows_of.items()}
+
+    def _quarantine_many(self, rows: DataFrame, quarantine: Location) -> dict[str, dict[str, list[Sample]]]:
+        """The same by Spark."""
+        with kept(merged(rows)) as rows:
+            rows.select("file", *QUARANTINED_COLUMNS).write.partitionBy("file").json(quarantine.uri)
+            return {file: samples(first) for file, first in first_quarantined_rows(rows).items()}
 
     def _located(self, source: ReadableFile, found: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
         """Samples with their lines: Spark counts rows, and does not count blank lines."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from validators.rows import (
@@ -22,9 +25,12 @@ from validators.rows import (
 from validators.rules import RULES_BY_ID
 from validators.schemas import REQUIRED_COLUMNS
 
-MAX_HELD_ROWS = 10_000
-"""Broken rows that one task holds: of a part of 32 MB that many are one or two in a hundred, more than most rules
-tolerate."""
+MAX_HELD_ROWS_OF_TASK = 5_000
+"""Broken rows that one task holds, of which a part of 32 MB has some 800,000."""
+MAX_HELD_ROWS = 30_000
+"""Broken rows that the driver holds."""
+MAX_HELD_CHARACTERS = 1_000
+"""Of a row that is held: a row may have a thousand times as many."""
 WARNS_PREFIX = "_warns_"
 """Columns `_warns_<rule id>`: how many valid rows the warning is about."""
 ROWS = "_rows"
@@ -32,7 +38,7 @@ QUARANTINED = "_quarantined"
 DISTINCT = "_distinct"
 """How many of the valid rows differ in a column of the dataset."""
 HELD = "_held"
-"""A broken row, see `details`. Null where all other rows of a file are counted together."""
+"""A broken row, see `_details`. Null where all other rows of a file are counted together."""
 
 _VALID_ROW = "_valid_row"
 _BROKEN = "_broken"
@@ -41,9 +47,20 @@ _FLAGS = "_flags"
 _NUMBER_IN_TASK = f"monotonically_increasing_id() & {(1 << 33) - 1}"
 
 
-def count_rows(
-    judged: DataFrame, dataset: str, known: Mapping[str, DataFrame], *, max_held: int = MAX_HELD_ROWS
-) -> DataFrame:
+@dataclass(frozen=True)
+class Counts:
+    """What is counted of the files of a dataset.
+
+    Attributes:
+        statistics: by file `rows`, `quarantined`, `valid`, `duplicate_rows`, and failed rows by rule id.
+        broken_rows: all broken rows: what `_details` names. None where they are many, or one is long.
+    """
+
+    statistics: dict[str, dict[str, int]]
+    broken_rows: list[Row] | None
+
+
+def count_rows(judged: DataFrame, dataset: str, known: Mapping[str, DataFrame]) -> DataFrame:
     """Counts the rows of each file, all together but for the broken ones that are held.
 
     A row that breaks a rule counts as many rows as it has lines: a quote that is closed lines later has swallowed the
@@ -53,15 +70,14 @@ def count_rows(
         judged: what `judge_files` gives.
         dataset: the dataset.
         known: by id column (track_id, user_id), a frame of that one column; a column without frame is not warned of.
-        max_held: how many broken rows each task may hold.
 
     Returns:
         FILE, HELD, ROWS, QUARANTINED, DISTINCT, and how many rows break each rule (`_fails_<rule id>`) or are warned of
         (`_warns_<rule id>`).
     """
-    held = F.when(F.col(_BROKEN), F.when(F.expr(_NUMBER_IN_TASK) < max_held, F.struct(*details(judged))))
-    # A null that Spark knows of at once spares an exchange where none is to be held.
-    rows = judged.withColumn(_BROKEN, failing(judged)).withColumn(HELD, held if max_held else F.lit(None))
+    is_short = F.expr(f"{_BROKEN} AND length(concat_ws('', {RAW})) <= {MAX_HELD_CHARACTERS}")
+    held = F.when(is_short, F.when(F.expr(_NUMBER_IN_TASK) < MAX_HELD_ROWS_OF_TASK, F.struct(*_details(judged))))
+    rows = judged.withColumn(_BROKEN, failing(judged)).withColumn(HELD, held)
     flags = {QUARANTINED: _BROKEN, **{flag: flag for flag in flag_columns(judged)}}
     for column, ids in known.items():
         mark = f"_known_{column}"
@@ -86,46 +102,46 @@ def count_rows(
     )
 
 
-def file_statistics(counted: DataFrame) -> dict[str, dict[str, int]]:
-    """By file: `rows`, `quarantined`, `valid`, `duplicate_rows`, and failed rows by rule id.
+@lru_cache(maxsize=1)
+def collect_counts(counted: DataFrame) -> Counts:
+    """Runs the query, once for a frame: Great Expectations asks for its statistics, then the quarantine for its rows.
 
     Args:
         counted: what `count_rows` gives.
     """
     numbers = [name for name in counted.columns if name not in (FILE, HELD)]
-    statistics = {}
-    for row in counted.groupBy(FILE).agg(*(F.sum(name).alias(name) for name in numbers)).collect():
-        counts = row.asDict()
-        file, rows, quarantined, distinct = (counts.pop(name) for name in (FILE, ROWS, QUARANTINED, DISTINCT))
-        valid = rows - quarantined
-        statistics[file] = {
-            "rows": rows,
-            "quarantined": quarantined,
-            "valid": valid,
-            "duplicate_rows": valid - distinct,
-            **{name.removeprefix(FAILS_PREFIX).removeprefix(WARNS_PREFIX): count for name, count in counts.items()},
-        }
-    return statistics
+    totals: dict[str, Counter[str]] = defaultdict(Counter)
+    held: list[Row] = []
+    # Not `collect`: hundreds of tasks may hold rows.
+    for row in counted.toLocalIterator():
+        totals[row[FILE]].update({name: row[name] for name in numbers})
+        if row[HELD] is not None and len(held) < MAX_HELD_ROWS:
+            held.append(row[HELD])
+    quarantined = sum(counts[QUARANTINED] for counts in totals.values())
+    return Counts(
+        statistics={file: _statistics(counts) for file, counts in totals.items()},
+        broken_rows=held if sum(row[LINES] for row in held) == quarantined else None,
+    )
 
 
-def holds_all_broken(counted: DataFrame) -> bool:
-    """Whether each row that breaks a rule is held."""
-    held = F.sum(F.when(F.col(HELD).isNotNull(), F.col(ROWS)).otherwise(0))
-    (row,) = counted.agg((held == F.sum(QUARANTINED)).alias("all")).collect()
-    return bool(row["all"])
-
-
-def held_rows(counted: DataFrame) -> DataFrame:
-    """The broken rows that are held: what `details` names."""
-    return counted.where(F.col(HELD).isNotNull()).select(f"{HELD}.*")
+def _statistics(counts: dict[str, int]) -> dict[str, int]:
+    rows, quarantined, distinct = (counts.pop(name) for name in (ROWS, QUARANTINED, DISTINCT))
+    valid = rows - quarantined
+    return {
+        "rows": rows,
+        "quarantined": quarantined,
+        "valid": valid,
+        "duplicate_rows": valid - distinct,
+        **{name.removeprefix(FAILS_PREFIX).removeprefix(WARNS_PREFIX): count for name, count in counts.items()},
+    }
 
 
 def broken_rows(judged: DataFrame) -> DataFrame:
-    """All broken rows, for which the files are read again: what `details` names."""
-    return judged.where(failing(judged)).select(*details(judged))
+    """All broken rows, for which the files are read again: what `_details` names."""
+    return judged.where(failing(judged)).select(*_details(judged))
 
 
-def details(judged: DataFrame) -> list[Column]:
+def _details(judged: DataFrame) -> list[Column]:
     """What is told of a broken row: FILE, BLOCK, ROW_ID, LINES, RAW, RULES, and the texts of the columns with rules."""
     rules = [flag.removeprefix(FAILS_PREFIX) for flag in flag_columns(judged)]
     broken = F.array(*(F.when(F.col(FAILS_PREFIX + rule), rule) for rule in rules))

@@ -32,7 +32,7 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 from great_expectations.render.view.view import DefaultJinjaPageView
 from pyspark.sql import DataFrame
 
-from validators.counts import WARNS_PREFIX, file_statistics
+from validators.counts import WARNS_PREFIX, collect_counts
 from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
 
@@ -85,7 +85,7 @@ class FileStatistics(TableMetricProvider):
         runtime_configuration: dict[str, Any],
     ) -> dict[str, dict[str, int]]:
         counted, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, MetricDomainTypes.TABLE)
-        return file_statistics(counted)
+        return collect_counts(counted).statistics
 
 
 class ExpectFilesToFollowRule(BatchExpectation):

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from tests.robustness import second_judge
 from tests.robustness.csv_files import count, files, fuzzing, rows
 from tests.robustness.second_judge import Judgement
-from validators.counts import count_rows, file_statistics
+from validators.counts import collect_counts, count_rows
 from validators.file_checks import check_text, plain_chunks
 from validators.rows import FAILS_PREFIX, RAW, ReadableFile, flag_columns, judge_files
 from validators.schemas import REQUIRED_COLUMNS
@@ -109,7 +109,7 @@ def test_spark_and_a_second_judge_count_the_same_rows_of_a_file(
     contents = {f"{number}.csv": data for number, data in enumerate(some_files(dataset))}
     sources = readable(tmp_path, contents, dataset)
     judged = judge_files(spark, dataset, sources)
-    statistics = file_statistics(count_rows(judged, dataset, {}))
+    statistics = collect_counts(count_rows(judged, dataset, {})).statistics
     found = {name: _judgement(statistics.get(name, {"rows": 0, "quarantined": 0}), judged) for name in contents}
     tidy = {name: data for name, data in contents.items() if second_judge.is_tidy(data)}
     expected = {name: second_judge.judgement(data, dataset, UPLOADED) for name, data in tidy.items()}

@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from tests.validation.judging import broken, judge, readable, rejected_by
-from validators.counts import broken_rows, count_rows, file_statistics, held_rows, holds_all_broken
-from validators.expectations import ExpectationCrashedError, expectation_suite, run_suite
-from validators.quarantine import quarantined_rows, samples
+from validators.counts import MAX_HELD_CHARACTERS, ROWS, broken_rows, collect_counts, count_rows
+from validators.expectations import ExpectationCrashedError, expectation_suite, judge_batch, run_suite
+from validators.quarantine import (
+    few_quarantined_rows,
+    first_quarantined_rows,
+    many_quarantined_rows,
+    row_offsets,
+    samples,
+)
 from validators.reports import Sample
-from validators.rows import judge_files, read_positions
+from validators.rows import RULES, judge_files, read_positions
 
 HEADER = "user_id,track_id,listen_time\n"
 GOOD = "u1,t1,2024-06-25 10:00:{:02}\n"
@@ -61,7 +68,7 @@ def test_the_future_begins_for_each_file_by_its_own_upload(spark: SparkSession, 
     text = HEADER + "u1,t1,2024-06-27 00:00:01\n"
     early, late = readable(tmp_path, {"early": text, "late": text})
     files = [early, replace(late, last_modified=late.last_modified + timedelta(seconds=1))]
-    statistics = file_statistics(count_rows(judge_files(spark, "streams", files), "streams", {}))
+    statistics = collect_counts(count_rows(judge_files(spark, "streams", files), "streams", {})).statistics
     assert {file: counts["future_listen_time"] for file, counts in statistics.items()} == {"early": 1, "late": 0}
 
 
@@ -91,30 +98,82 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     long_id = "x" * 201
     text = HEADER + GOOD.format(0) + f"u1,t1,yesterday\n{long_id},t1,2024-06-25 10:00:00\nu1,t1\n"
     files = readable(tmp_path, {"file": text})
-    broken = broken_rows(judge_files(spark, "streams", files))
-    found = samples(quarantined_rows(read_positions(spark, files), broken))["file"]
+    rows = collect_counts(count_rows(judge_files(spark, "streams", files), "streams", {})).broken_rows
+    assert rows is not None
+    found = samples(few_quarantined_rows(rows, row_offsets(read_positions(spark, files)))["file"])
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
     assert found["malformed_row"] == [Sample(row=5, fields=2)]
 
 
-def test_a_task_holds_no_more_broken_rows_than_it_may(spark: SparkSession, tmp_path: Path) -> None:
+def test_few_and_many_broken_rows_are_numbered_and_sampled_alike(spark: SparkSession, tmp_path: Path) -> None:
+    bad = ["u1,t1,noon\n", ",t1,2024-06-25 10:00:00\n", ",,2024-06-25 10:00:00\n", "u1,t1\n"]
+    texts = {
+        name: HEADER + "".join(GOOD.format(second % 60) + bad[(second + n) % 4] for second in range(50 + 50 * n))
+        for n, name in enumerate(("one", "other"))
+    }
+    files = readable(tmp_path, texts)
+    judged, offsets = judge_files(spark, "streams", files), row_offsets(read_positions(spark, files))
+    rows = collect_counts(count_rows(judged, "streams", {})).broken_rows
+    assert rows is not None
+    few, many = few_quarantined_rows(rows, offsets), many_quarantined_rows(broken_rows(judged), offsets)
+    assert [row["row"] for row in few["one"]] == list(range(3, 102, 2))
+    by_number = {(row["file"], row["row"]): row.asDict() for row in many.collect()}
+    assert by_number == {(file, row["row"]): {"file": file, **row} for file, found in few.items() for row in found}
+    samples_of = {file: samples(found) for file, found in few.items()}
+    assert samples_of == {file: samples(found) for file, found in first_quarantined_rows(many).items()}
+    assert [len(found) for found in samples_of["other"].values()] == [20, 20, 20, 20]
+
+
+def test_one_query_gives_great_expectations_its_counts_and_the_quarantine_its_rows(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    files = readable(tmp_path, {"file": HEADER + GOOD.format(0) + "u1,t1,noon\n"})
+    counted = count_rows(judge_files(spark, "streams", files), "streams", {})
+    collect_counts.cache_clear()
+    judge_batch(counted, "streams", ["file"], tolerances={}, current_snapshot_rows=0)
+    rows = collect_counts(counted).broken_rows
+    assert [row[RULES] for row in rows or []] == [["bad_listen_time"]]
+    assert collect_counts.cache_info().misses == 1
+
+
+@pytest.mark.parametrize(("of_task", "of_driver", "is_few"), [(30, 30, True), (29, 30, False), (30, 29, False)])
+def test_no_more_broken_rows_are_held_than_may_be(
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    of_task: int,
+    of_driver: int,
+    *,
+    is_few: bool,
+) -> None:
     bad = ["u1,t1,noon\n", ",t1,2024-06-25 10:00:00\n", "u1,t1\n"]
     text = HEADER + "".join(GOOD.format(second) + bad[second % 3] for second in range(30))
     judged = judge_files(spark, "streams", readable(tmp_path, {"file": text}))
-    all_held, some_held, none_held = (count_rows(judged, "streams", {}, max_held=count) for count in (30, 29, 0))
-    assert [holds_all_broken(counted) for counted in (all_held, some_held, none_held)] == [True, False, False]
-    assert [held_rows(counted).count() for counted in (all_held, some_held)] == [30, 29]
-    assert sorted(held_rows(all_held).collect()) == sorted(broken_rows(judged).collect())
-    assert file_statistics(all_held) == file_statistics(some_held) == file_statistics(none_held)
+    expected = collect_counts(count_rows(judged, "streams", {}))
+    monkeypatch.setattr("validators.counts.MAX_HELD_ROWS_OF_TASK", of_task)
+    monkeypatch.setattr("validators.counts.MAX_HELD_ROWS", of_driver)
+    counts = collect_counts(count_rows(judged, "streams", {}))
+    assert counts.statistics == expected.statistics
+    assert (counts.broken_rows is not None) == is_few
+    assert sorted(expected.broken_rows or []) == sorted(broken_rows(judged).collect())
+
+
+@pytest.mark.parametrize(("characters", "is_few"), [(MAX_HELD_CHARACTERS, True), (MAX_HELD_CHARACTERS + 1, False)])
+def test_no_long_row_is_held(spark: SparkSession, tmp_path: Path, characters: int, *, is_few: bool) -> None:
+    text = HEADER + GOOD.format(0) + "u1,t1,noon\n" + "x" * (characters - 6) + ",t1,noon\n"
+    judged = judge_files(spark, "streams", readable(tmp_path, {"file": text}))
+    assert (collect_counts(count_rows(judged, "streams", {})).broken_rows is not None) == is_few
 
 
 def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: SparkSession, tmp_path: Path) -> None:
     files = readable(tmp_path, {"file": HEADER + GOOD.format(0)})
     suite = expectation_suite("streams", ["file"], tolerances={}, current_snapshot_rows=0, warnings=())
-    not_counted = judge_files(spark, "streams", files)
-    with pytest.raises(ExpectationCrashedError, match="no_rows could not be evaluated: DATATYPE_MISMATCH"):
-        run_suite(not_counted, suite, {})
+    counted = count_rows(judge_files(spark, "streams", files), "streams", {})
+    crashing = counted.withColumn(ROWS, F.raise_error(F.lit("user-1 listens at noon")))
+    with pytest.raises(ExpectationCrashedError, match=r"no_rows could not be evaluated: \w+Exception") as crash:
+        run_suite(crashing, suite, {})
+    assert "user-1" not in str(crash.value)
 
 
 def test_great_expectations_own_page_tells_the_rules(spark: SparkSession, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from validators.counts import broken_rows, count_rows, held_rows, holds_all_broken
+from validators.counts import broken_rows, collect_counts, count_rows
 from validators.file_checks import check_text
-from validators.quarantine import quarantined_rows
+from validators.quarantine import few_quarantined_rows, many_quarantined_rows, row_offsets
 from validators.rows import ReadableFile, judge_files, read_positions, valid_rows
 
 BLOCK_BYTES = 700
@@ -68,6 +69,12 @@ def rows_of(frame: DataFrame) -> list[str]:
     return sorted(str(row) for row in frame.collect())
 
 
+def broken_of(spark: SparkSession, files: list[ReadableFile], judged: DataFrame) -> dict[str, list[dict[str, Any]]]:
+    rows = collect_counts(count_rows(judged, "streams", {})).broken_rows
+    assert rows is not None
+    return few_quarantined_rows(rows, row_offsets(read_positions(spark, files)))
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) -> None:
     files = [a_file(tmp_path, seed) for seed in range(4)]
@@ -75,9 +82,10 @@ def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) 
     in_blocks, whole = (judge_files(spark, "streams", given) for given in (files, whole_files))
     assert in_blocks.rdd.getNumPartitions() > 3 * len(files)
     assert rows_of(valid_rows(in_blocks, "streams")) == rows_of(valid_rows(whole, "streams"))
-    broken = rows_of(quarantined_rows(read_positions(spark, whole_files), broken_rows(whole)))
-    assert len(broken) > 50
-    assert rows_of(quarantined_rows(read_positions(spark, files), broken_rows(in_blocks))) == broken
-    counted = count_rows(in_blocks, "streams", {})
-    assert holds_all_broken(counted)
-    assert rows_of(quarantined_rows(read_positions(spark, files), held_rows(counted))) == broken
+    expected = broken_of(spark, whole_files, whole)
+    assert len([row for rows in expected.values() for row in rows]) > 50
+    assert broken_of(spark, files, in_blocks) == expected
+    many = many_quarantined_rows(broken_rows(in_blocks), row_offsets(read_positions(spark, files)))
+    assert sorted((row["file"], row["row"]) for row in many.collect()) == sorted(
+        (file, row["row"]) for file, rows in expected.items() for row in rows
+    )

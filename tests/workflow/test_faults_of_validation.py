@@ -25,6 +25,7 @@ CALLS: Final = [
     Call("s3:GetObject", "/processing/", "a file's bytes"),
     Call("s3:PutObject", ".csv", "an unpacked copy"),
     Call("dynamodb:GetItem", "SNAPSHOT#", "the current snapshots"),
+    Call("s3:PutObject", "quality/quarantine/", "a file's broken rows"),
     Call("s3:PutObject", "data_docs", "Great Expectations' page"),
     Call("s3:PutObject", "quality/reports/", "a report"),
     Call("dynamodb:UpdateItem", "report_key", "a file's verdict"),
