@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from threading import Thread
@@ -35,7 +36,9 @@ def main() -> None:
         ledger = Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"]))
         manifest = Location.of_uri(arguments["manifest_uri"])
         # While the JVM starts, a process of its own, Python imports Great Expectations, which takes seconds, and looks
-        # at the files' bytes.
+        # at the files' bytes. What a thread hears from the JVM or S3 it can go on with after half a millisecond and not
+        # after Python's five: a plan is hundreds of calls.
+        sys.setswitchinterval(0.0005)
         Thread(target=_import_great_expectations, daemon=True).start()
         with ThreadPoolExecutor(max_workers=1) as pool:
             checking = pool.submit(check_batch, s3, ledger, manifest)
