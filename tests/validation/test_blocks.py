@@ -85,7 +85,7 @@ def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) 
     expected = broken_of(spark, whole_files, whole)
     assert len([row for rows in expected.values() for row in rows]) > 50
     assert broken_of(spark, files, in_blocks) == expected
-    many = many_quarantined_rows(broken_rows(in_blocks), row_offsets(read_positions(spark, files)))
-    assert sorted((row["file"], row["row"]) for row in many.collect()) == sorted(
-        (file, row["row"]) for file, rows in expected.items() for row in rows
-    )
+    for read, judged in ((whole_files, whole), (files, in_blocks)):
+        many = many_quarantined_rows(broken_rows(judged), row_offsets(read_positions(spark, read)))
+        found = {(row["file"], row["row"]): row.asDict() for row in many.collect()}
+        assert found == {(file, row["row"]): {"file": file, **row} for file, rows in expected.items() for row in rows}
