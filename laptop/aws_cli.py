@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import boto3
 
 from glue_scripts import names
 from laptop.pipeline import all_outputs
-from local_aws.environment import ACCESS_KEY, SECRET_KEY
-from local_aws.work_dir import BUCKETS, EMAILS_PAGE, ServerState, read_state
+from local_aws.work_dir import BUCKETS, ServerState, read_state
 
 WORK_DIR = Path(".local/aws")
-REGION: Final = "us-east-1"
 
 
 def instructions(state: ServerState, work_dir: Path) -> str:
@@ -38,7 +36,7 @@ Use it with the AWS CLI, as an administrator (any other key is refused):
     --expression-attribute-values '{{":day": {{"S": "DAY#2024-06-25"}}}}'
 
 The e-mails, which link reports and Data Docs:
-  {state.endpoint_url}{EMAILS_PAGE}
+  {state.emails_url}
 Great Expectations' Data Docs, a page for each batch and dataset, once there are any:
   {work_dir.absolute().as_uri()}/{BUCKETS}/{bucket}/{names.QUALITY_PREFIX}data_docs/
 
@@ -48,10 +46,10 @@ Buckets, e-mails and job logs: {work_dir}/   Stop it: make down"""
 def _api_key(state: ServerState, key_id: str) -> str:
     api_gateway: Any = boto3.client(
         "apigateway",
-        endpoint_url=state.endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
+        endpoint_url=state.environment["AWS_ENDPOINT_URL"],
+        region_name=state.environment["AWS_REGION"],
+        aws_access_key_id=state.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=state.environment["AWS_SECRET_ACCESS_KEY"],
     )
     return str(api_gateway.get_api_key(apiKey=key_id, includeValue=True)["value"])
 

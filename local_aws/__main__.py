@@ -77,7 +77,7 @@ def _up(assembly: Path, work_dir: Path, port: int) -> int:
         signal.signal(number, stop)
     try:
         with EmbeddedAws(assembly, work_dir, port=port) as aws:
-            _print_state(ServerState(os.getpid(), aws.endpoint_url, aws.outputs))
+            _print_state(aws.state())
             while not stop.requested:
                 time.sleep(_POLL_SECONDS)
     except (DeploymentError, ForeignWorkDirError, PortInUseError, WorkDirInUseError) as error:

@@ -52,7 +52,7 @@ from local_aws import s3_directory, spark_accesses, spark_conf
 from local_aws.environment import client_environment
 from local_aws.iam import enforcement
 from local_aws.iam.policies import Role
-from local_aws.iam.principals import OPERATOR, Credentials
+from local_aws.iam.principals import Credentials
 from local_aws.patching import JsonValue, MotoObject, replace
 from local_aws.spark_accesses import SparkAccesses
 
@@ -229,7 +229,7 @@ class GlueJobs:
         self._runs_at_a_time = runs_at_a_time
         self._settings = spark_conf.SparkSettings.from_environment(os.environ)
         self._python = job_interpreter(os.environ)
-        self._s3 = self._s3_client(OPERATOR)
+        self._s3 = self._s3_client(enforcement.operator())
         self._lock = threading.Lock()
         self._runs: list[JobRun] = []
         self._closed = False
@@ -484,6 +484,7 @@ class GlueJobs:
         return {
             **inherited,
             **client_environment(self._endpoint_url, self._region, credentials),
+            "AWS_DEFAULT_REGION": self._region,  # by which the boto3 of Glue finds its region
             "PYTHONPATH": ":".join(importable),
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": self._python,

@@ -233,6 +233,7 @@ class LambdaFunctions:
         variables = _runtime_variables(function, code, log_names) | {
             **version.variables(),
             **client_environment(self._endpoint_url, self._region, _credentials(function)),
+            "AWS_DEFAULT_REGION": self._region,
         }
         return _Launch(
             handler=function.handler,

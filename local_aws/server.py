@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,12 +35,15 @@ from local_aws.patching import MotoObject
 from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
 from local_aws.schedules import ScheduledRules
-from local_aws.work_dir import BUCKETS, EMAILS, EMAILS_PAGE, LOGS, WorkDir
+from local_aws.work_dir import BUCKETS, EMAILS, LOGS, ServerState, WorkDir
 
 ACCOUNT: Final = "123456789012"
 """The account of every moto that is not told otherwise."""
 
 REGION: Final = "us-east-1"
+
+EMAILS_PAGE: Final = "/_local/emails/"
+"""Where the path of the page of e-mails begins; the rest is made at random."""
 
 _EXECUTION_DEADLINE_SECONDS: Final = 10.0
 
@@ -60,6 +65,7 @@ class EmbeddedAws:
 
     Attributes:
         endpoint_url: Where it answers.
+        emails_url: Address of the page of e-mails, another one at every start.
         outputs: Stack name to output name to value; the address of a REST API is the one at which it answers.
     """
 
@@ -71,6 +77,7 @@ class EmbeddedAws:
         self._port = port
         self._closers = ExitStack()
         self.endpoint_url: str = ""
+        self.emails_url: str = ""
         self.outputs: Mapping[str, Mapping[str, str]] = {}
 
     def start(self) -> None:
@@ -99,7 +106,7 @@ class EmbeddedAws:
             closers.callback(schedules.close)
             closers.callback(lambda: self._iam.report().write(work_dir.path / LOGS))
             self.outputs = self._start_apis(deployment, closers)
-            work_dir.publish(self.endpoint_url, self.outputs)
+            work_dir.publish(self.state())
             self._closers = closers.pop_all()
 
     def close(self) -> None:
@@ -107,8 +114,12 @@ class EmbeddedAws:
         self._closers.close()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables for a client process."""
-        return client_environment(self.endpoint_url, REGION)
+        """Return the environment variables for a client process of the operator."""
+        return client_environment(self.endpoint_url, REGION, self._iam.operator)
+
+    def state(self) -> ServerState:
+        """Return what other processes have to know."""
+        return ServerState(os.getpid(), self.endpoint_url, self.emails_url, self.outputs, self.environment())
 
     def __enter__(self) -> Self:
         self.start()
@@ -154,8 +165,10 @@ class EmbeddedAws:
         functions.install()
         closers.callback(functions.close)
 
-        target = Target(server.endpoint_url, ACCOUNT, REGION)
-        server.add_page(EMAILS_PAGE, lambda: mailbox.page(target.object_url))
+        target = Target(server.endpoint_url, ACCOUNT, REGION, iam.operator)
+        page = EMAILS_PAGE + secrets.token_urlsafe()
+        self.emails_url = server.endpoint_url + page
+        server.add_page(page, lambda: mailbox.page(target.object_url))
         closers.callback(_stop_executions, target)
         closers.callback(_disable_rules, target)
         return target
@@ -176,7 +189,9 @@ class EmbeddedAws:
         """Serve the REST APIs; return the outputs with the addresses at which they answer."""
         apis = rest_apis(deployment)
         workers = self._waiting_for_functions
-        listeners = ApiListeners(apis, account=ACCOUNT, region=REGION, workers=workers, after_port=self._port)
+        listeners = ApiListeners(
+            apis, account=ACCOUNT, region=REGION, iam=self._iam, workers=workers, after_port=self._port
+        )
         closers.callback(listeners.close)
         return listeners.local_addresses(deployment.outputs)
 

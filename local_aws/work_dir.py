@@ -18,9 +18,6 @@ LAMBDA: Final = "lambda"
 LOGS: Final = "logs"
 SPARK: Final = "spark"
 
-EMAILS_PAGE: Final = "/_local/emails"
-"""Path of the server's page with every e-mail that was sent."""
-
 _CONTENTS: Final = (BUCKETS, EMAILS, LAMBDA, LOGS, SPARK)
 _PID_FILE: Final = "server.pid"
 _STATE_FILE: Final = "server.json"
@@ -44,12 +41,16 @@ class ServerState:
     Attributes:
         pid: Its process.
         endpoint_url: Where it answers.
+        emails_url: Address of the page with every e-mail that was sent. Who knows it may read them.
         outputs: Stack name to output name to value.
+        environment: The environment variables of a client process, the operator's secret key among them.
     """
 
     pid: int
     endpoint_url: str
+    emails_url: str
     outputs: Mapping[str, Mapping[str, str]]
+    environment: Mapping[str, str]
 
 
 class WorkDir:
@@ -78,12 +79,9 @@ class WorkDir:
                 shutil.rmtree(self.path / name)
             (self.path / name).mkdir()
 
-    def publish(self, endpoint_url: str, outputs: Mapping[str, Mapping[str, str]]) -> None:
-        """Tell other processes that the embedded AWS answers."""
-        state = ServerState(os.getpid(), endpoint_url, outputs)
-        draft = self._state_path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
-        draft.replace(self._state_path)
+    def publish(self, state: ServerState) -> None:
+        """Tell other processes of the same user that the embedded AWS answers."""
+        write_private(self._state_path, json.dumps(asdict(state), indent=2))
 
     def close(self) -> None:
         """Give the folder free; its contents stay for whoever wants to look at them."""
@@ -96,11 +94,20 @@ class WorkDir:
         return self.path / _STATE_FILE
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, whole or not at all."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)  # one of a process that was killed may be readable
+    draft.touch(0o600, exist_ok=False)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
 def read_state(path: Path) -> ServerState | None:
     """Return what the embedded AWS of a work folder has published, None if none answers there."""
     try:
         state = ServerState(**json.loads((path / _STATE_FILE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, TypeError):  # another version of this package wrote it, and is gone
         return None
     return state if owner(path) == state.pid else None
 
@@ -139,6 +146,7 @@ def _lock(path: Path) -> IO[str]:
             "delete. Choose another work folder."
         )
     path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)  # the log of requests has the addresses of pages and presigned objects
     pid_file = pid_path.open("a+", encoding="utf-8")
     deadline = time.monotonic() + _LOCK_SECONDS
     while not _try_lock(pid_file, fcntl.LOCK_EX):

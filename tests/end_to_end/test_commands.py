@@ -18,7 +18,6 @@ import pytest
 
 from laptop.aws_cli import instructions
 from laptop.pipeline import Pipeline, all_outputs
-from local_aws.environment import client_environment
 from local_aws.work_dir import ServerState, read_state
 from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY
 from tests.end_to_end.music import FIRST_STREAMS, expected_rows
@@ -178,7 +177,7 @@ class TestUp:
 
 
 def pipeline(state: ServerState) -> Pipeline:
-    return Pipeline(all_outputs(state.outputs), client_environment(state.endpoint_url, "us-east-1"))
+    return Pipeline(all_outputs(state.outputs), state.environment)
 
 
 def processes() -> list[tuple[int, int, str, str]]:

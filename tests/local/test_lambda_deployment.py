@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from local_aws.intrinsics import DeploymentError
 from local_aws.server import EmbeddedAws
 from tests.local.assemblies import role, template, write_assembly
+from tests.local.clients import operators_client
 
 ASSETS = {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}
 FUNCTION: dict[str, Any] = {
@@ -67,13 +67,7 @@ def assembly(folder: Path, function: Mapping[str, Any]) -> Path:
 
 def test_a_function_of_the_template_is_invoked_with_its_code_and_variables(tmp_path: Path) -> None:
     with EmbeddedAws(assembly(tmp_path / "cdk.out", FUNCTION), tmp_path / "aws") as aws:
-        client = boto3.client(
-            "lambda",
-            endpoint_url=aws.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+        client = operators_client(aws.environment(), "lambda")
         outputs = aws.outputs["Stack"]
 
         answer = client.invoke(FunctionName=outputs["Arn"], Payload=b'"world"')

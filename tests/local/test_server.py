@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from local_aws.intrinsics import DeploymentError
@@ -23,6 +22,7 @@ from local_aws.resources import UnknownResourceTypeError
 from local_aws.server import AlreadyRunningError, EmbeddedAws
 from local_aws.work_dir import ForeignWorkDirError, WorkDirInUseError, owner, read_state
 from tests.local.assemblies import role, template, write_assembly
+from tests.local.clients import operators_client
 
 DEADLINE_SECONDS = 60.0
 STACK = template(
@@ -113,14 +113,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def client(aws: EmbeddedAws, service: str) -> Any:  # noqa: ANN401 # the service is a variable
-    environment = aws.environment()
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_REGION"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
+    return operators_client(aws.environment(), service)
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -438,13 +431,7 @@ def test_a_kill_in_the_middle_of_a_job_leaves_no_process_behind(tmp_path: Path, 
     process = start_in_foreground(tmp_path / "cdk.out", work_dir)
     state = read_state(work_dir)
     assert state is not None
-    glue = boto3.client(
-        "glue",
-        endpoint_url=state.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    )
+    glue = operators_client(state.environment, "glue")
     glue.start_job_run(JobName="sleeps")
     wait_until(lambda: pid_file.exists() and bool(pid_file.read_text(encoding="utf-8")), "the job")
     job_pid = int(pid_file.read_text(encoding="utf-8"))

@@ -36,19 +36,33 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
     return value
 
 
-@cache
-def client(endpoint_url: str, region: str, service: str) -> Any:  # noqa: ANN401
+def session_of(environment: Mapping[str, str]) -> Any:  # noqa: ANN401
+    """Return a session with the keys and the region of a client's environment."""
+    keys = (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
+    return boto3.session.Session(*keys, region_name=environment["AWS_REGION"])
+
+
+def client(environment: Mapping[str, str], service: str) -> Any:  # noqa: ANN401
     """Return the client of a service; making one takes longer than most tests."""
-    config = Config(retries={"total_max_attempts": 1})
-    make_client: Any = boto3.session.Session("local", "local", region_name=region).client
-    return make_client(service, endpoint_url=endpoint_url, config=config)
+    return _client(tuple(environment.items()), service)
 
 
 @cache
-def table_of(endpoint_url: str, region: str, name: str) -> Any:  # noqa: ANN401
+def _client(environment: tuple[tuple[str, str], ...], service: str) -> Any:  # noqa: ANN401
+    variables = dict(environment)
+    config = Config(retries={"total_max_attempts": 1})
+    return session_of(variables).client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], config=config)
+
+
+def table_of(environment: Mapping[str, str], name: str) -> Any:  # noqa: ANN401
     """Return the resource of a table."""
-    session: Any = boto3.session.Session("local", "local", region_name=region)
-    return session.resource("dynamodb", endpoint_url=endpoint_url).Table(name)
+    return _tables(tuple(environment.items())).Table(name)
+
+
+@cache
+def _tables(environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
+    variables = dict(environment)
+    return session_of(variables).resource("dynamodb", endpoint_url=variables["AWS_ENDPOINT_URL"])
 
 
 @dataclass(frozen=True)
@@ -191,10 +205,10 @@ class Pipeline:
         self.validate_job = outputs["ValidateBatchJobName"]
         self.compute_job = outputs["ComputeKpisJobName"]
         self.glue, self.faults = glue, faults
-        endpoint_url, region = environment["AWS_ENDPOINT_URL"], environment["AWS_DEFAULT_REGION"]
-        self.s3, self.sfn = client(endpoint_url, region, "s3"), client(endpoint_url, region, "stepfunctions")
-        self.ledger = table_of(endpoint_url, region, outputs["LedgerTableName"])
-        self.kpis = table_of(endpoint_url, region, outputs["KpisTableName"])
+        self.environment = environment
+        self.s3, self.sfn = client(environment, "s3"), client(environment, "stepfunctions")
+        self.ledger = table_of(environment, outputs["LedgerTableName"])
+        self.kpis = table_of(environment, outputs["KpisTableName"])
         self.jobs = ScriptedJobs(self.s3, self.bucket, Ledger(self.ledger))
         glue.outcomes = {self.validate_job: self.jobs.validate, self.compute_job: self.jobs.compute}
 
