@@ -97,7 +97,7 @@ bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 d
 
 .PHONY: latency
 latency: $(ASSEMBLY) $(GLUE) ## Measure the time from the upload of one small file until it is published and archived
-	@$(PY) -m benchmarks.small_file
+	@$(PY) -m benchmarks.latency
 
 .PHONY: trust
 trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md
@@ -170,5 +170,6 @@ destroy: $(SET_UP) ## Delete the stacks of ENV=dev|staging|prod (docs/deploy.md 
 	$(CDK) destroy --all -c env=$(ENV) $(OPTIONS)
 
 .PHONY: clean
-clean: ## Remove everything that the other targets made
+clean: ## Stop the embedded AWS, and remove everything that the other targets made, results of earlier runs included
+	@for work_dir in .local/aws .local/run; do test ! -x $(PY) || $(PY) -m local_aws down --work-dir "$$work_dir" || exit 1; done
 	rm -rf .venv .local cdk.out .mypy_cache .ruff_cache .hypothesis

@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import ClassVar, Final, Self
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.responses import get_backend
 
-from local_aws import cloudwatch, dynamodb_transactions, events, s3_directory, step_functions
+from local_aws import cloudwatch, dynamodb_transactions, events, previous_runs, s3_directory, step_functions
 from local_aws.api_gateway.listeners import ApiListeners
 from local_aws.api_gateway.rest_api import rest_apis
 from local_aws.assembly import read_assembly
@@ -56,12 +56,14 @@ class EmbeddedAws:
     """Deploys a cloud assembly on an embedded AWS and keeps it running.
 
     A start begins with an empty account and empty folders `buckets`, `emails`, `lambda`, `logs` and `spark` in the
-    work folder; after `close` no thread and no process of it is left, and the folders stay.
+    work folder; the buckets, e-mails and logs of an earlier start are moved to `previous/<UTC time>/`. After `close`
+    no thread and no process of it is left, and the folders stay.
 
     Args:
         assembly: The cloud assembly (`cdk.out`).
         work_dir: Folder for buckets, e-mails and logs.
         port: Port of 127.0.0.1; 0 takes a free one.
+        say: Gets a sentence that the user has to know, such as where the files of an earlier start are.
 
     Attributes:
         endpoint_url: Where it answers.
@@ -71,10 +73,13 @@ class EmbeddedAws:
 
     _running: ClassVar[EmbeddedAws | None] = None
 
-    def __init__(self, assembly: Path, work_dir: Path, *, port: int = 0) -> None:
+    def __init__(
+        self, assembly: Path, work_dir: Path, *, port: int = 0, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._assembly = assembly
         self._work_dir = work_dir
         self._port = port
+        self._say = say
         self._closers = ExitStack()
         self.endpoint_url: str = ""
         self.emails_url: str = ""
@@ -94,7 +99,8 @@ class EmbeddedAws:
             self._occupy_process(closers)
             work_dir = WorkDir(self._work_dir)
             closers.callback(work_dir.close)
-            work_dir.empty()
+            if previous := work_dir.prepare():
+                self._say(previous_runs.sentence(previous))
             server_log = work_dir.path / LOGS / "server.log"
             closers.enter_context(log_to_file(server_log, "local_aws", "moto", level=logging.WARNING))
             target = self._start_server(work_dir.path, closers)

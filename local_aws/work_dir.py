@@ -12,13 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from local_aws import previous_runs
+
 BUCKETS: Final = "buckets"
 EMAILS: Final = "emails"
 LAMBDA: Final = "lambda"
 LOGS: Final = "logs"
 SPARK: Final = "spark"
 
-_CONTENTS: Final = (BUCKETS, EMAILS, LAMBDA, LOGS, SPARK)
+_KEPT: Final = (BUCKETS, EMAILS, LOGS)
+_SCRATCH: Final = (LAMBDA, SPARK)
+_CONTENTS: Final = (*_KEPT, *_SCRATCH)
 _PID_FILE: Final = "server.pid"
 _STATE_FILE: Final = "server.json"
 _POLL_SECONDS: Final = 0.05
@@ -64,20 +68,27 @@ class WorkDir:
 
     Raises:
         WorkDirInUseError: Another embedded AWS owns the folder.
-        ForeignWorkDirError: The folder has contents that would be deleted although no embedded AWS has made them.
+        ForeignWorkDirError: The folder has contents that would be moved or deleted although no embedded AWS has made
+            them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path.absolute()
         self._pid_file = _lock(self.path)
 
-    def empty(self) -> None:
-        """Delete what a former embedded AWS left, and make the folders again."""
+    def prepare(self) -> Path | None:
+        """Make empty folders for a start; move the buckets, e-mails and logs of an earlier one aside.
+
+        Returns:
+            Where those are now; None if it left no file.
+        """
         self._state_path.unlink(missing_ok=True)
+        previous = previous_runs.set_aside(self.path, _KEPT)
         for name in _CONTENTS:
             if (self.path / name).exists():
                 shutil.rmtree(self.path / name)
             (self.path / name).mkdir()
+        return previous
 
     def publish(self, state: ServerState) -> None:
         """Tell other processes of the same user that the embedded AWS answers."""
@@ -143,7 +154,7 @@ def _lock(path: Path) -> IO[str]:
     if not pid_path.exists() and (foreign := [name for name in _CONTENTS if (path / name).exists()]):
         raise ForeignWorkDirError(
             f"{path} already holds {', '.join(foreign)}, which no embedded AWS has made and which a start would "
-            "delete. Choose another work folder."
+            "move away. Choose another work folder."
         )
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o700)  # the log of requests has the addresses of pages and presigned objects

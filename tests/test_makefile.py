@@ -143,3 +143,25 @@ def test_the_cdk_cli_is_run_by_the_node_of_the_virtual_environment(target: str) 
     )
 
     assert ran.returncode == 0, ran.stderr
+
+
+def test_clean_stops_what_runs_before_it_removes_the_folders(checkout: Path) -> None:
+    assert set_up(checkout).returncode == 0
+    (checkout / ".venv/bin/python").write_text('#!/bin/sh\necho "$@" >> stopped; test -d .local/aws\n')
+    (checkout / ".local/aws").mkdir(parents=True)
+
+    assert make(checkout, "clean").returncode == 0
+
+    told = (checkout / "stopped").read_text().splitlines()
+    assert told == [f"-m local_aws down --work-dir .local/{name}" for name in ("aws", "run")]
+    assert not (checkout / ".local").exists()
+
+
+def test_clean_removes_nothing_while_something_does_not_stop(checkout: Path) -> None:
+    assert set_up(checkout).returncode == 0
+    (checkout / ".venv/bin/python").write_text("#!/bin/sh\nexit 1\n")
+    (checkout / ".local/aws").mkdir(parents=True)
+
+    assert make(checkout, "clean").returncode != 0
+
+    assert (checkout / ".local/aws").exists()

@@ -339,7 +339,7 @@ def test_what_the_embedded_aws_warns_of_is_in_a_file_and_not_on_the_terminal(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_foreground_in_order(assembly: Path, work_dir: Path, number: signal.Signals) -> None:
     process = start_in_foreground(assembly, work_dir)
     state = read_state(work_dir)
