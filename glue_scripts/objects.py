@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 MAX_KEY_BYTES = 1024
 """Amazon S3 user guide, "Naming Amazon S3 objects"."""
 REPORT_SUFFIX = ".report.json"
+AS_DOWNLOAD: Final = {"ContentType": "application/octet-stream", "ContentDisposition": "attachment"}
+"""Properties of every copy of an upload: a browser that opens its address saves it, whatever its sender called it."""
 
 
 class DocumentError(ValueError):
@@ -81,8 +83,15 @@ def file_name(key: str, version_id: str) -> str:
 
 
 def target_key(prefix: str, key: str, version_id: str) -> str:
-    """Where a file goes when it is judged: `<prefix><key>/<version-id>`; a key too long for that by its hash."""
-    target = f"{prefix}{key}/{version_id}"
-    if len((target + REPORT_SUFFIX).encode()) > MAX_KEY_BYTES:
+    """Where a file goes when it is judged: `<prefix><key>/<version-id>`; a key too long for that by its hash.
+
+    The state machine composes the same, given `has_long_target`.
+    """
+    if has_long_target(prefix, key, version_id):
         return f"{prefix}long-keys/{hashlib.sha256(key.encode()).hexdigest()}/{version_id}"
-    return target
+    return f"{prefix}{key}/{version_id}"
+
+
+def has_long_target(prefix: str, key: str, version_id: str) -> bool:
+    """Whether the file's own key is too long for the place where the file and its report go."""
+    return len(f"{prefix}{key}/{version_id}{REPORT_SUFFIX}".encode()) > MAX_KEY_BYTES

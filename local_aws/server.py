@@ -16,7 +16,15 @@ from typing import ClassVar, Final, Self
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.responses import get_backend
 
-from local_aws import cloudwatch, dynamodb_transactions, events, previous_runs, s3_directory, step_functions
+from local_aws import (
+    cloudwatch,
+    dynamodb_transactions,
+    events,
+    previous_runs,
+    s3_directory,
+    s3_encryption,
+    step_functions,
+)
 from local_aws.api_gateway.listeners import ApiListeners
 from local_aws.api_gateway.rest_api import rest_apis
 from local_aws.assembly import read_assembly
@@ -147,6 +155,7 @@ class EmbeddedAws:
     def _start_server(self, work_dir: Path, closers: ExitStack) -> Target:
         moto_api_backend.reset()
         s3_directory.install(work_dir / BUCKETS)
+        s3_encryption.install()
         closers.callback(s3_directory.uninstall)
         step_functions.install()
         events.install()

@@ -128,10 +128,10 @@ class PipelineStack(cdk.Stack):
             },
             settings=self._settings,
         )
-        data.grant_list_versions(pipeline.role, names.RAW_PREFIX)
-        data.grant_copy_version_from(pipeline.role, names.RAW_PREFIX)
-        data.grant_copy_from(pipeline.role, names.PROCESSING_PREFIX)
-        data.grant_read(pipeline.role, names.QUALITY_PREFIX)
+        # Without ListBucket, a version that is gone would look like one that the role may not read.
+        data.grant_list(pipeline.role, names.RAW_PREFIX)
+        data.grant_read_version(pipeline.role, names.RAW_PREFIX)
+        data.grant_read(pipeline.role, names.PROCESSING_PREFIX, names.QUALITY_PREFIX)
         data.grant_put(pipeline.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX, names.ARCHIVE_PREFIX)
         data.grant_delete_version(pipeline.role, names.RAW_PREFIX)
         self.validate_batch.grant_run(pipeline.role)

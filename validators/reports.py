@@ -98,7 +98,8 @@ class RejectedFile:
 
     Attributes:
         file: the file.
-        target_key: where it is moved to; None where there is nothing to move.
+        target_key: where it is moved to, or its own key where it stays because there is no copy of it; None where the
+            version is gone.
         report_key: its report.
     """
 
@@ -295,7 +296,9 @@ def _email_entry(number: int, rejected: RejectedFile, settings: EmailSettings) -
         where.append(("Bad rows", file.quarantine))
     if file.data_docs:
         where.append(("Data Docs", file.data_docs))
-    if rejected.target_key:
+    if rejected.target_key == file.key:
+        where.insert(0, ("Now at", f"{folder}{_printable(file.key)}, where it was uploaded: the pipeline has no copy"))
+    elif rejected.target_key:
         where.insert(0, ("Now at", f"{folder}{_printable(rejected.target_key)}"))
         command = f"python -m operations replay --env {settings.environment} {shell_quoted(file.key)}"
         where.append(("Replay", command))

@@ -89,6 +89,24 @@ RULES: Final[tuple[Rule, ...]] = (
         "The uploaded object version is there when the batch is staged.",
         "Upload the file again, and leave it there: the pipeline takes it away when it is done.",
     ),
+    _file_rule(
+        "archived_storage_class",
+        "S3 hands the object out at once: its storage class is none that has to be restored first (GLACIER, "
+        "DEEP_ARCHIVE, an archive tier of INTELLIGENT_TIERING).",
+        "Upload the file again with the storage class STANDARD. The archived object stays where it was uploaded.",
+    ),
+    _file_rule(
+        "encrypted_by_customer_key",
+        "The object can be read without a key that only its sender has (SSE-C).",
+        "Upload the file again without such a key; the bucket encrypts every object. The first object stays where it "
+        "was uploaded.",
+    ),
+    _file_rule(
+        "unusable_kms_key",
+        "If the object is encrypted with a KMS key, the key is enabled and the pipeline may use it.",
+        "Upload the file again without naming a KMS key; the bucket encrypts every object. The first object stays "
+        "where it was uploaded.",
+    ),
     _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
     _file_rule(
         "unreadable",

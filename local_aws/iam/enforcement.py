@@ -247,7 +247,7 @@ class Enforcement:
     ) -> Response | None:
         try:
             call = call_of(environ, signature)
-            requests = requests_of(call, self._account, has_tags=policy_store.has_tags)
+            requests = requests_of(call, self._account, objects=policy_store)
         except (UnknownOperationError, UnknownAuthorizationError) as error:
             _LOG.error("%s: %s", role, error)
             return answers.access_denied(signature.service, answers.protocol_of(signature.service), str(error))

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Ledger, file_key
-from glue_scripts.objects import target_key
+from glue_scripts.objects import file_name, has_long_target, target_key
 from tests.local.workflow_server import ScriptedGlue
 from tests.workflow.faults import Faults
 
@@ -115,17 +115,19 @@ class ScriptedJobs:
         manifest_key = arguments["--manifest_uri"].removeprefix(f"s3://{self._bucket}/")
         manifest = self._read(manifest_key)
         verdict: dict[str, Any] = {"format": names.VERDICT_FORMAT, "accepted": [], "rejected": [], "skipped": []}
-        for entry in manifest["files"]:
+        folder = manifest_key.removesuffix(names.MANIFEST_NAME)
+        for number, entry in enumerate(manifest["files"]):
             kind, judged = self._judge(entry, manifest["execution_arn"])
-            verdict[kind].append(judged)
+            verdict[kind].append({"file": number, **judged})
         count = len(verdict["rejected"])
         subject = f"[dev] Music KPI pipeline: {count} file(s) rejected"
         message = f'line "one"\nline \\two {{% $no %}}\nExecution: {manifest["execution_arn"]}'
-        verdict["email"] = {"subject": subject, "message": message} if count else None
-        staged = {entry["key"]: entry for entry in manifest["files"]}
-        sources = [{**entry, **self._source(staged[entry["key"]])} for entry in verdict["accepted"]]
+        if count:
+            self._write(
+                folder + names.REJECTION_EMAIL_NAME, json.dumps({"subject": subject, "message": message}).encode()
+            )
+        sources = [self._source(folder, manifest["files"][entry["file"]]) for entry in verdict["accepted"]]
         accepted = {"format": names.ACCEPTED_FORMAT, "files": sources}
-        folder = manifest_key.removesuffix(names.MANIFEST_NAME)
         self._write(folder + names.ACCEPTED_NAME, json.dumps(accepted).encode())
         changed = self.change_verdict(verdict)
         if changed is not None:
@@ -142,30 +144,32 @@ class ScriptedJobs:
 
     def _judge(self, entry: Mapping[str, Any], execution_arn: str) -> tuple[str, dict[str, Any]]:
         key, version_id = entry["key"], entry["version_id"]
-        judged = {"key": key, "version_id": version_id}
         status = self._ledger.file_status(key, version_id)
-        is_gone = "last_modified" not in entry
-        if status is FileStatus.ARCHIVED or (is_gone and status is not None):
-            return "skipped", {**judged, "reason": f"already {status}"}
-        judged["staged_key"] = entry["staged_key"]
+        refused = entry.get("refused")
+        if status is FileStatus.ARCHIVED or (refused == "object_missing" and status is not None):
+            return "skipped", {"reason": f"already {status}"}
         self._ledger.receive_file(key, version_id, {"execution": execution_arn})
-        if not is_gone and not key.rpartition("/")[2].startswith("bad"):
+        if not refused and not key.rpartition("/")[2].startswith("bad"):
             self._ledger.advance_file(key, version_id, FileStatus.ACCEPTED, {"rows": 1})
-            return "accepted", {**judged, "target_key": target_key(names.ARCHIVE_PREFIX, key, version_id)}
+            return "accepted", {"long_key": has_long_target(names.ARCHIVE_PREFIX, key, version_id)}
         self._ledger.advance_file(key, version_id, FileStatus.REJECTED, {"rows": 1})
-        report_key = f"{names.QUALITY_PREFIX}reports/{version_id}.json"
+        report_key = f"{names.QUALITY_PREFIX}reports/{file_name(key, version_id)}.json"
         self._write(report_key, REPORT)
-        target = target_key(names.ERROR_PREFIX, key, version_id)
-        reasons = ["object_missing"] if is_gone else ["bad_timestamp", "null_key"]
-        return "rejected", {**judged, "target_key": target, "report_key": report_key, "reasons": reasons}
+        long_key = has_long_target(names.ERROR_PREFIX, key, version_id)
+        reasons = [refused] if refused else ["bad_timestamp", "null_key"]
+        copy = "none" if refused else "staged"
+        return "rejected", {"long_key": long_key, "copy": copy, "report_key": report_key, "reasons": reasons}
 
-    def _source(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def _source(self, folder: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What the KPI job needs to know of an accepted file."""
-        text = self._s3.get_object(Bucket=self._bucket, Key=entry["staged_key"])["Body"].read().decode()
+        staged_key = folder + file_name(entry["key"], entry["version_id"])
+        text = self._s3.get_object(Bucket=self._bucket, Key=staged_key)["Body"].read().decode()
         return {
+            "key": entry["key"],
+            "version_id": entry["version_id"],
             "dataset": entry["key"].split("/")[1],
             "last_modified": entry["last_modified"],
-            "uri": f"s3://{self._bucket}/{entry['staged_key']}",
+            "uri": f"s3://{self._bucket}/{staged_key}",
             "header": text.partition("\n")[0].split(","),
             "is_line_per_row": False,
         }
@@ -218,13 +222,14 @@ class Pipeline:
         """Put a file into the test's folder in raw/."""
         return self.upload_as(self.folder + name, content)
 
-    def upload_as(self, key: str, content: bytes) -> File:
-        """Put a file under any key."""
-        answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+    def upload_as(self, key: str, content: bytes, **properties: Any) -> File:  # noqa: ANN401
+        """Put a file under any key, with further parameters of PutObject."""
+        answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content, **properties)
         described = {"key": key, "size": len(content), "etag": answer["ETag"].strip('"')}
-        described |= {"version-id": answer["VersionId"], "sequencer": "0055AED6DCD90281E5"}
+        described |= {"sequencer": "0055AED6DCD90281E5"}
+        described |= {"version-id": answer["VersionId"]} if "VersionId" in answer else {}
         event = {"version": "0", "bucket": {"name": self.bucket}, "object": described, "reason": "PutObject"}
-        return File(key, answer["VersionId"], content, event)
+        return File(key, answer.get("VersionId", "null"), content, event)
 
     def delete(self, file: File) -> None:
         """Delete a version for good."""
