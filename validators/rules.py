@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from validators.schemas import MAX_GZIP_MEMBERS, MAX_GZIP_RATIO
+
 
 class Severity(StrEnum):
     """What breaking a rule does."""
@@ -92,8 +94,9 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
     _file_rule(
         "unreadable",
-        "The file is CSV text, plain or gzipped whole, without NUL bytes.",
-        "Export it again as UTF-8 CSV; a gzip must be complete.",
+        "The file is CSV text without NUL bytes, plain or in one complete gzip of at most "
+        f"{MAX_GZIP_MEMBERS:,} members that does not unpack to more than {MAX_GZIP_RATIO} times its size.",
+        "Export it again as UTF-8 CSV. Check a gzip with `gzip -t`; if that fails, pack the file again and upload it.",
     ),
     _file_rule("not_utf8", "The file is UTF-8.", "Export the file with the encoding UTF-8."),
     _file_rule(
