@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -17,11 +18,13 @@ from typing import Protocol
 
 from validators import hints
 from validators.gzip_members import GZIP_MAGIC, BrokenGzipError, unpacked
+from validators.printable import printable, shortened
 from validators.schemas import (
     MAX_COLUMNS,
     MAX_FILE_BYTES,
     MAX_GZIP_MEMBERS,
     MAX_GZIP_RATIO,
+    MAX_HEADER_CHARACTERS,
     MAX_ROW_CHARACTERS,
     REQUIRED_COLUMNS,
 )
@@ -128,7 +131,7 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
 
 
 def check_header(header: tuple[str, ...], dataset: str) -> None:
-    """Raises FileRejectedError where the header lacks a required column, repeats a name, or has too many."""
+    """Raises FileRejectedError where the header lacks a required column, repeats a name, or is too long."""
     required = REQUIRED_COLUMNS[dataset]
     missing = [column for column in required if column not in header]
     if missing:
@@ -138,11 +141,14 @@ def check_header(header: tuple[str, ...], dataset: str) -> None:
             raise FileRejectedError("unreadable", f"the file seems to be {other}")
         raise FileRejectedError("missing_column", _missing_columns(header, required, missing))
     # Excel writes commas without a name above columns that were emptied.
-    repeated = sorted({column for column in header if column and header.count(column) > 1})
+    repeated = sorted(column for column, times in Counter(header).items() if column and times > 1)
     if repeated:
-        raise FileRejectedError("duplicate_column", f"twice in the header: {_shortened(', '.join(repeated))}")
+        raise FileRejectedError("duplicate_column", f"twice in the header: {_listed(repeated)}")
     if len(header) > MAX_COLUMNS:
         raise FileRejectedError("too_many_columns", f"the header has {len(header)} columns")
+    characters = sum(map(len, header))
+    if characters > MAX_HEADER_CHARACTERS:
+        raise FileRejectedError("long_row", f"the names in the header have {characters} characters")
 
 
 def row_positions(stream: Readable, rows: Collection[int]) -> dict[int, Position]:
@@ -255,7 +261,7 @@ def _texts(chunks: Iterator[bytes]) -> Iterator[str]:
 
 def _check_start(chunk: bytes) -> None:
     if chunk.startswith(_UTF16_BOMS) or hints.is_like_utf16(chunk):
-        raise FileRejectedError("not_utf8", "the file is UTF-16 (Excel calls it «Unicode text»)")
+        raise FileRejectedError("not_utf8", "the file is UTF-16 (Excel calls it Unicode text)")
     binary = hints.binary_format(chunk)
     if binary and not _is_text(chunk):  # a column may be called ORCHESTRA
         raise FileRejectedError("unreadable", f"the file seems to be {binary}")
@@ -397,15 +403,15 @@ def _unbalanced(line: int, first_of_several: int | None, where: str) -> FileReje
     return FileRejectedError("unbalanced_quote", detail)
 
 
+def _listed(columns: Iterable[str]) -> str:
+    return printable(shortened(", ".join(columns)))
+
+
 def _missing_columns(header: tuple[str, ...], required: tuple[str, ...], missing: list[str]) -> str:
     details = [f"missing: {', '.join(missing)}"]
     if hints.is_like_header(header, required):
-        details.append(f"the header has: {_shortened(', '.join(header))}")
+        details.append(f"the header has: {_listed(header)}")
     else:  # a row of data may hold user ids
         details.append(f"the first line has {len(header)} fields, none of them a column's name")
     hint = hints.header_hint(header, required, missing)
     return "; ".join([*details, *([hint] if hint else [])])
-
-
-def _shortened(text: str, characters: int = 300) -> str:
-    return text if len(text) <= characters else text[:characters] + "…"

@@ -34,6 +34,8 @@ MAX_GZIP_MEMBERS: Final = 1_000_000
 """Far more than a file of 5 GiB packed in blocks has (bgzip: 64 KiB a member); each costs time however small it is."""
 MAX_ROW_CHARACTERS: Final = 1024**2
 """Far more than a row of music needs; a row of gigabytes, such as an open quote makes, fits into no executor."""
+MAX_HEADER_CHARACTERS: Final = 64 * 1024
+"""Of all column names together, which are a part of Spark's plan and of the batch's documents."""
 MAX_COLUMNS: Final = 1000
 """Each column is a part of Spark's plan, whose making takes a minute for some thousands of them."""
 MAX_DURATION_MS: Final = 2**31 - 1

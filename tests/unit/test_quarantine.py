@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.validation.judging import broken, judge, readable, rejected_by
-from validators.counts import FIELD_BYTES, MAX_ROW_BYTES, ROWS, broken_rows, collect_counts, count_rows
+from validators.counts import FIELD_BYTES, MAX_ROW_BYTES, ROWS, Counts, broken_rows, collect_counts, count_rows
 from validators.expectations import ExpectationCrashedError, expectation_suite, judge_batch, run_suite
 from validators.quarantine import (
     few_quarantined_rows,
@@ -239,6 +239,45 @@ def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: Spa
     with pytest.raises(ExpectationCrashedError, match=r"no_rows could not be evaluated: .*CAST_INVALID_INPUT") as crash:
         run_suite(crashing, suite, {})
     assert "user-1" not in str(crash.value)
+
+
+@pytest.mark.parametrize("rule", ["bad_listen_time", "duplicate_rows"])
+def test_a_rule_without_a_measure_is_a_failure_of_the_job_and_does_not_count_as_followed(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    def without_measure(counted: DataFrame) -> Counts:
+        counts = collect_counts(counted)
+        statistics = {file: {**found} for file, found in counts.statistics.items()}
+        for found in statistics.values():
+            del found[rule]
+        return replace(counts, statistics=statistics)
+
+    monkeypatch.setattr("validators.expectations.collect_counts", without_measure)
+    with pytest.raises(ExpectationCrashedError, match=f"the rule {rule} could not be evaluated: NotMeasuredError"):
+        judge(spark, tmp_path, {"file": HEADER + GOOD.format(0)})
+
+
+def test_rows_of_a_file_that_is_not_asked_for_are_a_failure_of_the_job(spark: SparkSession, tmp_path: Path) -> None:
+    files = readable(tmp_path, {"file": HEADER + GOOD.format(0)})
+    counted = count_rows(judge_files(spark, "streams", files), "streams", {})
+    with pytest.raises(ExpectationCrashedError, match="NotMeasuredError"):
+        judge_batch(counted, "streams", ["another"], tolerances={}, current_snapshot_rows=0)
+
+
+def test_the_rules_that_broke_a_snapshot_s_rows_come_before_its_shrinking(spark: SparkSession, tmp_path: Path) -> None:
+    header = "user_id,user_name,user_age,user_country,created_at\n"
+    texts = {
+        "broken": header + "1,A,30.0,NL,2024-01-01\n2,B,31.0,NL,2024-01-01\n",
+        "part": header + "1,A,30,NL,2024-01-01\n",
+    }
+    result = judge(spark, tmp_path, texts, "users", snapshot_rows=4)
+    assert rejected_by(result, "broken") == ["bad_user_age", "snapshot_shrunk"]
+    detail = {file: result.results[file][-1].detail for file in texts}
+    assert detail == {
+        "broken": "0 good rows, where at least 2 are needed: half of the current snapshot's; "
+        "rows that break a rule are the cause, so mend them first",
+        "part": "1 good row, where at least 2 are needed: half of the current snapshot's",
+    }
 
 
 def test_great_expectations_own_page_tells_the_rules(spark: SparkSession, tmp_path: Path) -> None:
