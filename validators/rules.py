@@ -12,6 +12,8 @@ from typing import Final
 
 from validators.schemas import (
     MAX_COLUMNS,
+    MAX_GENRES,
+    MAX_GENRES_OF_TRACK,
     MAX_GZIP_MEMBERS,
     MAX_GZIP_RATIO,
     MAX_HEADER_CHARACTERS,
@@ -90,7 +92,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "unknown_dataset",
         "The key lies under raw/users/, raw/songs/ or raw/streams/.",
-        "Upload the file under the prefix of its dataset.",
+        "Upload the file with another key, under the prefix of its dataset.",
     ),
     _file_rule(
         "object_missing",
@@ -137,6 +139,12 @@ RULES: Final[tuple[Rule, ...]] = (
         "A snapshot has at least half as many good rows as the current one.",
         "Upload the full snapshot, not a part of it.",
         ("users", "songs"),
+    ),
+    _file_rule(
+        "too_many_genres",
+        f"The good rows have at most {MAX_GENRES_OF_TRACK} genres for a track and {MAX_GENRES:,} genres in all.",
+        "Check that track_id and track_genre hold what they should, first for the track with the most rows.",
+        ("songs",),
     ),
     _row_rule(
         "malformed_row",

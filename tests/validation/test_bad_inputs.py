@@ -44,7 +44,7 @@ def test_what_tools_leave_beside_files_is_noted_in_the_ledger_and_left_alone(bat
     for key, reason in reasons.items():
         item = batch.ledger[key]
         assert (item["status"], f"{item['skipped_as']}, which stays where it is") == ("SKIPPED", reason)
-        assert key not in batch.verdict["email"]["message"]
+        assert f". {key}\n" not in batch.verdict["email"]["message"]
     assert reasons["raw/streams/"] == reasons["raw/streams/marked"] == "a folder, which stays where it is"
     assert reasons["raw/streams/out/_SUCCESS"] == "a marker of a Spark or Hadoop job, which stays where it is"
 
@@ -69,7 +69,7 @@ def test_the_email_stays_within_what_a_state_can_carry(batch: JudgedBatch) -> No
     message = batch.verdict["email"]["message"]
     assert len(message.encode()) <= MAX_MESSAGE_BYTES
     assert f"{len(batch.verdict['rejected'])} of " in message
-    assert " more: see the output of the execution" in message
+    assert " more, each with the rules that reject it" in message
 
 
 def test_spark_does_not_warn_of_headers_that_are_as_they_should_be(batch: JudgedBatch) -> None:
