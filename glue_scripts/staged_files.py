@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.objects import AS_DOWNLOAD, DocumentError, Location, file_name, read_json
+from validators.companion_files import companion
 from validators.file_checks import FileRejectedError, check_text, plain_chunks
 from validators.reports import JudgedFile
 from validators.rows import ReadableFile
@@ -36,6 +37,7 @@ class StagedFile:
         etag: of the object.
         last_modified: when the version was uploaded, UTC; None where S3 did not tell.
         refused: the rule by which S3 did not hand it out, so that there is no copy of it; None where there is one.
+        is_directory: whether the uploader gave it the content type by which some tools mark a folder.
     """
 
     number: int
@@ -45,10 +47,11 @@ class StagedFile:
     etag: str
     last_modified: datetime | None
     refused: str | None
+    is_directory: bool
 
     @classmethod
     def of_manifest(cls, number: int, entry: Mapping[str, Any]) -> StagedFile:
-        """From an entry of the manifest's `files`: `last_modified` and `refused` are optional in it."""
+        """From an entry of the manifest's `files`: `last_modified`, `refused` and `is_directory` are optional in it."""
         moment = entry.get("last_modified")
         return cls(
             number=number,
@@ -58,6 +61,7 @@ class StagedFile:
             etag=entry["etag"],
             last_modified=datetime.fromisoformat(moment).astimezone(UTC) if moment else None,
             refused=entry.get("refused"),
+            is_directory=entry.get("is_directory", False),
         )
 
     @property
@@ -69,11 +73,6 @@ class StagedFile:
     def name(self) -> str:
         """A name that is unique in the batch and safe for Spark: that of its copy beside the manifest."""
         return file_name(self.key, self.version_id)
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is what the S3 console's «Create folder» leaves: an empty object whose key ends with a slash."""
-        return self.key.endswith("/") and self.size == 0
 
     @property
     def dataset(self) -> str | None:
@@ -142,8 +141,17 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
         ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
         return _checked(s3, manifest, file)
 
+    def reason_to_skip(file: StagedFile) -> str:
+        what = companion(file.key, file.size, is_directory=file.is_directory)
+        if what is None:
+            return _reason_to_skip(file, ledger, execution_arn)
+        known = {**file.attributes, "execution": execution_arn}
+        ledger.receive_file(file.key, file.version_id, known)
+        ledger.advance_file(file.key, file.version_id, FileStatus.SKIPPED, {"skipped_as": what})
+        return f"{what}, which stays where it is"
+
     with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
-        reasons = pool.map(lambda file: _reason_to_skip(file, ledger, execution_arn), files)
+        reasons = pool.map(reason_to_skip, files)
         reason_of = dict(zip(files, reasons, strict=True))
         due = [file for file in files if not reason_of[file]]
         checked = dict(zip(due, pool.map(check, due), strict=True))
@@ -157,9 +165,7 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
 
 
 def _reason_to_skip(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
-    """Why this is no file, or which other execution's end it has seen: a second event for it is a no-op. Empty: due."""
-    if file.is_folder:
-        return "a folder, which stays where it is"
+    """Which other execution's end the file has seen: a second event for it is a no-op. Empty: due."""
     status, execution = ledger.file_status_and_execution(file.key, file.version_id)
     is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
     is_over = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (file.is_gone and is_held_by_other)
