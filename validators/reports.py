@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from validators.file_checks import Position
+from validators.printable import printable
 from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rules import RULES_BY_ID, Rule, Severity
 
@@ -296,13 +297,13 @@ def _email_entry(number: int, rejected: RejectedFile, settings: EmailSettings) -
     if file.data_docs:
         where.append(("Data Docs", file.data_docs))
     if rejected.target_key:
-        where.insert(0, ("Now at", f"{folder}{_printable(rejected.target_key)}"))
+        where.insert(0, ("Now at", f"{folder}{printable(rejected.target_key)}"))
         command = f"python -m operations replay --env {settings.environment} {shell_quoted(file.key)}"
         where.append(("Replay", command))
     else:
         where.insert(0, ("Now at", "nowhere: it was deleted before it could be read"))
     return [
-        f"{number}. {_printable(file.key)}",
+        f"{number}. {printable(file.key)}",
         *_aligned(about),
         *(f"   {line}" for line in _findings(file, MAX_SAMPLES_IN_EMAIL)),
         *_aligned(where),
@@ -377,10 +378,6 @@ def _percent(share: float) -> str:
 
 def _is_warning(result: RuleResult) -> bool:
     return result.rule.severity is Severity.WARN
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _result_entry(file: JudgedFile, result: RuleResult) -> dict[str, Any]:
