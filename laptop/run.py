@@ -21,6 +21,7 @@ from laptop.show import data_console, email_panels, executions_table, files_tabl
 from laptop.watch import StuckError, watch
 from local_aws.server import EmbeddedAws
 from local_aws.work_dir import WorkDirInUseError
+from operations.output import lines
 from samples.generate import sample_files, write_files
 
 ASSEMBLY = Path(".local/assembly")
@@ -45,14 +46,14 @@ def main() -> int:
         inputs, expected = _samples() if arguments.input is None else (find_inputs(arguments.input), {})
         found = _run(inputs, expected, console, deadline_seconds=60 * arguments.deadline_minutes)
     except (InputError, WorkDirInUseError) as error:
-        console.print(str(error), style="red", soft_wrap=True)
+        console.print(lines(str(error)), style="red", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print(f"Interrupted. What there is so far is in {LAST_RUN.folder}/", style="red")
         return 130
     if found:
         for problem in found:
-            console.print(problem, style="red", soft_wrap=True)
+            console.print(lines(problem), style="red", soft_wrap=True)
         console.print(f"The run did not end as it should: read the job logs in {LAST_RUN.folder}/logs/", style="red")
         return 1
     console.print(f"Everything ended as it should. Tables, e-mails, reports and logs are in {LAST_RUN.folder}/")
@@ -89,7 +90,7 @@ def _process(
     try:
         watch(pipeline.snapshot, files, console, deadline_seconds=deadline_seconds)
     except StuckError as stuck:
-        return files, [str(stuck)]
+        return files, stuck.lines
     return files, []
 
 

@@ -42,12 +42,14 @@ class World:
         server: where it is.
         deployment: the environment as the commands see it.
         computed: the days of each run of the KPI job.
+        snapshots: what a run of the KPI job computes with, by dataset.
         capture: of pytest.
     """
 
     server: WorkflowServer
     deployment: Deployment
     computed: list[list[str]]
+    snapshots: dict[str, str]
     capture: pytest.CaptureFixture[str]
 
     def run(self, *arguments: str, environment: str = "dev") -> Ended:
@@ -94,7 +96,7 @@ class World:
         document = read_json(self.deployment.s3, Location.of_uri(arguments["--accepted_uri"]), names.ACCEPTED_FORMAT)
         self.computed.append(document["recompute"])
         for date in document["recompute"]:
-            self.publish(date)
+            self.publish(date, snapshots=self.snapshots)
         return "SUCCEEDED"
 
 
@@ -107,7 +109,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.setenv("COLUMNS", "240")
         monkeypatch.setattr(waiting, "POLL_SECONDS", 0.05)
         pipe = _create(server)
-        world = World(server, Deployment.find("dev"), [], capsys)
+        world = World(server, Deployment.find("dev"), [], {}, capsys)
         server.glue.outcomes["music-kpi-dev-compute-kpis"] = world.compute
         poller = PipePoller([pipe], server.endpoint_url)
         poller.start()

@@ -163,6 +163,16 @@ class TestNoTrace:
         markers = filled.deployment.s3.list_object_versions(Bucket=filled.deployment.bucket).get("DeleteMarkers", [])
         assert markers == []
 
+    def test_as_json_it_tells_the_same(self, filled: World) -> None:
+        ended = filled.run("purge-user", USER, "--yes", "--json")
+
+        assert ended.exit_code == 0, ended.err
+        found = json.loads(ended.out)
+        assert found["rows"]["archive/"] == found["versions"]["archive/"] == 3
+        assert found["unreadable"] == ["error/raw/streams/e.csv/v1"]
+        assert [(day["date"], day["published"]) for day in found["days"]] == [(DAY, 3), (OTHER_DAY, 2)]
+        assert_purged(filled)
+
     def test_a_second_time_there_is_nothing_to_remove(self, filled: World) -> None:
         filled.run("purge-user", USER, "--yes")
         before = current(filled)
