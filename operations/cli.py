@@ -177,6 +177,12 @@ def purge_user(
         _print_json(removed)
     else:
         _print(show.removed_tables(removed))
+    if removed.failed:
+        raise purge.IncompleteError(
+            f"{len(removed.failed)} object versions could not be purged and may hold the person still: their keys are "
+            "listed with the reasons. Make them readable or delete them by hand, each with its version id, then repeat "
+            "the command. Everything else is done, and nothing is paused by it."
+        )
 
 
 @app.command("kpis")

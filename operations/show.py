@@ -28,6 +28,8 @@ def status_tables(found: Status) -> Iterator[RenderableType]:
     yield _state(found)
     since = [f"begun at {purge.begun_at}: repeat its purge-user command" for purge in found.purges]
     yield from _listed("Unfinished purges", since, is_wrong=True)
+    incomplete = [f"begun at {one.begun_at}: {one.objects} objects" for one in found.incomplete_purges]
+    yield from _listed("Purges that could not work on some objects, and are to be repeated", incomplete, is_wrong=True)
     failed = [
         f"{execution.name} {execution.status} {execution.stopped} {execution.error or ''}" for execution in found.failed
     ]
@@ -89,10 +91,15 @@ def removed_tables(removed: Removed) -> Iterator[RenderableType]:
     for prefix in sorted(removed.versions):
         add_row(table, prefix, str(removed.rows[prefix]), str(removed.versions[prefix]))
     yield table if removed.versions else "Nothing held this person."
-    yield from _listed("Deleted as a whole, because they could not be read row by row", removed.unreadable)
-    yield from _listed("Their names hold the id; only a deletion by hand removes it", removed.named)
+    yield from _all("Deleted as a whole, because they could not be read row by row", removed.unreadable)
+    yield from _all("Their names hold the id; only a deletion by hand removes it", removed.named)
+    yield from _all(
+        "Broken gzip: what could be unpacked does not hold the id, the rest nobody can read", removed.broken
+    )
     if removed.days:
         yield from days_tables(removed.days)
+    failed = [f"{one.key}#{one.version_id}: {one.reason}" for one in removed.failed]
+    yield from _all("NOT PURGED, as key#version: they may hold the person still", failed)
 
 
 def kpi_tables(rows: DayRows) -> Iterator[RenderableType]:
@@ -184,6 +191,12 @@ def _listed(
     count = len(names) if count is None else count
     yield lines(f"{heading} ({count}):", style="red" if is_wrong else "")
     yield lines(*(f"  {name}" for name in shortened(names, count=count, more=more)))
+
+
+def _all(heading: str, names: Sequence[str]) -> Iterator[Text]:
+    """A purge is over when it tells: nothing else lists them later."""
+    if names:
+        yield lines(f"{heading} ({len(names)}):", *(f"  {name}" for name in names))
 
 
 def _named(names: Sequence[str], *, style: str = "") -> tuple[Text, Text]:

@@ -11,7 +11,7 @@ from glue_scripts.ledger import DayStatus, FileStatus, Ledger
 from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
 from operations.deployment import Deployment
 from operations.executions import FailedExecution, failed_executions, running_executions, unfinished_job_runs
-from operations.journal import Entry, Journal
+from operations.journal import Entry, Incomplete, Journal
 from validators.schemas import SNAPSHOT_DATASETS
 
 UNFINISHED_FILES: Final = (FileStatus.RECEIVED, FileStatus.ACCEPTED, FileStatus.LOADED)
@@ -57,6 +57,7 @@ class Status:
         job_runs: job runs under way.
         failed: executions that failed and were not redriven.
         purges: purges that were begun and not ended; the pipe is paused until they are.
+        incomplete_purges: purges that ended without some objects, and are to be repeated.
     """
 
     pipe: str
@@ -74,11 +75,13 @@ class Status:
     job_runs: list[str]
     failed: list[FailedExecution]
     purges: list[Entry]
+    incomplete_purges: list[Incomplete]
 
 
 def status(deployment: Deployment) -> Status:
     """Looks at everything once."""
     ledger = deployment.ledger
+    journal = Journal(deployment.ledger_table)
     not_published, older, unknown = _days(ledger)
     return Status(
         pipe=deployment.pipes.describe_pipe(Name=deployment.pipe)["DesiredState"],
@@ -100,7 +103,8 @@ def status(deployment: Deployment) -> Status:
         running=running_executions(deployment),
         job_runs=unfinished_job_runs(deployment),
         failed=failed_executions(deployment),
-        purges=Journal(deployment.ledger_table).unfinished(),
+        purges=journal.unfinished(),
+        incomplete_purges=journal.incomplete(),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ class World:
         """Writes an object; returns its version."""
         return self.deployment.s3.put_object(Bucket=BUCKET, Key=key, Body=content, **options)["VersionId"]
 
-    def contents(self, prefix: str = "") -> dict[tuple[str, str], bytes]:
-        """Every object version by key and version id."""
+    def contents(self, prefix: str = "", *, but: Collection[str] = ()) -> dict[tuple[str, str], bytes]:
+        """Every object version by key and version id, but those of some keys."""
         s3 = self.deployment.s3
         found = s3.list_object_versions(Bucket=BUCKET, Prefix=prefix).get("Versions", [])
         return {
@@ -75,6 +75,7 @@ class World:
                 Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"]
             )["Body"].read()
             for version in found
+            if version["Key"] not in but
         }
 
     def item(self, key: str) -> dict[str, Any]:
