@@ -51,6 +51,10 @@ _SEVERITIES = {
 }
 
 
+class NotMeasuredError(RuntimeError):
+    """A rule or a file has no measure. It must not count as followed."""
+
+
 class ExpectationCrashedError(RuntimeError):
     """An expectation could not be evaluated. That is a failure of the job and no verdict about the data."""
 
@@ -115,30 +119,40 @@ class ExpectFilesToFollowRule(BatchExpectation):
         execution_engine: ExecutionEngine[Any] | None = None,
     ) -> dict[str, Any]:
         statistics: dict[str, dict[str, int]] = metrics[STATISTICS_METRIC]
-        details = {file: self._judge(statistics.get(file, {})) for file in self.files}
+        if not statistics.keys() <= set(self.files):
+            raise NotMeasuredError("NotMeasuredError: rows were counted of a file that is not of the batch")
+        details = {file: self._judge(statistics.get(file)) for file in self.files}
         good = sum(detail["success"] for detail in details.values())
         return {
             "success": good == len(details),
             "result": {"observed_value": f"{good} of {len(details)} files follow the rule", "details": details},
         }
 
-    def _judge(self, counts: Mapping[str, int]) -> dict[str, Any]:
+    def _judge(self, counts: Mapping[str, int] | None) -> dict[str, Any]:
+        """How a file stands with the rule; Spark counts nothing of a file without rows."""
         severity = RULES_BY_ID[self.rule_id].severity
-        rows, valid = counts.get("rows", 0), counts.get("valid", 0)
+        rows, valid = (counts["rows"], counts["valid"]) if counts else (0, 0)
         if severity is Severity.REJECT_FILE:
             success = (rows if self.rule_id == NO_ROWS else valid) >= self.minimum_rows
             failed = int(not success)
         else:
-            failed = counts.get(self.rule_id, 0)
+            failed = self._failed_rows(counts) if counts else 0
             success = severity is Severity.WARN or failed <= tolerated_rows(self.tolerance, rows)
         judged = {"rows": rows, "valid": valid, "quarantined": rows - valid, "failed": failed, "success": success}
-        return judged | {"detail": "" if success else self._detail(valid)}
+        return judged | {"detail": "" if success else self._detail(rows, valid)}
 
-    def _detail(self, valid: int) -> str:
+    def _failed_rows(self, counts: Mapping[str, int]) -> int:
+        if self.rule_id not in counts:
+            raise NotMeasuredError(f"NotMeasuredError: the rule {self.rule_id} was not measured")
+        return counts[self.rule_id]
+
+    def _detail(self, rows: int, valid: int) -> str:
         if self.rule_id == NO_ROWS:
             return "there is no row below the header"
         if self.rule_id == SNAPSHOT_SHRUNK:
-            return f"{valid} good rows, where at least {self.minimum_rows} are needed: half of the current snapshot's"
+            cause = "; rows that break a rule are the cause, so mend them first" if rows >= self.minimum_rows else ""
+            needed = f"where at least {self.minimum_rows} are needed: half of the current snapshot's"
+            return f"{valid} good row{'s' if valid != 1 else ''}, {needed}{cause}"
         return ""
 
 
@@ -194,6 +208,8 @@ def expectation_suite(
         # Half of an odd number is rounded up: "by more than half" is what is rejected.
         minimum_rows[SNAPSHOT_SHRUNK] = -int(-current_snapshot_rows * MINIMUM_SHARE_OF_SNAPSHOT // 1)
     file_rules = [rule for rule in rules_of(dataset, Severity.REJECT_FILE) if rule.id in minimum_rows]
+    # Causes first: broken rows may be the reason why a snapshot has shrunk.
+    rules = sorted((*file_rules, *row_rules, *counted_warnings), key=lambda rule: rule.id == SNAPSHOT_SHRUNK)
     return ExpectationSuite(
         name=dataset,
         expectations=[
@@ -206,7 +222,7 @@ def expectation_suite(
                 severity=_SEVERITIES[rule.severity],
                 meta={"severity": rule.severity.value},
             )
-            for rule in (*file_rules, *row_rules, *counted_warnings)
+            for rule in rules
         ],
     )
 
@@ -238,6 +254,8 @@ def run_suite(counted: DataFrame, suite: ExpectationSuite, tolerances: Mapping[s
         for found in result.results
         if found.expectation_config is not None
     }
+    if missing := {expectation.configuration.kwargs["rule_id"] for expectation in suite.expectations} - details.keys():
+        raise ExpectationCrashedError(f"Great Expectations has no result of the rules {', '.join(sorted(missing))}")
     rules = _rules_by_id(suite.name, tolerances)
     files: list[str] = list(details[NO_ROWS])
     return SuiteResult(

@@ -21,6 +21,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
+def shortened(text: str, characters: int = 300) -> str:
+    """Return the text, or its beginning and an ellipsis where it has more characters than that."""
+    return text if len(text) <= characters else text[:characters] + "…"
+
+
 def _shown(character: str) -> str:
     if character.isprintable():
         return character

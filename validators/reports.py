@@ -40,7 +40,7 @@ class Sample:
         row: its number, the header being row 1; as a spreadsheet shows it once `located` has counted blank lines.
         lines: how many lines it takes.
         value: the offending field, masked where it is personal; None where it is empty, and for a rule about the row.
-        fields: how many fields a malformed row has; None for other rules.
+        fields: how many fields a malformed row has; None for other rules, and where the row was too long to be kept.
         line: the line of the file in which it begins; None as long as nobody has looked.
     """
 
@@ -125,14 +125,23 @@ class EmailSettings:
     runbook: str
 
 
-def masked(column: str | None, value: str | None) -> str | None:
-    """A value as reports show it: shortened, and of personal columns only its beginning and its length."""
-    if value is None or not value.strip():
-        return value
+def masked(column: str | None, start: str | None, characters: int | None = None) -> str | None:
+    """Return a value as reports show it: shortened, and of personal columns only its beginning and its length.
+
+    Args:
+        column: the column that it stands in.
+        start: the value, or its first MAX_VALUE_CHARACTERS; None where the field is empty.
+        characters: how many characters the whole value has; None where `start` is the whole value.
+    """
+    if start is None:
+        return None
+    length = len(start) if characters is None else characters
+    if length == len(start) and not start.strip():
+        return start
     shown = MAX_VALUE_CHARACTERS
     if column in _PERSONAL_COLUMNS:
-        shown = _SHOWN_OF_PERSONAL if len(value) > 2 * _SHOWN_OF_PERSONAL else 0
-    return value if len(value) <= shown else f"{value[:shown]}{_CUT}{len(value)} characters)"
+        shown = _SHOWN_OF_PERSONAL if length > 2 * _SHOWN_OF_PERSONAL else 0
+    return start if length <= shown else f"{start[:shown]}{_CUT}{length} characters)"
 
 
 def located(samples: Mapping[str, Sequence[Sample]], positions: Mapping[int, Position]) -> dict[str, list[Sample]]:
@@ -344,6 +353,8 @@ def _place(sample: Sample) -> str:
 def _finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
     if sample.fields is not None:
         found = f"{sample.fields} field{'s' if sample.fields != 1 else ''}, the header has {file.columns}"
+    elif rule.column is None:
+        found = f"not the {file.columns} fields of the header; the row is too long to be shown"
     elif not sample.value:
         found = f"{rule.column} is empty"
     elif not sample.value.strip():
