@@ -23,6 +23,7 @@ from local_aws.interrupts import Interrupted, Interrupts
 from local_aws.intrinsics import DeploymentError
 from local_aws.server import EmbeddedAws
 from local_aws.work_dir import ForeignWorkDirError, WorkDirInUseError
+from operations.output import lines
 from samples.generate import sample_files, write_files
 
 ASSEMBLY: Final = Path(".local/assembly")
@@ -58,7 +59,7 @@ def run(folder: Path | None, *, deadline_seconds: float, interrupts: Interrupts)
             aws.start()
             return _use(aws, inputs, expected, console, deadline_seconds, interrupts)
     except (BusyError, DeploymentError, ForeignWorkDirError, InputError, WorkDirInUseError) as error:
-        console.print(str(error), style="red", soft_wrap=True)
+        console.print(lines(str(error)), style="red", soft_wrap=True)
         return 2
     except Interrupted as interrupted:
         console.print("Interrupted before anything was uploaded.", style="red")
@@ -82,13 +83,13 @@ def _use(
         try:
             found = _found(pipeline, inputs, expected, console, deadline_seconds, interrupts)
         except Interrupted as interrupted:
-            ending, exit_code = f"Interrupted. What there is so far is in {LAST_RUN.folder}/", interrupted.exit_code
+            ending, exit_code = [f"Interrupted. What there is so far is in {LAST_RUN.folder}/"], interrupted.exit_code
         else:
             ending, exit_code = _ending(found), int(bool(found))
         finally:
             aws.close()
             LAST_RUN.keep_files(WORK_DIR, pipeline.outputs["DataBucketName"])
-    console.print(ending, style="red" if exit_code else None, soft_wrap=True)
+    console.print(lines(*ending), style="red" if exit_code else None, soft_wrap=True)
     return exit_code
 
 
@@ -115,10 +116,10 @@ def _found(
     return [*stuck, *problems(answers, files, expected)]
 
 
-def _ending(found: Sequence[str]) -> str:
+def _ending(found: Sequence[str]) -> list[str]:
     if found:
-        return "\n".join([*found, f"The run did not end as it should: read the job logs in {LAST_RUN.folder}/logs/"])
-    return f"Everything ended as it should. Tables, e-mails, reports and logs are in {LAST_RUN.folder}/"
+        return [*found, f"The run did not end as it should: read the job logs in {LAST_RUN.folder}/logs/"]
+    return [f"Everything ended as it should. Tables, e-mails, reports and logs are in {LAST_RUN.folder}/"]
 
 
 def _process(
@@ -130,7 +131,7 @@ def _process(
     try:
         watch(pipeline.snapshot, files, console, deadline_seconds=deadline_seconds)
     except StuckError as stuck:
-        return files, [str(stuck)]
+        return files, stuck.lines
     return files, []
 
 

@@ -12,10 +12,11 @@ from typing import IO, Any
 from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
 from laptop.collect import Email
 from laptop.pipeline import FILE_KEY_PREFIX, SUCCEEDED, Answers
+from operations import output
+from operations.output import add_row, data_table, lines
 
 GENRES_SHOWN = 3
 EMAIL_LINES = 18
@@ -27,30 +28,26 @@ Row = Mapping[str, Any]
 
 
 def data_console(file: IO[str] | None = None) -> Console:
-    """A console that prints data as it is: `[b]` in a name is no markup, and `:x:` no emoji."""
+    """A console as wide as the terminal, or as LOG_WIDTH where there is none."""
     is_terminal = (file or sys.stdout).isatty()
-    return Console(file=file, width=None if is_terminal else LOG_WIDTH, markup=False, emoji=False, highlight=False)
+    return output.data_console(file, width=None if is_terminal else LOG_WIDTH)
 
 
 def executions_table(executions: Sequence[Row]) -> Table:
     """One row per execution with its outcome."""
-    table = Table(title="Executions", title_justify="left")
-    for heading in ("execution", "status", "seconds", "outcome"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    table = data_table("Executions", "execution", "status", "seconds", "outcome")
     for execution in executions:
-        table.add_row(execution["name"], execution["status"], _seconds(execution), _outcome(execution))
+        add_row(table, execution["name"], execution["status"], _seconds(execution), _outcome(execution))
     return table
 
 
 def files_table(answers: Answers) -> Table:
     """One row per file with its ledger status and, of a rejected one, why."""
     reasons = rejection_reasons(answers.executions)
-    table = Table(title="Files", title_justify="left")
-    for heading in ("file", "status", "why"):
-        table.add_column(heading)
+    table = data_table("Files", "file", "status", "why")
     for ledger_key, status in sorted(answers.file_statuses.items()):
         key = ledger_key.removeprefix(FILE_KEY_PREFIX).rpartition("#")[0]
-        table.add_row(key, status, "\n".join(reasons.get(key, [])))
+        add_row(table, key, status, lines(*reasons.get(key, [])))
     return table
 
 
@@ -62,12 +59,7 @@ def rejection_reasons(executions: Sequence[Row]) -> dict[str, list[str]]:
 
 def email_panels(emails: Sequence[Email]) -> list[Panel]:
     """Every e-mail's subject and first lines."""
-    return [
-        Panel(
-            Text(_head(email.message), no_wrap=True, overflow="ellipsis"), title=Text(email.subject), title_align="left"
-        )
-        for email in emails
-    ]
+    return [Panel(lines(*_head(email.message)), title=lines(email.subject), title_align="left") for email in emails]
 
 
 def kpi_tables(rows: Sequence[Row]) -> Iterator[RenderableType]:
@@ -82,34 +74,29 @@ def kpi_tables(rows: Sequence[Row]) -> Iterator[RenderableType]:
 
 def summary_table(summary: Row) -> Table:
     """The figures of one day."""
-    table = Table(title=f"KPIs of {summary['date']}", title_justify="left", show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("plays", str(summary["listens"]))
-    table.add_row("active listeners", str(summary["unique_listeners"]))
-    table.add_row("plays per listener", str(summary["listens_per_listener"]))
-    table.add_row("listening time", _duration(summary["listening_time_ms"]))
-    table.add_row("plays of unknown tracks", str(summary["unknown_track_plays"]))
+    table = data_table(f"KPIs of {summary['date']}", "what", "value")
+    add_row(table, "plays", str(summary["listens"]))
+    add_row(table, "active listeners", str(summary["unique_listeners"]))
+    add_row(table, "plays per listener", str(summary["listens_per_listener"]))
+    add_row(table, "listening time", _duration(summary["listening_time_ms"]))
+    add_row(table, "plays of unknown tracks", str(summary["unknown_track_plays"]))
     countries = sorted(summary["listens_by_country"].items(), key=lambda item: (-item[1], item[0]))
-    table.add_row("plays by country", ", ".join(f"{country} {listens}" for country, listens in countries[:8]))
-    table.add_row("top genres", ", ".join(f"{top['rank']}. {top['genre']}" for top in summary["top_genres"]))
+    add_row(table, "plays by country", ", ".join(f"{country} {listens}" for country, listens in countries[:8]))
+    add_row(table, "top genres", ", ".join(f"{top['rank']}. {top['genre']}" for top in summary["top_genres"]))
     return table
 
 
 def genres_table(summary: Row, day_rows: Sequence[Row]) -> Table:
     """The day's top genres with their top songs."""
-    table = Table(title=f"Genres of {summary['date']}", title_justify="left")
-    table.add_column("genre")
-    for heading in ("plays", "listeners", "time", "per listener"):
-        table.add_column(heading, justify="right")
-    table.add_column("top songs (plays)")
+    headings = ("genre", *_FIGURES, "top songs (plays)")
+    table = data_table(f"Genres of {summary['date']}", *headings, right=_FIGURES)
     by_key = {row["sk"]: row for row in day_rows}
     for top in summary["top_genres"][:GENRES_SHOWN]:
         row = by_key[f"GENRE#{top['genre']}"]
         songs = (
             f"{song['rank']}. {song['track_name'] or song['track_id']} ({song['listens']})" for song in row["top_songs"]
         )
-        table.add_row(row["genre"], *_figures(row), "\n".join(songs))
+        add_row(table, row["genre"], *_figures(row), lines(*songs))
     return table
 
 
@@ -118,20 +105,18 @@ def hours_table(genre: str, day_rows: Sequence[Row]) -> Table:
     rows = sorted((row for row in day_rows if row["sk"].startswith("HOUR#") and row["genre"] == genre), key=_hour)
     cells = [(_hour(row), *_figures(row)) for row in rows]
     half = (len(cells) + 1) // 2
-    table = Table(title=f"Hours of {genre}", title_justify="left")
-    for heading in ("hour", "plays", "listeners", "time", "per listener") * 2:
-        table.add_column(heading, justify="right")
+    headings = ("hour", *_FIGURES)
+    table = data_table(f"Hours of {genre}", *headings * 2, right=headings)
     for left, right in zip_longest(cells[:half], cells[half:], fillvalue=()):
-        table.add_row(*left, *right)
+        add_row(table, *left, *right)
     return table
+
+
+_FIGURES = ("plays", "listeners", "time", "per listener")
 
 
 def _hour(row: Row) -> str:
     return str(row["hour"])
-
-
-def _song(song: Row) -> str:
-    return f"{song['rank']}. {song['track_name'] or song['track_id']} ({song['listens']})"
 
 
 def _figures(row: Row) -> tuple[str, str, str, str]:
@@ -162,6 +147,6 @@ def _outcome(execution: Row) -> str:
     return " ".join(str(execution[field]) for field in ("error", "cause") if execution[field])[:500]
 
 
-def _head(message: str) -> str:
-    lines = message.splitlines()
-    return "\n".join(lines[:EMAIL_LINES] + (["…"] if len(lines) > EMAIL_LINES else []))
+def _head(message: str) -> list[str]:
+    found = message.rstrip("\n").split("\n")
+    return found[:EMAIL_LINES] + (["…"] if len(found) > EMAIL_LINES else [])

@@ -9,19 +9,24 @@ from datetime import UTC, datetime
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 
 from laptop.pipeline import FINAL_FILE_STATUSES, RUNNING, Execution, Snapshot, Uploaded
+from operations.output import add_row, data_table, lines
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 15.0
 
 
 class StuckError(Exception):
-    """The pipeline will not finish: the message names what it stopped at."""
+    """The pipeline will not finish: the message names what it stopped at.
+
+    Attributes:
+        lines: the message, line by line: a key may hold a line break.
+    """
 
     def __init__(self, what: str, files: Sequence[Uploaded], snapshot: Snapshot) -> None:
-        super().__init__("\n  ".join([f"{what}:", *what_is_stuck(files, snapshot)]))
+        self.lines = [f"{what}:", *(f"  {line}" for line in what_is_stuck(files, snapshot))]
+        super().__init__("\n".join(self.lines))
 
 
 def unfinished(files: Sequence[Uploaded], snapshot: Snapshot) -> list[Uploaded]:
@@ -40,18 +45,18 @@ def is_over(files: Sequence[Uploaded], snapshot: Snapshot) -> bool:
 
 def what_is_stuck(files: Sequence[Uploaded], snapshot: Snapshot) -> list[str]:
     """One line per thing that keeps the run from ending."""
-    lines = [
+    stuck = [
         f"{file.key} is {snapshot.file_statuses.get(file.ledger_key, 'not known to the ledger')}"
         for file in unfinished(files, snapshot)
     ]
-    lines += [
+    stuck += [
         f"execution {execution.name} is in {execution.state}, Glue job run {execution.job_run}"
         for execution in snapshot.executions
         if execution.status == RUNNING
     ]
     if snapshot.queued:
-        lines.append(f"{snapshot.queued} messages wait in the upload queue")
-    return lines
+        stuck.append(f"{snapshot.queued} messages wait in the upload queue")
+    return stuck
 
 
 def watch(
@@ -108,29 +113,28 @@ def _progress(files: Sequence[Uploaded], console: Console) -> Iterator[Callable[
         for line in progress_lines(files, snapshot):
             if line not in printed:
                 printed.add(line)
-                console.print(f"{datetime.now(UTC):%H:%M:%S}  {line}", soft_wrap=True)
+                console.print(lines(f"{datetime.now(UTC):%H:%M:%S}  {line}"), soft_wrap=True)
 
     yield print_changes
 
 
 def progress_lines(files: Sequence[Uploaded], snapshot: Snapshot) -> list[str]:
     """One line per execution and one about the files."""
-    lines = [f"{execution.name}  {_doing(execution)}" for execution in snapshot.executions]
-    return [*lines, _files_line(files, snapshot)]
+    return [
+        *(f"{execution.name}  {_doing(execution)}" for execution in snapshot.executions),
+        _files_line(files, snapshot),
+    ]
 
 
 def progress_table(files: Sequence[Uploaded], snapshot: Snapshot, now: datetime) -> Group:
     """One row per execution, with the seconds since it entered its state."""
-    table = Table()
-    for heading in ("execution", "doing", "since (UTC)"):
-        table.add_column(heading)
+    table = data_table("", "execution", "doing", "since (UTC)")
     for execution in snapshot.executions:
         since = execution.since or execution.started
         until = execution.stopped or now
-        table.add_row(
-            execution.name, _doing(execution), f"{since.astimezone(UTC):%H:%M:%S} ({(until - since).seconds} s)"
-        )
-    return Group(table, _files_line(files, snapshot))
+        moment = f"{since.astimezone(UTC):%H:%M:%S} ({(until - since).seconds} s)"
+        add_row(table, execution.name, _doing(execution), moment)
+    return Group(table, lines(_files_line(files, snapshot)))
 
 
 def _doing(execution: Execution) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import date, datetime
-from typing import Annotated, Any, NoReturn
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
+from rich.console import RenderableType
+from rich.text import Text
 from typer.exceptions import TyperException
 
 from operations import executions, kpis, purge, recompute, replay, show, status
 from operations.deployment import Deployment
-from operations.errors import ExitCode, OperationError, RefusedError
+from operations.errors import ExitCode, OperationError, RefusedError, aws_failure
+from operations.output import data_console, json_text, lines
+from validators.printable import printable
 
 HELP = """
 The operator's commands for the music KPI pipeline, on AWS and on the embedded AWS (set AWS_ENDPOINT_URL).
@@ -25,9 +26,12 @@ Every command can be interrupted and repeated. Exit codes: 0 done; 1 failed; 2 w
 environment, execution, file or day; 3 not done in time, repeat it; 4 refused, see the message; 130 interrupted.
 """
 
-app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-console = Console()
-errors = Console(stderr=True)
+# Neither markup nor pretty tracebacks: both would read what a producer wrote as instructions.
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+console = data_console()
+errors = data_console(stderr=True)
 
 Environment = Annotated[
     str, typer.Option("--env", envvar="MUSIC_KPI_ENV", help="dev, staging or prod: a part of every resource's name.")
@@ -47,9 +51,7 @@ def main() -> NoReturn:
     except OperationError as error:
         _fail(str(error), error.exit_code)
     except (ClientError, BotoCoreError) as error:
-        _fail(
-            f"AWS refused or did not answer: {error}. Check credentials and permissions, then repeat.", ExitCode.FAILED
-        )
+        _fail(f"{aws_failure(error)}. Check credentials and permissions, then repeat.", ExitCode.FAILED)
     except TyperException as error:
         _fail(f"{error.format_message()} See python -m operations --help.", ExitCode.USAGE)
     sys.exit(exit_code or ExitCode.DONE)
@@ -60,10 +62,9 @@ def show_status(environment: Environment, as_json: AsJson = False) -> None:
     """How the pipeline stands: files, days, queues, executions, purges."""
     found = status.status(Deployment.find(environment))
     if as_json:
-        _print_json(asdict(found))
+        _print_json(found)
     else:
-        for part in show.status_tables(found):
-            console.print(part)
+        _print(show.status_tables(found))
 
 
 @app.command("redrive")
@@ -86,7 +87,8 @@ def redrive_executions(
         _say("There is nothing to redrive.")
         raise typer.Exit(ExitCode.DONE if not named else ExitCode.FAILED)
     if not named:
-        _confirm(f"Redrive {len(due)} executions: {', '.join(execution.name for execution in due)}?", yes)
+        names = ", ".join(show.shortened([execution.name for execution in due], more="`status --json` lists all"))
+        _confirm(f"Redrive {len(due)} executions: {names}?", yes)
     for execution in due:
         executions.redrive(deployment, execution)
         _say(f"{execution.name} goes on")
@@ -144,9 +146,9 @@ def recompute_days(
     dates = recompute.days_between(deployment, first.strftime(DAY), last.strftime(DAY))
     days = recompute.recompute(deployment, dates, minutes=minutes, tell=_tell)
     if as_json:
-        _print_json([asdict(day) for day in days])
+        _print_json(days)
     else:
-        console.print(show.days_table(days))
+        _print(show.days_tables(days))
 
 
 @app.command("purge-user")
@@ -172,10 +174,15 @@ def purge_user(
         )
     removed = purge.purge_user(deployment, user_id, minutes=minutes, tell=_tell)
     if as_json:
-        _print_json(asdict(removed))
+        _print_json(removed)
     else:
-        for part in show.removed_tables(removed):
-            console.print(part)
+        _print(show.removed_tables(removed))
+    if removed.failed:
+        raise purge.IncompleteError(
+            f"{len(removed.failed)} object versions could not be purged and may hold the person still: their keys are "
+            "listed with the reasons. Make them readable or delete them by hand, each with its version id, then repeat "
+            "the command. Everything else is done, and nothing is paused by it."
+        )
 
 
 @app.command("kpis")
@@ -189,10 +196,9 @@ def show_kpis(
     """A day's KPIs, with the state of their computation."""
     rows = kpis.read_day(Deployment.find(environment), day.strftime(DAY), genre=genre, hours=hours)
     if as_json:
-        _print_json(kpis.plain(asdict(rows)))
+        _print_json(rows)
     else:
-        for part in show.kpi_tables(rows):
-            console.print(part)
+        _print(show.kpi_tables(rows))
 
 
 def _confirm(question: str, yes: bool) -> None:
@@ -200,30 +206,28 @@ def _confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise RefusedError(f"{question} There is nobody to ask: repeat it with --yes.")
-    if not typer.confirm(question):
+    if not typer.confirm(printable(question)):
         raise RefusedError("Nothing was done.")
 
 
+def _print(parts: Iterable[RenderableType]) -> None:
+    """Tables fit the terminal; lines are left to it, so that a long name can be copied as a whole."""
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text))
+
+
 def _say(sentence: str) -> None:
-    console.print(sentence, markup=False, soft_wrap=True)
+    console.print(lines(sentence), soft_wrap=True)
 
 
 def _tell(sentence: str) -> None:
-    errors.print(sentence, style="dim", markup=False, highlight=False, soft_wrap=True)
+    errors.print(lines(sentence), style="dim", soft_wrap=True)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
-    errors.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.print(lines(sentence), style="red", soft_wrap=True)
     sys.exit(code)
 
 
-def _print_json(value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=_as_json))
-
-
-def _as_json(value: object) -> object:
-    if isinstance(value, frozenset | set):
-        return sorted(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{value!r} has no place in JSON")
+def _print_json(value: object) -> None:
+    print(json_text(value))

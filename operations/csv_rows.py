@@ -83,19 +83,19 @@ def contains(stream: IO[bytes], person: Person) -> bool:
     """Whether the bytes of an id stand in a file, unpacked where it is gzip, in any of the usual encodings.
 
     Quick: most files of a bucket do not hold the person and need no further look.
+
+    Raises:
+        UnreadableTextError: it is broken gzip, and the part that could be unpacked does not hold them.
     """
     text = person.id.decode()
     needles = [text.encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be")]
     overlap = max(map(len, needles)) - 1
     tail = b""
-    try:
-        for chunk in _plain_chunks(stream):
-            window = tail + chunk
-            if any(needle in window for needle in needles) or b'"' in person.id:
-                return True
-            tail = window[-overlap:] if overlap else b""
-    except UnreadableTextError:
-        return False  # what could be unpacked does not hold it
+    for chunk in _plain_chunks(stream):
+        window = tail + chunk
+        if any(needle in window for needle in needles) or b'"' in person.id:
+            return True
+        tail = window[-overlap:] if overlap else b""
     return False
 
 

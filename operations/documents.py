@@ -9,6 +9,12 @@ from typing import IO, Any, Final
 from operations.csv_rows import Cleaned, Person
 
 REMOVED: Final = b"[removed]"
+
+
+class OddDocumentError(Exception):
+    """A line of quarantined rows is not what the validation job writes."""
+
+
 _FREE_TEXTS: Final = ("detail", "message", "value")
 """Where reports and verdicts repeat something that stood in a file."""
 
@@ -21,13 +27,21 @@ def remove_quarantined(source: IO[bytes], target: IO[bytes], person: Person) -> 
     """
     removed = left = 0
     for line in source:
-        fields = [field.encode() for field in json.loads(line).get("fields", []) if field]
+        fields = [field.encode() for field in _fields(line) if field]
         if any(map(person.is_value, fields)) or any(map(person.is_within, _odd(fields))):
             removed += 1
         else:
             target.write(line)
             left += 1
     return Cleaned(removed=removed, left=left)
+
+
+def _fields(line: bytes) -> list[str | None]:
+    row = json.loads(line)
+    fields = row.get("fields", []) if isinstance(row, dict) else None
+    if not isinstance(fields, list) or not all(field is None or isinstance(field, str) for field in fields):
+        raise OddDocumentError("a row without a list of texts")
+    return fields
 
 
 def _odd(fields: list[bytes]) -> Iterator[bytes]:

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+MESSAGE_CHARACTERS: Final = 500
+_REFUSALS: Final = ("AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
 
 
 class ExitCode(IntEnum):
@@ -50,3 +57,20 @@ class RefusedError(OperationError):
     """The command needs a confirmation, or another one must be finished first."""
 
     exit_code = ExitCode.REFUSED
+
+
+def aws_failure(error: ClientError | BotoCoreError) -> str:
+    """Which call of AWS was refused or not answered, and how.
+
+    Of other errors than a refusal AWS and boto3 repeat what they were sent, which may be a value of a file. A refusal
+    names role, action and resource: its text is told, cut after MESSAGE_CHARACTERS.
+    """
+    if isinstance(error, ClientError):
+        told = error.response["Error"]
+        metadata = error.response.get("ResponseMetadata", {})
+        why = f" ({told.get('Message', '')[:MESSAGE_CHARACTERS]})" if told["Code"] in _REFUSALS else ""
+        return (
+            f"AWS refused {error.operation_name}: {told['Code']}{why}, request {metadata.get('RequestId', 'unknown')}"
+        )
+    host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).netloc
+    return f"AWS did not answer{f' at {host}' if host else ''}: {type(error).__name__}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from glue_scripts.ledger import utc_now
 from glue_scripts.names import (
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 OPEN: Final = "PURGE_OPEN"
+INCOMPLETE: Final = "PURGE_INCOMPLETE"
+"""The purge has ended, and some objects could not be worked on: it is to be repeated once they can."""
 _PREFIX: Final = "PURGE#"
 
 
@@ -37,8 +39,21 @@ class Entry:
     days: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Incomplete:
+    """A purge that ended without some objects.
+
+    Attributes:
+        begun_at: ISO 8601 in UTC.
+        objects: how many object versions could not be worked on.
+    """
+
+    begun_at: str
+    objects: int
+
+
 class Journal:
-    """Unfinished purges.
+    """Purges that are to be repeated.
 
     Args:
         table: the table `ledger`.
@@ -78,15 +93,40 @@ class Journal:
         """Ends a purge; the tombstone stays."""
         self._table.delete_item(Key={LEDGER_PARTITION_KEY: _PREFIX + user})
 
+    def close_incomplete(self, user: str, objects: int) -> None:
+        """Ends a purge that could not work on some object versions: everything else may go on, `status` tells it."""
+        self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: _PREFIX + user},
+            UpdateExpression="SET #status = :incomplete, objects = :objects REMOVE resume_pipe, #days",
+            ExpressionAttributeNames={"#status": STATUS_INDEX_PARTITION_KEY, "#days": "days"},
+            ExpressionAttributeValues={":incomplete": INCOMPLETE, ":objects": objects},
+        )
+
     def unfinished(self) -> list[Entry]:
         """All purges that were begun and not ended."""
-        found = self._table.query(
-            IndexName=STATUS_INDEX,
-            KeyConditionExpression="#status = :open",
-            ExpressionAttributeNames={"#status": STATUS_INDEX_PARTITION_KEY},
-            ExpressionAttributeValues={":open": OPEN},
-        )["Items"]
-        return [_entry(item) for item in found]
+        return [_entry(item) for item in self._with_status(OPEN)]
+
+    def incomplete(self) -> list[Incomplete]:
+        """All purges that ended without some objects."""
+        return [
+            Incomplete(begun_at=str(item["begun_at"]), objects=int(str(item["objects"])))
+            for item in self._with_status(INCOMPLETE)
+        ]
+
+    def _with_status(self, status: str) -> list[Mapping[str, object]]:
+        found: list[Mapping[str, object]] = []
+        query: dict[str, Any] = {
+            "IndexName": STATUS_INDEX,
+            "KeyConditionExpression": "#status = :status",
+            "ExpressionAttributeNames": {"#status": STATUS_INDEX_PARTITION_KEY},
+            "ExpressionAttributeValues": {":status": status},
+        }
+        while True:
+            page = self._table.query(**query)
+            found += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return found
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def _entry(item: Mapping[str, object]) -> Entry:

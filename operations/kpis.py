@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from glue_scripts.ledger import Day, day_key
@@ -49,24 +48,13 @@ def read_day(deployment: Deployment, date: str, *, genre: str | None, hours: boo
     rows = [row for prefix in (SUMMARY, *prefixes) for row in _query(deployment, date, prefix)]
     wanted = [row for row in rows if genre is None or row.get("genre") == genre]
     if genre is not None and not wanted:
-        raise UnknownThingError(f"{date} has no plays of the genre {genre!r}: `kpis {date}` lists its genres.")
+        raise UnknownThingError(f"{date} has no plays of the genre {genre!r}: `kpis --day {date}` lists its genres.")
     return DayRows(
         day=day,
         summary=next((row for row in rows if row[KPIS_SORT_KEY] == SUMMARY), None),
         genres=sorted(_of(wanted, "GENRE#"), key=lambda row: (-row["listens"], row["genre"])),
         hours=sorted(_of(wanted, "HOUR#"), key=lambda row: (row["hour"], -row["listens"], row["genre"])),
     )
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - a value of a DynamoDB item
-    """A value of an item as JSON has it: numbers with the digits that are stored."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [plain(part) for part in value]
-    return value
 
 
 def _of(rows: Sequence[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:

@@ -6,6 +6,9 @@ The order makes it safe to interrupt anywhere and to run again with the same use
 pipe is paused, and what runs is waited for: from here on nobody but us reads or writes files; 4. the lake: a day is
 noted in the journal, then its runs are swapped; 5. all other files, raw/ last; 6. the noted days are claimed and
 computed; 7. the pipe runs again; 8. the journal is closed. Every step finds done what an earlier try has done.
+
+An object that cannot be worked on does not stop the work on the others: it is named at the end, and the journal tells
+that the purge is incomplete. Such a file in raw/ may be processed meanwhile: the tombstone keeps the plays out.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, Final
+from typing import IO, Final
+
+import pyarrow as pa
+from botocore.exceptions import BotoCoreError, ClientError
 
 from glue_scripts import names
 from glue_scripts.ledger import Day, salted_hash
@@ -26,12 +32,13 @@ from glue_scripts.objects import json_line
 from operations import csv_rows, documents, parquet_rows
 from operations.csv_rows import Cleaned, Person, UnreadableTextError
 from operations.deployment import Deployment
-from operations.errors import OperationError, RefusedError
+from operations.errors import OperationError, RefusedError, aws_failure
 from operations.executions import running_executions, unfinished_job_runs
 from operations.journal import Entry, Journal
 from operations.pending import PendingFiles
 from operations.recompute import recompute
-from operations.versions import Version, delete, delete_all_versions, versions
+from operations.rewrites import Name
+from operations.versions import Version, delete, delete_all_versions, versions, write
 from operations.waiting import wait_until
 from validators.reports import masked
 
@@ -47,8 +54,41 @@ _FILE_PREFIXES: Final = (
 )
 
 
+_GONE: Final = ("NoSuchKey", "NoSuchVersion", "404")
+"""An object that has gone since it was listed, as by a lifecycle rule, holds nobody."""
+_OF_ONE_OBJECT: Final = (
+    ClientError,
+    BotoCoreError,
+    UnreadableTextError,
+    documents.OddDocumentError,
+    ValueError,
+    RecursionError,
+    pa.ArrowException,
+)
+"""What an odd object can lead to: S3 refuses it, or it is not what its name says."""
+
+
+class IncompleteError(OperationError):
+    """Some objects could not be purged."""
+
+
 class LakeChangedError(OperationError):
     """Somebody else swapped runs of a day while the pipe was paused."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An object version, or the files of a day's runs, that could not be purged.
+
+    Attributes:
+        key: the object key, or a prefix.
+        version_id: the version; `all` of a prefix.
+        reason: why, in words.
+    """
+
+    key: str
+    version_id: str
+    reason: str
 
 
 @dataclass
@@ -59,6 +99,8 @@ class Removed:
         rows: rows, or mentions in reports, by prefix; a play that lies in several files counts in each.
         versions: object versions that held them and are gone, by prefix.
         unreadable: keys that could not be read row by row, held the id and were deleted as a whole.
+        broken: keys of broken gzip that does not hold the id as far as it could be unpacked: left as they are.
+        failed: what could not be purged.
         named: keys that hold the id in their name, which only whoever uploads can change.
         days: the touched days, as they are after being computed anew.
     """
@@ -66,6 +108,8 @@ class Removed:
     rows: Counter[str] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
     days: list[Day] = field(default_factory=list)
 
@@ -113,23 +157,47 @@ def purge_user(deployment: Deployment, user_id: str, *, minutes: float, tell: Ca
     tell(f"Left a tombstone of {masked('user_id', user_id)}: no later file brings the plays back")
     user = salted_hash(deployment.ledger.purged_users().salt, user_id)
     entry = journal.open(user, resume_pipe=_pipe_state(deployment, "DesiredState") == "RUNNING")
-    _pause(deployment, minutes=minutes, tell=tell)
+    with _telling_of_the_pause(deployment, tell):
+        _pause(deployment, minutes=minutes, tell=tell)
+        removed = _remove(deployment, person, user, journal, tell=tell)
+        # Besides the noted days those that a computation of a purge died over, whose note another command has closed.
+        days = sorted({*journal.days(user), *deployment.ledger.unpublished_days()})
+        if days:
+            removed.days = recompute(deployment, days, minutes=minutes, tell=tell)
+        _resume(deployment, was_running=entry.resume_pipe, tell=tell)
+    if removed.failed:
+        journal.close_incomplete(user, len(removed.failed))
+    else:
+        journal.close(user)
+    return removed
 
-    purge = _Purge(deployment, person, user, journal)
+
+def _remove(
+    deployment: Deployment, person: Person, user: str, journal: Journal, *, tell: Callable[[str], None]
+) -> Removed:
+    purge = _Purge(deployment, person, user, journal, tell)
     purge.clean_lake()
     tell("Swapped the runs of the lake that held plays")
     for prefix in _FILE_PREFIXES:
         purge.clean_prefix(prefix)
     purge.clean_raw()
     tell("Rewrote the files")
-    # Besides the noted days those that a computation of a purge died over, whose note another command has closed since.
-    days = sorted({*journal.days(user), *deployment.ledger.unpublished_days()})
-    if days:
-        purge.removed.days = recompute(deployment, days, minutes=minutes, tell=tell)
-    if entry.resume_pipe:
-        _resume(deployment, tell=tell)
-    journal.close(user)
     return purge.removed
+
+
+@contextmanager
+def _telling_of_the_pause(deployment: Deployment, tell: Callable[[str], None]) -> Iterator[None]:
+    """Whatever ends a purge before its time, the operator is told that the pipe rests, and how to go on."""
+    is_done = False
+    try:
+        yield
+        is_done = True
+    finally:
+        if not is_done:
+            tell(
+                f"The purge is not finished: the pipe {deployment.pipe} stays paused, and uploads wait in its queue. "
+                "Remove the cause and repeat the command with the same id: it goes on where this one ended."
+            )
 
 
 def _pause(deployment: Deployment, *, minutes: float, tell: Callable[[str], None]) -> None:
@@ -149,7 +217,12 @@ def _pause(deployment: Deployment, *, minutes: float, tell: Callable[[str], None
     )
 
 
-def _resume(deployment: Deployment, *, tell: Callable[[str], None]) -> None:
+def _resume(deployment: Deployment, *, was_running: bool, tell: Callable[[str], None]) -> None:
+    if not was_running:
+        tell(
+            f"The pipe {deployment.pipe} was paused before, and stays so: aws pipes start-pipe --name {deployment.pipe}"
+        )
+        return
     if _pipe_state(deployment, "DesiredState") != "RUNNING":
         deployment.pipes.start_pipe(Name=deployment.pipe)
     tell(f"The pipe {deployment.pipe} runs again")
@@ -162,12 +235,16 @@ def _pipe_state(deployment: Deployment, state: str) -> str:
 class _Purge:
     """The part that works on objects."""
 
-    def __init__(self, deployment: Deployment, person: Person, user: str, journal: Journal) -> None:
+    def __init__(
+        self, deployment: Deployment, person: Person, user: str, journal: Journal, tell: Callable[[str], None]
+    ) -> None:
         self._deployment = deployment
         self._person = person
         self._user_id = person.id.decode()
         self._user = user
         self._journal = journal
+        self._tell = tell
+        self._failed: set[Name] = set()
         self.removed = Removed()
 
     # The lake
@@ -178,11 +255,12 @@ class _Purge:
             day = self._deployment.ledger.day(date)
             runs = day.runs if day else frozenset()
             touched = [run for run in sorted(runs) if self._count_rows(_run_prefix(date, run))]
-            if touched:
-                self._swap(date, touched)
-            for run in self._listed_runs(date):
-                if self._successor(run) in runs:  # swapped by an interrupted purge, and not deleted yet
-                    self._delete_run(date, run)
+            with self._surviving((_day_prefix(date), "all")):
+                if touched:
+                    self._swap(date, touched)
+                for run in self._listed_runs(date):
+                    if self._successor(run) in runs:  # swapped by an interrupted purge, and not deleted yet
+                        self._delete_run(date, run)
 
     def _swap(self, date: str, runs: Sequence[str]) -> None:
         # First the journal: once the runs are swapped, nothing else tells that the day is to be computed anew.
@@ -206,12 +284,10 @@ class _Purge:
         successor = self._successor(run)
         is_written = False
         for version in self._current_parquet(_run_prefix(date, run)):
-            with self._download(version) as (source, _), _temporary() as target:
+            with self._download(version) as source, _temporary() as target:
                 cleaned = parquet_rows.remove_rows(source, target, self._user_id)
                 if cleaned.left:
-                    target.seek(0)
-                    key = _run_prefix(date, successor) + version.key.rpartition("/")[2]
-                    self._deployment.s3.put_object(Bucket=self._deployment.bucket, Key=key, Body=target)
+                    write(self._deployment, _run_prefix(date, successor) + version.key.rpartition("/")[2], target)
                     is_written = True
         return successor if is_written else None
 
@@ -228,7 +304,7 @@ class _Purge:
     def _count_rows(self, prefix: str) -> int:
         count = 0
         for version in self._current_parquet(prefix):
-            with self._download(version) as (source, _):
+            with self._surviving(version.name), self._download(version) as source:
                 count += parquet_rows.count_rows(source, self._user_id)
         return count
 
@@ -250,9 +326,10 @@ class _Purge:
                 self.removed.note(version.key, rows)
                 touched.add(version.key)
         for key in touched:
-            left = [version for version in versions(self._deployment, key) if version.key == key]
-            if all(version.is_marker for version in left):
-                delete_all_versions(self._deployment, key)
+            with self._surviving((key, "all")):
+                left = [version for version in versions(self._deployment, key) if version.key == key]
+                if all(version.is_marker for version in left):
+                    delete_all_versions(self._deployment, key)
 
     def clean_raw(self) -> None:
         """Rewrites files that wait for the pipeline; see `PendingFiles`."""
@@ -260,45 +337,53 @@ class _Purge:
         for version in pending.oldest_first():
             if self._person.is_in_name(version.key):
                 self.removed.named.append(version.key)
-            with self._download(version) as (source, _), _temporary() as target:
-                try:
-                    cleaned = self._clean_csv(source, target)
-                except UnreadableTextError:
-                    self._delete_unreadable(version)
-                    self.removed.note(version.key, 1)
-                    continue
-                if cleaned.removed:
-                    pending.replace(version, target if cleaned.left else None)
-                    self.removed.note(version.key, cleaned.removed)
-                else:
-                    pending.keep(version, source)
+            with self._surviving(version.name):
+                if not pending.finish(version):
+                    self._clean_pending(pending, version)
+        pending.forget(self._failed)
+
+    def _clean_pending(self, pending: PendingFiles, version: Version) -> None:
+        with self._download(version) as source, _temporary() as target:
+            try:
+                cleaned = self._clean_csv(version.key, source, target)
+            except UnreadableTextError:
+                self._delete_unreadable(version)
+                self.removed.note(version.key, 1)
+                return
+            if cleaned.removed:
+                pending.replace(version, target if cleaned.left else None)
+                self.removed.note(version.key, cleaned.removed)
+            else:
+                pending.keep(version, source)
 
     def _clean_version(self, version: Version) -> tuple[Version, int]:
         """Removes the person from one version; returns the rows that were theirs."""
-        with self._download(version) as (source, metadata), _temporary() as target:
+        rows = 0
+        with self._surviving(version.name):
+            rows = self._clean_readable(version)
+        return version, rows
+
+    def _clean_readable(self, version: Version) -> int:
+        with self._download(version) as source, _temporary() as target:
             try:
                 cleaned = self._clean(version.key, source, target)
             except UnreadableTextError:
                 self._delete_unreadable(version)
-                return version, 1
+                return 1
             if cleaned.removed:
                 # Nobody reads a run that no day is made of: it is not rewritten.
                 if version.is_latest and not version.key.startswith(names.CURATED_PREFIX):
-                    target.seek(0)
-                    self._deployment.s3.put_object(
-                        Bucket=self._deployment.bucket, Key=version.key, Body=target, **metadata
-                    )
+                    write(self._deployment, version.key, target)
                 delete(self._deployment, version)
-            return version, cleaned.removed
+            return cleaned.removed
 
     def _clean(self, key: str, source: IO[bytes], target: IO[bytes]) -> Cleaned:
         if key.startswith((names.CURATED_PREFIX, names.REFERENCE_PREFIX)):
             return self._clean_parquet(source, target) if key.endswith(".parquet") else _NOTHING
         if key.endswith(".html"):  # Great Expectations' pages: counts by file and rule, no values
             return _NOTHING
-        if not csv_rows.contains(source, self._person):
+        if not self._contains(key, source):
             return _NOTHING
-        source.seek(0)
         if key.startswith(names.QUARANTINE_PREFIX):
             return documents.remove_quarantined(source, target, self._person)
         if key.endswith(".json"):
@@ -313,19 +398,38 @@ class _Purge:
         source.seek(0)
         return parquet_rows.remove_rows(source, target, self._user_id)
 
-    def _clean_csv(self, source: IO[bytes], target: IO[bytes]) -> Cleaned:
-        if not csv_rows.contains(source, self._person):
-            return _NOTHING
-        source.seek(0)
-        return csv_rows.remove_rows(source, target, self._person)
+    def _clean_csv(self, key: str, source: IO[bytes], target: IO[bytes]) -> Cleaned:
+        return csv_rows.remove_rows(source, target, self._person) if self._contains(key, source) else _NOTHING
+
+    def _contains(self, key: str, source: IO[bytes]) -> bool:
+        """Whether a file may hold the person; it is at its beginning afterwards."""
+        try:
+            return csv_rows.contains(source, self._person)
+        except UnreadableTextError:
+            self.removed.broken.append(key)
+            return False
+        finally:
+            source.seek(0)
 
     def _delete_unreadable(self, version: Version) -> None:
+        # Told at once: a repetition of an interrupted purge does not find it any more.
+        self._tell(f"{version.key} cannot be read row by row and holds the id: version {version.version_id} is deleted")
         delete(self._deployment, version)
         self.removed.unreadable.append(version.key)
 
     @contextmanager
-    def _download(self, version: Version) -> Iterator[tuple[IO[bytes], dict[str, Any]]]:
-        """The bytes of a version, and what is to be kept of it when it is written anew."""
+    def _surviving(self, name: Name) -> Iterator[None]:
+        """Notes what keeps one object from being purged, and lets the others go on."""
+        try:
+            yield
+        except _OF_ONE_OBJECT as error:
+            if name not in self._failed and not _is_gone(error):
+                self._failed.add(name)
+                self.removed.failed.append(Failure(*name, _reason(error)))
+
+    @contextmanager
+    def _download(self, version: Version) -> Iterator[IO[bytes]]:
+        """The bytes of a version."""
         found = self._deployment.s3.get_object(
             Bucket=self._deployment.bucket, Key=version.key, VersionId=version.version_id
         )
@@ -333,7 +437,20 @@ class _Purge:
             for chunk in found["Body"].iter_chunks(1024**2):
                 file.write(chunk)
             file.seek(0)
-            yield file, {"Metadata": found["Metadata"], "ContentType": found["ContentType"]}
+            yield file
+
+
+def _is_gone(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _GONE
+
+
+def _reason(error: Exception) -> str:
+    """Why an object cannot be purged; nothing that stands in it."""
+    if isinstance(error, ClientError) and error.response["Error"]["Code"] == "InvalidObjectState":
+        return "it is archived: restore it (aws s3api restore-object), or delete it"
+    if isinstance(error, ClientError | BotoCoreError):
+        return aws_failure(error)
+    return f"its content is not what its name says ({type(error).__name__})"
 
 
 _NOTHING: Final = Cleaned(removed=0, left=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -11,90 +11,120 @@ from rich.text import Text
 
 from glue_scripts.ledger import Day
 from operations.kpis import DayRows
+from operations.output import add_row, data_table, lines
 from operations.purge import Removed
 from operations.status import Status
 
-LISTED = 20
+LISTED: Final = 20
+"""How many names of a kind are printed; `--json` has more."""
 
 
 def status_tables(found: Status) -> Iterator[RenderableType]:
-    """What needs attention is red."""
-    files = _table("Files", "status", "files")
+    """What needs attention is red. Names come below the tables, each in a line of its own, so that it can be copied."""
+    files = data_table("Files", "status", "files")
     for name, count in found.files.items():
-        files.add_row(name, str(count))
+        add_row(files, name, str(count))
     yield files
-    table = _table("State", "what", "how many", "which")
-    if found.purges:
-        since = ", ".join(purge.begun_at for purge in found.purges)
-        table.add_row("unfinished purges", *_attention([f"begun {since}: repeat purge-user"]))
-    pipe = Text(found.pipe, style="" if found.pipe == "RUNNING" else "red")
-    table.add_row("pipe", pipe, "" if found.pipe == "RUNNING" else "uploads wait in the queue")
-    table.add_row("days ever computed", str(found.days), "")
-    table.add_row("days not published", *_attention(found.days_not_published))
-    table.add_row("days on older snapshots", *_plain(found.days_on_older_snapshots))
-    unknown = [f"{date} ({plays} plays)" for date, plays in found.days_with_unknown_tracks.items()]
-    table.add_row("days with unknown tracks", *_plain(unknown))
-    table.add_row("uploads in the queue", str(found.queued), "")
-    table.add_row("dead letters", *_number(found.dead_letters, "replay --dead-letters"))
-    table.add_row("failures without e-mail", *_number(found.notifier_dead_letters, "see docs/runbook.md"))
-    table.add_row("running executions", *_plain(found.running))
-    table.add_row("job runs", *_plain(found.job_runs))
+    yield _state(found)
+    since = [f"begun at {purge.begun_at}: repeat its purge-user command" for purge in found.purges]
+    yield from _listed("Unfinished purges", since, is_wrong=True)
+    incomplete = [f"begun at {one.begun_at}: {one.objects} objects" for one in found.incomplete_purges]
+    yield from _listed("Purges that could not work on some objects, and are to be repeated", incomplete, is_wrong=True)
     failed = [
         f"{execution.name} {execution.status} {execution.stopped} {execution.error or ''}" for execution in found.failed
     ]
-    table.add_row("failed, not redriven", *_attention(failed))
+    yield from _listed("Executions that failed and were not redriven", failed, is_wrong=True)
+    yield from _listed("Running executions", found.running)
+    yield from _listed("Job runs", found.job_runs)
     for name, keys in found.unfinished_files.items():
-        if keys:
-            table.add_row(f"files {name}", *_plain(keys))
-    yield table
+        yield from _listed(f"Files {name}, as key#version", keys)
+    rejected = [f"{file.key}#{file.version_id} {file.uploaded_at}" for file in found.rejected_files]
+    yield from _listed(
+        "Files REJECTED, the latest uploads first, as key#version",
+        rejected,
+        count=found.files["REJECTED"],
+        more=f"--json lists {len(rejected)} with their executions; their reports are in error/",
+    )
 
 
-def days_table(days: Sequence[Day]) -> Table:
-    """Days with their claim and what they were computed with."""
-    table = _table("Days", "day", "claim", "published", "unknown plays", "snapshots")
-    for day in days:
-        snapshots = "\n".join(day.snapshots.values())
-        table.add_row(day.date, str(day.claim), _published(day), str(day.unknown_plays), Text(snapshots))
+def _state(found: Status) -> Table:
+    table = data_table("State", "what", "how many", "which")
+    pipe_runs = found.pipe == "RUNNING"
+    add_row(
+        table,
+        "pipe",
+        lines(found.pipe, style="" if pipe_runs else "red"),
+        "" if pipe_runs else "uploads wait in the queue",
+    )
+    add_row(table, "days ever computed", str(found.days), "")
+    add_row(table, "days not published", *_named(found.days_not_published, style="red"))
+    add_row(table, "days on older snapshots", *_named(found.days_on_older_snapshots))
+    unknown = [f"{date} ({plays} plays)" for date, plays in found.days_with_unknown_tracks.items()]
+    add_row(table, "days with unknown tracks", *_named(unknown))
+    add_row(table, "uploads in the queue", str(found.queued), "")
+    add_row(table, "dead letters", *_number(found.dead_letters, "replay --dead-letters"))
+    add_row(table, "failures without e-mail", *_number(found.notifier_dead_letters, "see docs/runbook.md"))
     return table
+
+
+def days_tables(days: Sequence[Day]) -> Iterator[RenderableType]:
+    """Days with their claim, and the snapshots that they were computed with: each set of snapshots once."""
+    table = data_table("Days", "day", "claim", "state", "unknown plays")
+    for day in days:
+        add_row(table, day.date, str(day.claim), _published(day), str(day.unknown_plays))
+    yield table
+    by_snapshots: dict[tuple[str, ...], list[str]] = {}
+    for day in days:
+        by_snapshots.setdefault(tuple(sorted(day.snapshots.values())), []).append(day.date)
+    for uris, dates in by_snapshots.items():
+        which = "All" if len(by_snapshots) == 1 else _range(dates)
+        yield from _listed(f"{which} computed with the snapshots", uris or ["none: there is no catalogue yet"])
+
+
+def _range(dates: Sequence[str]) -> str:
+    return dates[0] if len(dates) == 1 else f"{len(dates)} days from {dates[0]} to {dates[-1]}"
 
 
 def removed_tables(removed: Removed) -> Iterator[RenderableType]:
     """What a purge removed."""
-    table = _table("Removed", "where", "rows", "object versions")
+    table = data_table("Removed", "where", "rows", "object versions")
     for prefix in sorted(removed.versions):
-        table.add_row(prefix, str(removed.rows[prefix]), str(removed.versions[prefix]))
+        add_row(table, prefix, str(removed.rows[prefix]), str(removed.versions[prefix]))
     yield table if removed.versions else "Nothing held this person."
-    for heading, keys in (
-        ("Deleted as a whole, because they could not be read row by row:", removed.unreadable),
-        ("Their names hold the id; only a deletion by hand removes it:", removed.named),
-    ):
-        if keys:
-            yield Text("\n  ".join([heading, *keys]))
+    yield from _all("Deleted as a whole, because they could not be read row by row", removed.unreadable)
+    yield from _all("Their names hold the id; only a deletion by hand removes it", removed.named)
+    yield from _all(
+        "Broken gzip: what could be unpacked does not hold the id, the rest nobody can read", removed.broken
+    )
     if removed.days:
-        yield days_table(removed.days)
+        yield from days_tables(removed.days)
+    failed = [f"{one.key}#{one.version_id}: {one.reason}" for one in removed.failed]
+    yield from _all("NOT PURGED, as key#version: they may hold the person still", failed)
 
 
 def kpi_tables(rows: DayRows) -> Iterator[RenderableType]:
     """SUMMARY first."""
     day = rows.day
-    yield Text(f"{day.date}: {_published(day).plain}", style="" if day.is_published else "red")
+    yield lines(f"{day.date}: {_published(day).plain}", style="" if day.is_published else "red")
     if rows.summary is None:
         yield "No plays."
     else:
         yield _summary(rows.summary)
+        snapshots = {dataset: rows.summary[f"{dataset}_snapshot"] for dataset in ("songs", "users")}
+        yield from _listed("Computed with the snapshots", [uri for uri in snapshots.values() if uri])
     if rows.genres:
-        table = _table("Genres", "genre", *_FIGURES, "top songs (plays)")
+        table = data_table("Genres", "genre", *_FIGURES, "top songs (plays)")
         for row in rows.genres:
             songs = (
                 f"{song['rank']}. {song['track_name'] or song['track_id']} ({song['listens']})"
                 for song in row["top_songs"]
             )
-            table.add_row(Text(row["genre"]), *_figures(row), Text("\n".join(songs)))
+            add_row(table, row["genre"], *_figures(row), lines(*songs))
         yield table
     if rows.hours:
-        table = _table("Hours", "hour", "genre", *_FIGURES)
+        table = data_table("Hours", "hour", "genre", *_FIGURES)
         for row in rows.hours:
-            table.add_row(row["hour"], Text(row["genre"]), *_figures(row))
+            add_row(table, row["hour"], row["genre"], *_figures(row))
         yield table
 
 
@@ -102,34 +132,26 @@ _FIGURES = ("plays", "listeners", "time", "per listener", "per play")
 
 
 def _summary(summary: Mapping[str, Any]) -> Table:
-    table = _table("SUMMARY", "what", "value")
-    table.add_row("plays", str(summary["listens"]))
-    table.add_row("active listeners", str(summary["unique_listeners"]))
-    table.add_row("plays per listener", str(summary["listens_per_listener"]))
-    table.add_row("listening time", _duration(summary["listening_time_ms"]))
-    table.add_row("plays of unknown tracks", str(summary["unknown_track_plays"]))
+    table = data_table("SUMMARY", "what", "value")
+    add_row(table, "plays", str(summary["listens"]))
+    add_row(table, "active listeners", str(summary["unique_listeners"]))
+    add_row(table, "plays per listener", str(summary["listens_per_listener"]))
+    add_row(table, "listening time", _duration(summary["listening_time_ms"]))
+    add_row(table, "plays of unknown tracks", str(summary["unknown_track_plays"]))
     top = (f"{genre['rank']}. {genre['genre']} ({genre['listens']})" for genre in summary["top_genres"])
-    table.add_row("top genres", Text("\n".join(top)))
+    add_row(table, "top genres", lines(*top))
     countries = sorted(summary["listens_by_country"].items(), key=lambda item: (-item[1], item[0]))
-    table.add_row("plays by country", Text(", ".join(f"{country} {listens}" for country, listens in countries)))
-    table.add_row("songs snapshot", Text(str(summary["songs_snapshot"])))
-    table.add_row("users snapshot", Text(str(summary["users_snapshot"])))
-    table.add_row("computed", f"{summary['computed_at']} by claim {summary['claim']}")
-    return table
-
-
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    add_row(table, "plays by country", ", ".join(f"{country} {listens}" for country, listens in countries))
+    add_row(table, "computed", f"{summary['computed_at']} by claim {summary['claim']}")
     return table
 
 
 def _published(day: Day) -> Text:
     if day.is_published:
-        return Text(f"published, claim {day.claim}")
-    return Text(
-        f"being computed: claim {day.claim} is begun, rows are those of claim {day.published} or partly newer", "red"
+        return lines(f"published, claim {day.claim}")
+    return lines(
+        f"being computed: claim {day.claim} is begun, rows are those of claim {day.published} or partly newer",
+        style="red",
     )
 
 
@@ -143,15 +165,43 @@ def _duration(milliseconds: float) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _plain(which: Sequence[str]) -> tuple[Text, Text]:
-    more = [f"and {len(which) - LISTED} more: --json lists all"] if len(which) > LISTED else []
-    return Text(str(len(which))), Text("\n".join([*which[:LISTED], *more]))
+def shortened(names: Sequence[str], *, count: int | None = None, more: str = "--json lists all") -> list[str]:
+    """The first names of a list, and how many more there are.
+
+    Args:
+        names: some or all of them.
+        count: how many there are; as many as names if not given.
+        more: where the others stand.
+    """
+    count = len(names) if count is None else count
+    left = [f"and {count - LISTED} more: {more}"] if count > LISTED else []
+    return [*names[:LISTED], *left]
 
 
-def _attention(which: Sequence[str]) -> tuple[Text, Text]:
-    count, names = _plain(which)
-    return Text(count.plain, "red" if which else ""), names
+def _listed(
+    heading: str,
+    names: Sequence[str],
+    *,
+    is_wrong: bool = False,
+    count: int | None = None,
+    more: str = "--json lists all",
+) -> Iterator[Text]:
+    if not names:
+        return
+    count = len(names) if count is None else count
+    yield lines(f"{heading} ({count}):", style="red" if is_wrong else "")
+    yield lines(*(f"  {name}" for name in shortened(names, count=count, more=more)))
+
+
+def _all(heading: str, names: Sequence[str]) -> Iterator[Text]:
+    """A purge is over when it tells: nothing else lists them later."""
+    if names:
+        yield lines(f"{heading} ({len(names)}):", *(f"  {name}" for name in names))
+
+
+def _named(names: Sequence[str], *, style: str = "") -> tuple[Text, Text]:
+    return lines(str(len(names)), style=style if names else ""), lines(*shortened(names))
 
 
 def _number(count: int, hint: str) -> tuple[Text, str]:
-    return Text(str(count), "red" if count else ""), hint if count else ""
+    return lines(str(count), style="red" if count else ""), hint if count else ""

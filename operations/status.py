@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,11 +11,30 @@ from glue_scripts.ledger import DayStatus, FileStatus, Ledger
 from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
 from operations.deployment import Deployment
 from operations.executions import FailedExecution, failed_executions, running_executions, unfinished_job_runs
-from operations.journal import Entry, Journal
+from operations.journal import Entry, Incomplete, Journal
 from validators.schemas import SNAPSHOT_DATASETS
 
 UNFINISHED_FILES: Final = (FileStatus.RECEIVED, FileStatus.ACCEPTED, FileStatus.LOADED)
+REJECTED_LISTED: Final = 1_000
+"""Rejected files stay in the ledger for good; so many of the latest are read into memory."""
 _PUBLISHED: Final = (DayStatus.PUBLISHED, DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class RejectedFile:
+    """A rejected file; the one that was uploaded later is the greater one.
+
+    Attributes:
+        uploaded_at: ISO 8601 in UTC; empty where the version was gone before it could be read.
+        key: the object key.
+        version_id: its version.
+        execution: ARN of the execution that judged it.
+    """
+
+    uploaded_at: str
+    key: str
+    version_id: str
+    execution: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +45,7 @@ class Status:
         pipe: state of the pipe, RUNNING or STOPPED at rest.
         files: number of files by ledger status.
         unfinished_files: key and version of each file that is neither archived nor rejected, by ledger status.
+        rejected_files: the rejected files that were uploaded last, at most REJECTED_LISTED; `files` has their number.
         days: number of days ever computed.
         days_not_published: days whose latest claim is not published.
         days_on_older_snapshots: days computed with a snapshot of songs or users that is not the current one.
@@ -35,11 +57,13 @@ class Status:
         job_runs: job runs under way.
         failed: executions that failed and were not redriven.
         purges: purges that were begun and not ended; the pipe is paused until they are.
+        incomplete_purges: purges that ended without some objects, and are to be repeated.
     """
 
     pipe: str
     files: dict[str, int]
     unfinished_files: dict[str, list[str]]
+    rejected_files: list[RejectedFile]
     days: int
     days_not_published: list[str]
     days_on_older_snapshots: list[str]
@@ -51,11 +75,13 @@ class Status:
     job_runs: list[str]
     failed: list[FailedExecution]
     purges: list[Entry]
+    incomplete_purges: list[Incomplete]
 
 
 def status(deployment: Deployment) -> Status:
     """Looks at everything once."""
     ledger = deployment.ledger
+    journal = Journal(deployment.ledger_table)
     not_published, older, unknown = _days(ledger)
     return Status(
         pipe=deployment.pipes.describe_pipe(Name=deployment.pipe)["DesiredState"],
@@ -66,6 +92,7 @@ def status(deployment: Deployment) -> Status:
             )
             for file_status in UNFINISHED_FILES
         },
+        rejected_files=heapq.nlargest(REJECTED_LISTED, _rejected(deployment)),
         days=len(ledger.dates()),
         days_not_published=not_published,
         days_on_older_snapshots=older,
@@ -76,7 +103,8 @@ def status(deployment: Deployment) -> Status:
         running=running_executions(deployment),
         job_runs=unfinished_job_runs(deployment),
         failed=failed_executions(deployment),
-        purges=Journal(deployment.ledger_table).unfinished(),
+        purges=journal.unfinished(),
+        incomplete_purges=journal.incomplete(),
     )
 
 
@@ -95,20 +123,42 @@ def _date(item: Any) -> str:  # noqa: ANN401 - an item of DynamoDB
     return str(item[LEDGER_PARTITION_KEY]).removeprefix("DAY#")
 
 
+def _rejected(deployment: Deployment) -> Iterator[RejectedFile]:
+    asked = {
+        "ProjectionExpression": f"{LEDGER_PARTITION_KEY}, uploaded_at, #execution",
+        "ExpressionAttributeNames": {"#execution": "execution"},
+    }
+    for page in _pages(deployment, FileStatus.REJECTED, asked):
+        for item in page["Items"]:
+            key, _, version_id = str(item[LEDGER_PARTITION_KEY]).removeprefix("FILE#").rpartition("#")
+            yield RejectedFile(
+                key=key,
+                version_id=version_id,
+                uploaded_at=str(item.get("uploaded_at", "")),
+                execution=str(item["execution"]),
+            )
+
+
 def _count(deployment: Deployment, file_status: FileStatus) -> int:
+    return sum(int(page["Count"]) for page in _pages(deployment, file_status, {"Select": "COUNT"}))
+
+
+def _pages(deployment: Deployment, file_status: FileStatus, asked: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     query: dict[str, Any] = {
         "IndexName": STATUS_INDEX,
         "KeyConditionExpression": "#status = :status",
-        "ExpressionAttributeNames": {"#status": STATUS_INDEX_PARTITION_KEY},
         "ExpressionAttributeValues": {":status": file_status},
-        "Select": "COUNT",
+        **asked,
+        "ExpressionAttributeNames": {
+            "#status": STATUS_INDEX_PARTITION_KEY,
+            **asked.get("ExpressionAttributeNames", {}),
+        },
     }
-    count = 0
     while True:
         page = deployment.ledger_table.query(**query)
-        count += page["Count"]
+        yield page
         if "LastEvaluatedKey" not in page:
-            return count
+            return
         query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import IO
 
 from operations.deployment import Deployment
 
@@ -29,6 +30,11 @@ class Version:
     last_modified: datetime
     size: int
 
+    @property
+    def name(self) -> tuple[str, str]:
+        """Key and version id."""
+        return self.key, self.version_id
+
 
 def versions(deployment: Deployment, prefix: str) -> Iterator[Version]:
     """All versions and delete markers of the keys that begin with a prefix."""
@@ -52,6 +58,22 @@ def versions(deployment: Deployment, prefix: str) -> Iterator[Version]:
                 last_modified=marker["LastModified"],
                 size=0,
             )
+
+
+def write(deployment: Deployment, key: str, body: IO[bytes], *, metadata: Mapping[str, str] | None = None) -> str:
+    """Writes an object, from the beginning of its bytes, and returns its version.
+
+    As the state machine writes a producer's bytes: nothing opens them as a page, whatever they were sent as.
+    """
+    body.seek(0)
+    return deployment.s3.put_object(
+        Bucket=deployment.bucket,
+        Key=key,
+        Body=body,
+        ContentType="application/octet-stream",
+        ContentDisposition="attachment",
+        Metadata=metadata or {},
+    )["VersionId"]
 
 
 def delete(deployment: Deployment, version: Version) -> None:

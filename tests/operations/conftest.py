@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,14 @@ class World:
         server: where it is.
         deployment: the environment as the commands see it.
         computed: the days of each run of the KPI job.
+        snapshots: what a run of the KPI job computes with, by dataset.
         capture: of pytest.
     """
 
     server: WorkflowServer
     deployment: Deployment
     computed: list[list[str]]
+    snapshots: dict[str, str]
     capture: pytest.CaptureFixture[str]
 
     def run(self, *arguments: str, environment: str = "dev") -> Ended:
@@ -65,8 +67,8 @@ class World:
         """Writes an object; returns its version."""
         return self.deployment.s3.put_object(Bucket=BUCKET, Key=key, Body=content, **options)["VersionId"]
 
-    def contents(self, prefix: str = "") -> dict[tuple[str, str], bytes]:
-        """Every object version by key and version id."""
+    def contents(self, prefix: str = "", *, but: Collection[str] = ()) -> dict[tuple[str, str], bytes]:
+        """Every object version by key and version id, but those of some keys."""
         s3 = self.deployment.s3
         found = s3.list_object_versions(Bucket=BUCKET, Prefix=prefix).get("Versions", [])
         return {
@@ -74,6 +76,7 @@ class World:
                 Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"]
             )["Body"].read()
             for version in found
+            if version["Key"] not in but
         }
 
     def item(self, key: str) -> dict[str, Any]:
@@ -95,7 +98,7 @@ class World:
         document = read_json(self.deployment.s3, Location.of_uri(arguments["--accepted_uri"]), names.ACCEPTED_FORMAT)
         self.computed.append(document["recompute"])
         for date in document["recompute"]:
-            self.publish(date)
+            self.publish(date, snapshots=self.snapshots)
         return "SUCCEEDED"
 
 
@@ -108,7 +111,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.setenv("COLUMNS", "240")
         monkeypatch.setattr(waiting, "POLL_SECONDS", 0.05)
         pipe = _create(server)
-        world = World(server, Deployment.find("dev"), [], capsys)
+        world = World(server, Deployment.find("dev"), [], {}, capsys)
         server.glue.outcomes["music-kpi-dev-compute-kpis"] = world.compute
         poller = PipePoller([pipe], server.endpoint_url)
         poller.start()

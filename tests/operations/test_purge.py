@@ -7,7 +7,8 @@ import io
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from botocore.client import BaseClient
 
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Snapshot, file_key
+from operations.pending import PendingFiles
+from operations.purge import purge_user
 from tests.local.workflow_server import wait_for
 from tests.operations.conftest import DAY, World
 
@@ -52,9 +55,9 @@ def readable(content: bytes) -> bytes:
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
-def traces(world: World) -> Iterator[str]:
-    """Where the id stands as a word of its own."""
-    for (key, version_id), content in world.contents().items():
+def traces(world: World, *, but: Collection[str] = ()) -> Iterator[str]:
+    """Where the id stands as a word of its own, the objects of some keys left out."""
+    for (key, version_id), content in world.contents(but=but).items():
         if USER.encode() in readable(content).replace(USER.encode() + b"2", b""):
             yield f"{key} {version_id}"
     for table in (world.deployment.ledger_table, world.deployment.kpis_table):
@@ -104,7 +107,7 @@ def filled(world: World) -> World:
     world.publish("2024-06-27", "elsewhere")
     world.put("reference/users/s/part-0.parquet", parquet(USER, "u-2"))
     world.put("archive/raw/streams/a.csv/v1", FILE + b"first version\n")
-    world.put("archive/raw/streams/a.csv/v1", FILE, Metadata={"sender": "x"}, ContentType="text/csv")
+    world.put("archive/raw/streams/a.csv/v1", FILE, Metadata={"sender": "x"}, ContentType="text/html")
     world.put("archive/raw/streams/b.csv/v1", gzip.compress(FILE))
     world.put("archive/raw/streams/c.csv/v1", CLEANED)
     world.put("error/raw/streams/d.csv/v1", THEIRS + ROWS)
@@ -159,9 +162,20 @@ class TestNoTrace:
         assert_purged(filled)
         assert "error/raw/streams/e.csv/v1" in ended.out, "what cannot be read row by row is deleted and told"
         head = filled.deployment.s3.head_object(Bucket=filled.deployment.bucket, Key="archive/raw/streams/a.csv/v1")
-        assert (head["Metadata"], head["ContentType"]) == ({"sender": "x"}, "text/csv")
+        assert (head["Metadata"], head["ContentType"]) == ({}, "application/octet-stream")
+        assert head["ContentDisposition"] == "attachment", "what a producer sent is never opened as a page"
         markers = filled.deployment.s3.list_object_versions(Bucket=filled.deployment.bucket).get("DeleteMarkers", [])
         assert markers == []
+
+    def test_as_json_it_tells_the_same(self, filled: World) -> None:
+        ended = filled.run("purge-user", USER, "--yes", "--json")
+
+        assert ended.exit_code == 0, ended.err
+        found = json.loads(ended.out)
+        assert found["rows"]["archive/"] == found["versions"]["archive/"] == 3
+        assert found["unreadable"] == ["error/raw/streams/e.csv/v1"]
+        assert [(day["date"], day["published"]) for day in found["days"]] == [(DAY, 3), (OTHER_DAY, 2)]
+        assert_purged(filled)
 
     def test_a_second_time_there_is_nothing_to_remove(self, filled: World) -> None:
         filled.run("purge-user", USER, "--yes")
@@ -198,6 +212,117 @@ class TestNoTrace:
         assert (ended.exit_code, "cannot be undone" in ended.err) == (4, True)
         assert filled.contents() == before
         assert USER not in filled.deployment.ledger.purged_users()
+
+
+class TestOddObjects:
+    """Whatever a producer sends, or somebody leaves, the rest is purged and nothing goes unsaid."""
+
+    @pytest.fixture
+    def odd(self, filled: World) -> dict[str, str]:
+        """Objects that cannot be worked on, to their versions; each is beside the same that can."""
+        row = json.dumps({"fields": {"user_id": USER}}).encode()
+        return {
+            "raw/streams/cold.csv": filled.put("raw/streams/cold.csv", FILE, StorageClass="GLACIER"),
+            "archive/raw/streams/cold.csv/v1": filled.put(
+                "archive/raw/streams/cold.csv/v1", FILE, StorageClass="DEEP_ARCHIVE"
+            ),
+            "processing/x/verdict.json": filled.put("processing/x/verdict.json", b'{"' + USER.encode() + b'": '),
+            "quality/quarantine/streams/run=r/file=0b/p.json": filled.put(
+                "quality/quarantine/streams/run=r/file=0b/p.json", row.replace(b": {", b": [").replace(b"}}", b"]}")
+            ),
+            "quality/quarantine/streams/run=r/file=0c/p.json": filled.put(
+                "quality/quarantine/streams/run=r/file=0c/p.json", row
+            ),
+            "reference/users/s/part-1.parquet": filled.put("reference/users/s/part-1.parquet", b"PAR1 " * 9),
+            run_key("2024-06-27", "elsewhere"): filled.put(run_key("2024-06-27", "elsewhere"), b"no parquet"),
+        }
+
+    def test_the_rest_is_purged_and_each_of_them_is_named_until_it_is_done(
+        self, filled: World, odd: dict[str, str]
+    ) -> None:
+        waiting = filled.put("raw/streams/waiting.csv", FILE)
+
+        ended = filled.run("purge-user", USER, "--yes")
+
+        assert ended.exit_code == 1
+        assert f"{len(odd)} object versions could not be purged" in ended.err
+        for key, version in odd.items():
+            assert f"  {key}#{version}: " in ended.out
+        assert "it is archived: restore it" in ended.out
+        assert list(traces(filled, but=odd)) == []
+        assert ("raw/streams/waiting.csv", waiting) not in filled.contents("raw/", but=odd)
+        wait_for(lambda: pipe_state(filled) == "RUNNING", "the pipe")
+        assert {date for run in filled.computed for date in run} == {DAY, OTHER_DAY}
+        assert filled.run("recompute", "--from", DAY, "--to", DAY).exit_code == 0, "nothing else is refused"
+        assert "some objects, and are to be repeated (1):" in filled.run("status").out
+        assert json.loads(filled.run("status", "--json").out)["incomplete_purges"][0]["objects"] == len(odd)
+
+        for key, version in odd.items():
+            filled.deployment.s3.delete_object(Bucket=filled.deployment.bucket, Key=key, VersionId=version)
+        assert filled.run("purge-user", USER, "--yes").exit_code == 0
+        assert list(traces(filled)) == []
+        status = json.loads(filled.run("status", "--json").out)
+        assert (status["purges"], status["incomplete_purges"]) == ([], [])
+
+    def test_json_names_them_too(self, filled: World, odd: dict[str, str]) -> None:
+        ended = filled.run("purge-user", USER, "--yes", "--json")
+
+        assert ended.exit_code == 1
+        failed = json.loads(ended.out)["failed"]
+        assert {one["key"]: one["version_id"] for one in failed} == odd
+        assert USER not in str([one["reason"] for one in failed]) + ended.err
+
+    def test_broken_gzip_that_does_not_hold_the_id_as_far_as_it_goes_is_told(self, filled: World) -> None:
+        filled.put("error/raw/streams/g.csv/v1", gzip.compress(CLEANED.replace(USER.encode(), b"u-5"))[:-9])
+
+        ended = filled.run("purge-user", USER, "--yes")
+
+        assert ended.exit_code == 0
+        assert "Broken gzip: what could be unpacked does not hold the id, the rest nobody can read (1):" in ended.out
+        assert "  error/raw/streams/g.csv/v1\n" in ended.out
+
+    def test_an_object_that_goes_meanwhile_is_none_that_failed(
+        self, filled: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+        def expiring(self: BaseClient, operation: str, arguments: dict[str, Any]) -> object:
+            if operation == "GetObject" and arguments["Key"] == "archive/raw/streams/b.csv/v1":
+                call(self, "DeleteObject", arguments)
+            return call(self, operation, arguments)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", expiring)
+
+        assert filled.run("purge-user", USER, "--yes").exit_code == 0
+        assert list(traces(filled)) == []
+
+    @pytest.mark.parametrize("metadata", ["replaces-version", "replaces-upload-of", "rewrite-token"])
+    def test_metadata_of_a_producer_say_nothing(self, world: World, metadata: str) -> None:
+        key = "raw/streams/a.csv"
+        first = world.put(key, FILE)
+        world.put(key, HEADER, Metadata={metadata: first})
+
+        ended = world.run("purge-user", USER, "--yes")
+
+        assert ended.exit_code == 0, ended.err
+        assert sorted(world.contents("raw/").values()) == sorted([CLEANED, HEADER])
+        assert world.item(file_key(key, first))["replaced_by"] != "nothing"
+        wait_for(lambda: pipe_state(world) == "RUNNING", "the pipe")
+
+    def test_whatever_ends_it_early_the_operator_is_told_that_the_pipe_rests(
+        self, filled: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def defect(_: PendingFiles) -> None:
+            raise AssertionError("a defect")
+
+        monkeypatch.setattr(PendingFiles, "oldest_first", defect)
+
+        with pytest.raises(AssertionError, match="a defect"):
+            purge_user(filled.deployment, USER, minutes=1, tell=lambda sentence: print(sentence))
+
+        told = filled.capture.readouterr().out
+        assert f"the pipe {PIPE} stays paused, and uploads wait in its queue" in told
+        assert "repeat the command with the same id" in told
 
 
 class TestPause:
@@ -311,6 +436,35 @@ class TestPendingFiles:
 
         cleaned = columns + b"u-2,M,1,Peru,2024-01-01\n"
         assert self.pending(world) == [("raw/users/z.csv", cleaned), ("raw/users/a.csv", younger)]
+
+    def test_interrupted_after_any_call_each_snapshot_is_there_once_and_in_its_order(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        columns = b"user_id,user_name,user_age,user_country,created_at\n"
+        older = columns + USER.encode() + b",N,1,Peru,2024-01-01\nu-2,M,1,Peru,2024-01-01\n"
+        younger, youngest = columns + b"u-2,M,1,Chad,2024-01-01\n", columns + b"u-2,M,1,Mali,2024-01-01\n"
+        for key, content in (("raw/users/z.csv", older), ("raw/users/a.csv", younger), ("raw/users/z.csv", youngest)):
+            world.put(key, content)
+            wait_for(partial(self.is_later, world, key), "the next second")
+        endings: list[int] = []
+        while 0 not in endings:
+            with monkeypatch.context() as patch:
+                # Each try makes one call that changes something more than the one before, so that each ends elsewhere.
+                patch.setattr(BaseClient, "_make_api_call", interrupted_after(len(endings)))
+                endings.append(world.run("purge-user", USER, "--yes").exit_code)
+            assert len(endings) < 40
+
+        assert endings == [130] * (len(endings) - 1) + [0]
+        cleaned = columns + b"u-2,M,1,Peru,2024-01-01\n"
+        assert self.pending(world) == [
+            ("raw/users/z.csv", cleaned),
+            ("raw/users/a.csv", younger),
+            ("raw/users/z.csv", youngest),
+        ]
+        items = world.deployment.ledger_table.scan()["Items"]
+        left = [item for item in items if str(item[names.LEDGER_PARTITION_KEY]).startswith("REWRITE#")]
+        assert len(left) <= 3, "one for each version of which the deletion was the last call before an interruption"
+        assert not any("age" in item for item in left)
 
     def test_a_snapshot_older_than_the_current_one_does_not_become_younger(self, world: World) -> None:
         columns = b"user_id,user_name,user_age,user_country,created_at\n"
