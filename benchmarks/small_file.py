@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from laptop.inputs import Input, find_inputs
+from laptop.inputs import SAMPLES_SEED, Input, find_inputs
 from laptop.pipeline import Pipeline, all_outputs
-from laptop.run import ASSEMBLY, SAMPLES_SEED
+from laptop.run import ASSEMBLY
 from laptop.watch import watch
 from local_aws.server import EmbeddedAws
 from samples.generate import sample_files, write_files

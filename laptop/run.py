@@ -14,7 +14,7 @@ from rich.console import Console
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus
 from laptop.collect import LastRun, read_emails
-from laptop.inputs import Input, InputError, find_inputs
+from laptop.inputs import SAMPLES_DIR, SAMPLES_SEED, Input, InputError, find_inputs
 from laptop.outcome import problems
 from laptop.pipeline import Answers, Pipeline, Uploaded, all_outputs
 from laptop.show import data_console, email_panels, executions_table, files_table, kpi_tables
@@ -25,8 +25,6 @@ from samples.generate import sample_files, write_files
 
 ASSEMBLY = Path(".local/assembly")
 WORK_DIR = Path(".local/run")
-SAMPLES_DIR = Path(".local/samples")
-SAMPLES_SEED = 7
 STATUS_OF_OUTCOME = {"accepted": FileStatus.ARCHIVED, "rejected": FileStatus.REJECTED}
 LAST_RUN = LastRun(Path(".local/last_run"))
 
