@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from laptop.inputs import Input, find_inputs
-from laptop.one_run import ASSEMBLY, SAMPLES_SEED
+from laptop.inputs import SAMPLES_SEED, Input, find_inputs
+from laptop.one_run import ASSEMBLY
 from laptop.pipeline import Pipeline, all_outputs
 from laptop.watch import watch
 from local_aws.interrupts import Interrupts

@@ -13,7 +13,7 @@ from glue_scripts import names
 from glue_scripts.ledger import FileStatus
 from laptop.collect import LastRun, read_emails
 from laptop.exclusive import BusyError, alone_in
-from laptop.inputs import Input, InputError, find_inputs
+from laptop.inputs import SAMPLES_DIR, SAMPLES_SEED, Input, InputError, find_inputs
 from laptop.outcome import problems
 from laptop.pipeline import Answers, Pipeline, Uploaded, all_outputs
 from laptop.show import data_console, email_panels, executions_table, files_table, kpi_tables
@@ -28,8 +28,6 @@ from samples.generate import sample_files, write_files
 
 ASSEMBLY: Final = Path(".local/assembly")
 WORK_DIR: Final = Path(".local/run")
-SAMPLES_DIR: Final = Path(".local/samples")
-SAMPLES_SEED: Final = 7
 STATUS_OF_OUTCOME: Final = {"accepted": FileStatus.ARCHIVED, "rejected": FileStatus.REJECTED}
 LAST_RUN: Final = LastRun(Path(".local/last_run"))
 

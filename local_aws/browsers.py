@@ -31,8 +31,8 @@ _SAFETY: Final = {
 """Headers of an answer: it runs no script, has no origin, is in no frame, and sends no other site its address."""
 
 _SAFETY_OF_PAGES: Final = _SAFETY | {
-    "Content-Security-Policy": "sandbox allow-same-origin; default-src 'none'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "sandbox allow-downloads allow-same-origin; default-src 'none'; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 """Those of a page of this package. Without an origin, a link in it would be another site's request."""
 

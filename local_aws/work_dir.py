@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ EMAILS: Final = "emails"
 LAMBDA: Final = "lambda"
 LOGS: Final = "logs"
 SPARK: Final = "spark"
+
+ENVIRONMENT: Final = "env.sh"
+"""File for a shell to source, with the environment variables of a client process."""
 
 _KEPT: Final = (BUCKETS, EMAILS, LOGS)
 _SCRATCH: Final = (LAMBDA, SPARK)
@@ -82,7 +86,7 @@ class WorkDir:
         Returns:
             Where those are now; None if it left no file.
         """
-        self._state_path.unlink(missing_ok=True)
+        self._forget_state()
         previous = previous_runs.set_aside(self.path, _KEPT)
         for name in _CONTENTS:
             if (self.path / name).exists():
@@ -91,21 +95,50 @@ class WorkDir:
         return previous
 
     def publish(self, state: ServerState) -> None:
-        """Tell other processes of the same user that the embedded AWS answers."""
-        write_private(self._state_path, json.dumps(asdict(state), indent=2))
+        """Tell other processes of the same user that the embedded AWS answers, and how to use it."""
+        write_environment(self.path, state, state.environment)
+        _write_private(self._state_path, json.dumps(asdict(state), indent=2))
 
     def close(self) -> None:
         """Give the folder free; its contents stay for whoever wants to look at them."""
-        self._state_path.unlink(missing_ok=True)
+        self._forget_state()
         self._pid_file.truncate(0)
         self._pid_file.close()
+
+    def _forget_state(self) -> None:
+        for name in (_STATE_FILE, ENVIRONMENT):
+            (self.path / name).unlink(missing_ok=True)
 
     @property
     def _state_path(self) -> Path:
         return self.path / _STATE_FILE
 
 
-def write_private(path: Path, text: str) -> None:
+def write_environment(path: Path, state: ServerState, variables: Mapping[str, str]) -> None:
+    """Write the file that makes a shell use an embedded AWS and no other; its end removes it.
+
+    It first unsets what the shell has of AWS: a profile, an endpoint of one service or another region would lead
+    elsewhere. Where the process was killed, the file stays: it says so, and still leads to no other AWS.
+
+    Args:
+        path: The work folder.
+        state: The embedded AWS.
+        variables: What to export.
+    """
+    ended = (
+        f"The embedded AWS of {path / ENVIRONMENT} (process {state.pid}) has ended: start it, then source this again."
+    )
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items() if value]
+    lines = [
+        "# Makes this shell use the embedded AWS, as its operator. Holds a secret; another one at every start.",
+        "for name in $(env | sed -n 's/^\\(AWS_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done",
+        *exports,
+        f"kill -0 {state.pid} 2>/dev/null || echo {shlex.quote(ended)} >&2",
+    ]
+    _write_private(path / ENVIRONMENT, "\n".join(lines) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
     """Write a file that nobody else may read, whole or not at all."""
     draft = path.with_name(f"{path.name}.draft")
     draft.unlink(missing_ok=True)  # one of a process that was killed may be readable

@@ -339,6 +339,59 @@ def test_what_the_embedded_aws_warns_of_is_in_a_file_and_not_on_the_terminal(
     assert capfd.readouterr() == ("", "")
 
 
+def variables_after(script: Path, shell: str = "bash") -> tuple[dict[str, str], str]:
+    """The variables about AWS of a shell that has sourced a file, and what that printed as an error."""
+    hostile = {"AWS_PROFILE": "prod", "AWS_SESSION_TOKEN": "of prod", "AWS_ENDPOINT_URL_S3": "https://s3.example.com"}
+    hostile |= {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    done = subprocess.run(
+        [shell, "-c", f". '{script}'; env"], env={**os.environ, **hostile}, capture_output=True, text=True, check=True
+    )
+    lines = (line.partition("=") for line in done.stdout.splitlines())
+    return {name: value for name, _, value in lines if name.startswith("AWS_")}, done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_a_shell_that_sources_the_environment_uses_the_embedded_aws_and_no_other(
+    assembly: Path, work_dir: Path, shell: str
+) -> None:
+    with EmbeddedAws(assembly, work_dir) as aws:
+        found, printed = variables_after(work_dir / "env.sh", shell)
+        expected = {name: value for name, value in aws.environment().items() if name.startswith("AWS_") and value}
+        assert (found, printed) == (expected, "")
+    assert not (work_dir / "env.sh").exists()
+
+
+def test_secrets_are_in_files_that_nobody_else_can_read_and_differ_from_start_to_start(
+    assembly: Path, work_dir: Path
+) -> None:
+    seen = set()
+    for _ in range(2):
+        with EmbeddedAws(assembly, work_dir) as aws:
+            secret = aws.environment()["AWS_SECRET_ACCESS_KEY"]
+            seen |= {secret, aws.environment()["AWS_ACCESS_KEY_ID"], aws.emails_url.rpartition("/")[2]}
+            client(aws, "s3").list_buckets()
+            holding = [path for path in work_dir.rglob("*") if path.is_file() and secret in path.read_text("utf-8")]
+            assert sorted(path.name for path in holding) == ["env.sh", "server.json"]
+            assert [path.stat().st_mode & 0o777 for path in holding] == [0o600, 0o600]
+            assert work_dir.stat().st_mode & 0o777 == 0o700
+    assert len(seen) == 6
+
+
+def test_the_environment_of_one_that_was_killed_says_so_and_leads_to_no_other_aws(
+    assembly: Path, work_dir: Path
+) -> None:
+    process = start_in_foreground(assembly, work_dir)
+    process.kill()
+    process.communicate(timeout=DEADLINE_SECONDS)
+
+    found, printed = variables_after(work_dir / "env.sh")
+
+    assert f"(process {process.pid}) has ended" in printed
+    assert found["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    assert found["AWS_CONFIG_FILE"] == found["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+    assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"} & found.keys()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_foreground_in_order(assembly: Path, work_dir: Path, number: signal.Signals) -> None:
     process = start_in_foreground(assembly, work_dir)
