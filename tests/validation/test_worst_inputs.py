@@ -123,7 +123,8 @@ class Judged:
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    files, expected = [*GOOD], {file.key: () for file in GOOD}
+    files = [*GOOD]
+    expected: dict[str, tuple[str, ...]] = {file.key: () for file in GOOD}
     for given in (*_rows(), *_bytes()):
         files += [Staged(key=key, content=given.content) for key in given.keys]
         expected |= dict.fromkeys(given.keys, given.rules)
