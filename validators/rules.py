@@ -155,7 +155,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "snapshot_shrunk",
         "A snapshot has at least half as many good rows as the current one.",
-        "Upload the full snapshot, not a part of it.",
+        "Upload the full snapshot, not a part of it. Where its rows break a rule, mend them.",
         ("users", "songs"),
     ),
     _file_rule(
