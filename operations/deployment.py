@@ -30,6 +30,7 @@ class Deployment:
         environment: dev, staging or prod.
         bucket: the data bucket's name.
         state_machine_arn: of the pipeline.
+        recompute_machine_arn: of the state machine that computes days for the operator.
         validate_batch_job: name of the Glue job.
         compute_kpis_job: name of the Glue job.
         pipe: name of the pipe from the upload queue to the pipeline.
@@ -40,6 +41,7 @@ class Deployment:
     environment: str
     bucket: str
     state_machine_arn: str
+    recompute_machine_arn: str
     validate_batch_job: str
     compute_kpis_job: str
     pipe: str
@@ -72,6 +74,7 @@ class Deployment:
             environment=environment,
             bucket=f"{name('data')}-{account}-{region}",
             state_machine_arn=f"arn:{partition}:states:{region}:{account}:stateMachine:{name('pipeline')}",
+            recompute_machine_arn=f"arn:{partition}:states:{region}:{account}:stateMachine:{name('recompute')}",
             validate_batch_job=name("validate-batch"),
             compute_kpis_job=name("compute-kpis"),
             pipe=name("uploads"),

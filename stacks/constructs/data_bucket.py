@@ -74,6 +74,10 @@ class DataBucket(Construct):
         """Let a role create and overwrite objects in one piece, also as copies of others with tags."""
         self._allow_objects(role, prefixes, "s3:PutObject", "s3:PutObjectTagging")
 
+    def grant_put_document(self, role: iam.IRole, *prefixes: str) -> None:
+        """Let a role create and overwrite objects in one piece, which are no copies."""
+        self._allow_objects(role, prefixes, "s3:PutObject")
+
     def grant_copy_from(self, role: iam.IRole, *prefixes: str) -> None:
         """Let a role read objects with their tags, which CopyObject takes along."""
         self._allow_objects(role, prefixes, "s3:GetObject", "s3:GetObjectTagging")
