@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 _SALT_KEY = "PURGED#SALT"
+_KEYS_OF_A_BATCH = 100
+"""BatchGetItem takes no more (Amazon DynamoDB API reference)."""
 
 
 class FileStatus(StrEnum):
@@ -197,6 +199,27 @@ class Ledger:
         """How far a file has come, and the execution that last began with it."""
         item = self._get(file_key(key, version_id))
         return (FileStatus(item["status"]), str(item["execution"])) if item else (None, None)
+
+    def known_files(self, files: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which of some files, by key and version, have an item: consistently read, a hundred at a time."""
+        by_key = {file_key(*file): file for file in files}
+        due = list(by_key)
+        known = set()
+        while due:
+            asked, due = due[:_KEYS_OF_A_BATCH], due[_KEYS_OF_A_BATCH:]
+            answer = self._table.meta.client.batch_get_item(
+                RequestItems={
+                    self._table.name: {
+                        "Keys": [{LEDGER_PARTITION_KEY: key} for key in asked],
+                        "ProjectionExpression": LEDGER_PARTITION_KEY,
+                        "ConsistentRead": True,
+                    }
+                }
+            )
+            known |= {by_key[str(item[LEDGER_PARTITION_KEY])] for item in answer["Responses"][self._table.name]}
+            left = answer["UnprocessedKeys"].get(self._table.name)
+            due += [str(key[LEDGER_PARTITION_KEY]) for key in left["Keys"]] if left else []
+        return known
 
     def receive_file(self, key: str, version_id: str, attributes: Mapping[str, Any]) -> None:
         """Notes that an execution has begun with a file; a status that the file already has stays."""

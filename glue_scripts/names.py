@@ -22,6 +22,8 @@ CURATED_PREFIX: Final = "curated/"
 REFERENCE_PREFIX: Final = "reference/"
 QUALITY_PREFIX: Final = "quality/"
 
+RECOMPUTE_PREFIX: Final = PROCESSING_PREFIX + "recompute/"
+"""The days of each recomputation: `processing/recompute/<execution of the state machine recompute>/accepted.json`."""
 PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
 """The lake of accepted plays: `curated/plays/listen_date=<yyyy-mm-dd>/run=<Glue job run id>/*.parquet`."""
 
@@ -38,8 +40,8 @@ REJECTION_EMAIL_NAME: Final = "rejection_email.json"
 ACCEPTED_NAME: Final = "accepted.json"
 """What the KPI job reads: the accepted files with their headers, `{"format", "files": [...]}`.
 
-An operator's command may start the job with no files and `"recompute": ["2024-06-25", ...]`: it then computes these
-days, each known to the ledger, as they are.
+The state machine `recompute` starts the job with no files and `"recompute": ["2024-06-25", ...]`: it then computes
+these days, each known to the ledger, as they are.
 """
 
 ACCEPTED_FORMAT: Final = "accepted-files/1"
@@ -142,6 +144,8 @@ DPU_SECONDS: Final = Metric("DpuSeconds", "Count", JOB_DIMENSION)
 OLDEST_UNPUBLISHED: Final = Metric("OldestUnpublishedFile", "Seconds")
 """Age since its upload of the oldest file that a batch has begun with and that is not in the KPIs; 0 without one."""
 UNPUBLISHED_FILES: Final = Metric("UnpublishedFiles", "Count")
+FORGOTTEN_FILES: Final = Metric("ForgottenFiles", "Count")
+"""Files in raw/ for over an hour that the ledger does not know; at least so many, where raw/ holds very many."""
 UNPUBLISHED_DAYS: Final = Metric("UnpublishedDays", "Count")
 """Days that a job has claimed and not published."""
 
@@ -158,5 +162,6 @@ METRICS: Final = (
     DPU_SECONDS,
     OLDEST_UNPUBLISHED,
     UNPUBLISHED_FILES,
+    FORGOTTEN_FILES,
     UNPUBLISHED_DAYS,
 )

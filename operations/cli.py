@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from rich.text import Text
 from typer.exceptions import TyperException
 
+from glue_scripts.forgotten_files import FORGOTTEN_AFTER, RawVersion
 from operations import executions, kpis, purge, recompute, replay, show, status
 from operations.deployment import Deployment
 from operations.errors import ExitCode, OperationError, RefusedError, aws_failure
@@ -39,6 +40,13 @@ Environment = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 Minutes = Annotated[float, typer.Option("--minutes", min=0, help="How long to wait at most for what runs.")]
+OLDER_THAN: Final = FORGOTTEN_AFTER.total_seconds() / 60
+OlderThan = Annotated[
+    float,
+    typer.Option(
+        "--older-than", min=0, help="Minutes in raw/ after which a file that the ledger does not know is forgotten."
+    ),
+]
 DAY = "%Y-%m-%d"
 
 
@@ -58,9 +66,9 @@ def main() -> NoReturn:
 
 
 @app.command("status")
-def show_status(environment: Environment, as_json: AsJson = False) -> None:
+def show_status(environment: Environment, older_than: OlderThan = OLDER_THAN, as_json: AsJson = False) -> None:
     """How the pipeline stands: files, days, queues, executions, purges."""
-    found = status.status(Deployment.find(environment))
+    found = status.status(Deployment.find(environment), older_than=older_than)
     if as_json:
         _print_json(found)
     else:
@@ -99,37 +107,74 @@ def replay_files(
     environment: Environment,
     keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys in raw/ or in error/.")] = None,
     error: Annotated[bool, typer.Option("--error", help="Everything in error/; KEYs are prefixes then.")] = False,
+    forgotten: Annotated[
+        bool, typer.Option("--forgotten", help="Files in raw/ that the ledger does not know.")
+    ] = False,
     dead_letters: Annotated[bool, typer.Option("--dead-letters", help="The dead letters of the upload queue.")] = False,
     clean: Annotated[bool, typer.Option("--clean", help="Only remove from error/ what is accepted meanwhile.")] = False,
+    older_than: OlderThan = OLDER_THAN,
     yes: Yes = False,
 ) -> None:
-    """Give rejected files, or dead letters, a second try; and remove from error/ what has been accepted.
+    """Give rejected or forgotten files, or dead letters, another try; and remove from error/ what has been accepted.
 
     A file goes back under its key in raw/ as a fresh version. Its copy and report in error/ go once that is loaded: at
-    the next `replay`, or `replay --clean`.
+    the next `replay`, or `replay --clean`. A file in raw/ that the ledger does not know stays as it is, and an event
+    about it is sent.
     """
     deployment = Deployment.find(environment)
     purge.refuse_while_purging(deployment)
-    if sum((bool(keys) or error, dead_letters, clean)) != 1:
-        raise typer.BadParameter("give KEYs, --error, --dead-letters or --clean.")
+    if sum((bool(keys) or error, forgotten, dead_letters, clean)) != 1:
+        raise typer.BadParameter("give KEYs, --error, --forgotten, --dead-letters or --clean.")
     for file in replay.clean(deployment):
         _say(f"{file.error_key} is accepted and removed from error/")
     if dead_letters:
         _say(f"{replay.replay_dead_letters(deployment)} dead letters are back in the upload queue")
-    elif not clean:
-        files = _error_files(deployment, keys or [], is_prefix=error)
-        if error and files:
-            _confirm(f"Replay {len(files)} files?", yes)
-        for file in files:
-            _say(f"{file.key} (version {file.version_id}) {replay.replay(deployment, file)}")
-        if not files:
-            _say("There is nothing to replay.")
+    elif forgotten:
+        _replay_forgotten(deployment, older_than, yes)
+    elif error:
+        _replay_rejected(
+            deployment, [file for prefix in keys or [""] for file in replay.error_files(deployment, prefix)], yes
+        )
+    elif keys:
+        _replay_named(deployment, keys)
 
 
-def _error_files(deployment: Deployment, keys: Sequence[str], *, is_prefix: bool) -> list[replay.ErrorFile]:
-    if not is_prefix:
-        return replay.find_error_files(deployment, keys)
-    return [file for prefix in keys or [""] for file in replay.error_files(deployment, prefix)]
+def _replay_forgotten(deployment: Deployment, minutes: float, yes: bool) -> None:
+    found = replay.forgotten(deployment, minutes=minutes)
+    if not found.files:
+        _say("There is nothing to replay.")
+        return
+    _confirm(f"Send events for {len(found.files)} files?", yes)
+    _start(deployment, found.files)
+    if not found.is_complete:
+        _say("There may be more of them: repeat the command when these are in the ledger.")
+
+
+def _replay_rejected(deployment: Deployment, files: Sequence[replay.ErrorFile], yes: bool) -> None:
+    if not files:
+        _say("There is nothing to replay.")
+        return
+    _confirm(f"Replay {len(files)} files?", yes)
+    for file in files:
+        done = replay.obstacle(deployment, file) or replay.replay(deployment, file)
+        _say(f"{file.key} (version {file.version_id}) {done}")
+
+
+def _replay_named(deployment: Deployment, keys: Sequence[str]) -> None:
+    found = replay.find(deployment, keys)
+    obstacles = {file.error_key: replay.obstacle(deployment, file) for file in found.rejected}
+    for file in found.rejected:
+        done = obstacles[file.error_key] or replay.replay(deployment, file)
+        _say(f"{file.key} (version {file.version_id}) {done}")
+    _start(deployment, found.forgotten)
+    if any(obstacles.values()):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _start(deployment: Deployment, files: Sequence[RawVersion]) -> None:
+    for file in files:
+        replay.start(deployment, file)
+        _say(f"{file.key} (version {file.version_id}) was not known to the ledger: an event about it is sent")
 
 
 @app.command("recompute")

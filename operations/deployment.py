@@ -49,6 +49,7 @@ class Deployment:
         environment: dev, staging or prod.
         bucket: the data bucket's name.
         state_machine_arn: of the pipeline.
+        recompute_machine_arn: of the state machine that computes days for the operator.
         validate_batch_job: name of the Glue job.
         compute_kpis_job: name of the Glue job.
         pipe: name of the pipe from the upload queue to the pipeline.
@@ -59,6 +60,7 @@ class Deployment:
     environment: str
     bucket: str
     state_machine_arn: str
+    recompute_machine_arn: str
     validate_batch_job: str
     compute_kpis_job: str
     pipe: str
@@ -92,6 +94,7 @@ class Deployment:
             environment=environment,
             bucket=f"{name('data')}-{account}-{region}",
             state_machine_arn=f"arn:{partition}:states:{region}:{account}:stateMachine:{name('pipeline')}",
+            recompute_machine_arn=f"arn:{partition}:states:{region}:{account}:stateMachine:{name('recompute')}",
             validate_batch_job=name("validate-batch"),
             compute_kpis_job=name("compute-kpis"),
             pipe=name("uploads"),

@@ -43,13 +43,15 @@ class FailedExecution:
 
 
 def running_executions(deployment: Deployment) -> list[str]:
-    """Names of the executions under way."""
-    return [execution["name"] for execution in _listed(deployment, "RUNNING")]
+    """Names of the executions under way, of the pipeline and of recomputations."""
+    machines = (deployment.state_machine_arn, deployment.recompute_machine_arn)
+    return [execution["name"] for machine in machines for execution in _listed(deployment, machine, "RUNNING")]
 
 
 def failed_executions(deployment: Deployment) -> list[FailedExecution]:
     """Executions that failed, timed out or were aborted, and were not redriven; the oldest first."""
-    listed = [execution for status in FAILED_STATUSES for execution in _listed(deployment, status)]
+    machine = deployment.state_machine_arn
+    listed = [execution for status in FAILED_STATUSES for execution in _listed(deployment, machine, status)]
     listed.sort(key=lambda execution: (execution["startDate"], execution["name"]))
     return [_described(deployment, execution["executionArn"]) for execution in listed]
 
@@ -79,10 +81,10 @@ def unfinished_job_runs(deployment: Deployment) -> list[str]:
 
 
 def _listed(
-    deployment: Deployment, status: Literal["RUNNING", "FAILED", "TIMED_OUT", "ABORTED"]
+    deployment: Deployment, machine: str, status: Literal["RUNNING", "FAILED", "TIMED_OUT", "ABORTED"]
 ) -> list[ExecutionListItemTypeDef]:
     pages = deployment.step_functions.get_paginator("list_executions").paginate(
-        stateMachineArn=deployment.state_machine_arn, statusFilter=status
+        stateMachineArn=machine, statusFilter=status
     )
     return [execution for page in pages for execution in page["executions"]]
 

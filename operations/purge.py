@@ -145,7 +145,7 @@ def purge_user(deployment: Deployment, user_id: str, *, minutes: float, tell: Ca
     Raises:
         RefusedError: the purge of another user is unfinished.
         NotDoneYetError: something still runs; the pipe stays paused until the command is repeated.
-        JobRunFailedError: the days could not be computed; likewise.
+        RecomputationFailedError: the days could not be computed; likewise.
     """
     person = Person(user_id)
     user_id = person.id.decode()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from glue_scripts import names
 from glue_scripts.ledger import Day
-from glue_scripts.objects import Location, write_json
 from operations.deployment import Deployment
-from operations.errors import OperationError, UnknownThingError
-from operations.executions import UNFINISHED_JOB_STATES, now
+from operations.errors import MESSAGE_CHARACTERS, OperationError, UnknownThingError
+from operations.executions import now
 from operations.waiting import wait_until
 
 MAX_DAYS_OF_A_RUN: Final = 400
-"""Days that one job run computes; more of them make more runs."""
+"""Days that one job run computes, as many as the state machine takes; more of them make more runs."""
 
 
-class JobRunFailedError(OperationError):
-    """A job run ended otherwise than SUCCEEDED."""
+class RecomputationFailedError(OperationError):
+    """An execution of the state machine `recompute` ended otherwise than SUCCEEDED."""
 
 
 def days_between(deployment: Deployment, first: str, last: str) -> list[str]:
@@ -39,41 +38,54 @@ def recompute(
 ) -> list[Day]:
     """Computes days from all their plays and the current snapshots, and waits until the rows are visible.
 
-    Safe to interrupt and to repeat: the job goes on by itself, and computing twice gives the same rows.
+    Safe to interrupt and to repeat: the execution goes on by itself, and computing twice gives the same rows.
 
     Returns:
         The days as they are afterwards.
 
     Raises:
-        JobRunFailedError: the job failed; the rows are those of the last computation that ended.
+        RecomputationFailedError: the job failed, twice; the rows are those of the last computation that ended.
         NotDoneYetError: it takes longer.
     """
     for start in range(0, len(dates), MAX_DAYS_OF_A_RUN):
-        _run_job(deployment, dates[start : start + MAX_DAYS_OF_A_RUN], minutes=minutes, tell=tell)
+        _compute(deployment, dates[start : start + MAX_DAYS_OF_A_RUN], minutes=minutes, tell=tell)
     days = [deployment.ledger.day(date) for date in dates]
     return [day for day in days if day]
 
 
-def _run_job(deployment: Deployment, dates: Sequence[str], *, minutes: float, tell: Callable[[str], None]) -> None:
-    folder = f"{names.PROCESSING_PREFIX}recompute-{now()}-{secrets.token_hex(4)}/"
-    accepted = Location(deployment.bucket, folder + names.ACCEPTED_NAME)
-    write_json(deployment.s3, accepted, {"format": names.ACCEPTED_FORMAT, "files": [], "recompute": list(dates)})
-    job = deployment.compute_kpis_job
-    run = deployment.glue.start_job_run(JobName=job, Arguments={"--accepted_uri": accepted.uri})["JobRunId"]
-    tell(f"Job run {run} of {job} computes {len(dates)} days")
+def _compute(deployment: Deployment, dates: Sequence[str], *, minutes: float, tell: Callable[[str], None]) -> None:
+    # By a state machine: whoever may start a job run chooses its script, and so acts as the job's role.
+    arn = deployment.step_functions.start_execution(
+        stateMachineArn=deployment.recompute_machine_arn,
+        name=f"recompute-{now()}-{secrets.token_hex(4)}",
+        input=json.dumps({"days": list(dates)}),
+    )["executionArn"]
+    execution = arn.rpartition(":")[2]
+    tell(f"The execution {execution} computes {len(dates)} days")
 
-    def has_ended() -> bool:
-        return _job_run(deployment, run)[0] not in UNFINISHED_JOB_STATES
+    def described() -> Mapping[str, Any]:
+        return deployment.step_functions.describe_execution(executionArn=arn)
 
-    wait_until(has_ended, minutes=minutes, otherwise=f"job run {run} goes on by itself; see `status`, then repeat.")
-    state, message = _job_run(deployment, run)
-    if state != "SUCCEEDED":
-        raise JobRunFailedError(
-            f"Job run {run} of {job} ended as {state} ({message}). No row is wrong: look at the run's log, remove the "
-            "cause and repeat the command."
+    wait_until(
+        lambda: described()["status"] != "RUNNING",
+        minutes=minutes,
+        otherwise=f"the execution {execution} goes on by itself; see `status`, then repeat.",
+    )
+    ended = described()
+    if ended["status"] != "SUCCEEDED":
+        raise RecomputationFailedError(
+            f"The execution {execution} ended as {ended['status']}: {_why(ended)}. No row is wrong: look at the log of "
+            f"the run of {deployment.compute_kpis_job}, remove the cause and repeat the command."
         )
 
 
-def _job_run(deployment: Deployment, run: str) -> tuple[str, str]:
-    found = deployment.glue.get_job_run(JobName=deployment.compute_kpis_job, RunId=run)["JobRun"]
-    return found["JobRunState"], found.get("ErrorMessage", "no message")
+def _why(ended: Mapping[str, Any]) -> str:
+    """What the cause says of a failed job run, whose description it is; of anything else the cause itself."""
+    cause = str(ended.get("cause", "no cause given"))
+    try:
+        run = json.loads(cause)
+    except ValueError:
+        run = None
+    if isinstance(run, dict) and "JobRunState" in run:
+        cause = f"job run {run.get('Id')} ended as {run['JobRunState']} ({run.get('ErrorMessage', 'no message')})"
+    return f"{ended.get('error', 'no error named')}, {cause[:MESSAGE_CHARACTERS]}"

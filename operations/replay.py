@@ -1,8 +1,9 @@
-"""Second tries: files of error/ go back to raw/, dead letters to the upload queue.
+"""Second tries: files of error/ go back to raw/, dead letters and forgotten files to the upload queue.
 
 A replayed file is a new version of its raw/ key. The ledger item of the rejected version names it (`replayed_as`), and
-`clean` removes what lies in error/ of a rejected version once the new one is accepted. Every step can be repeated: what
-is uploaded twice counts once.
+`clean` removes what lies in error/ of a rejected version once the new one is accepted. A forgotten file is one in raw/
+that the ledger does not know; it stays as it is, and an event about it is put into the queue. Every step can be
+repeated: what is uploaded twice counts once.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from glue_scripts import names
+from glue_scripts.forgotten_files import Forgotten, RawVersion, forgotten_files
 from glue_scripts.ledger import FileStatus, file_key
-from glue_scripts.names import ERROR_PREFIX, LEDGER_PARTITION_KEY
+from glue_scripts.names import DATASETS, ERROR_PREFIX, LEDGER_PARTITION_KEY, RAW_PREFIX
 from glue_scripts.objects import REPORT_SUFFIX
 from operations.deployment import Deployment
 from operations.errors import UnknownThingError
 from operations.pending import NOTHING
 from operations.versions import delete_all_versions
-from validators.schemas import MAX_FILE_BYTES
+from validators.reports import shell_quoted
+from validators.schemas import MAX_FILE_BYTES, dataset_of
 
 LOADED = (FileStatus.LOADED, FileStatus.ARCHIVED, FileStatus.REPLACED)
 """A replaced version counts where nothing took its place: no row of it is left to be loaded."""
@@ -56,33 +60,79 @@ def error_files(deployment: Deployment, prefix: str) -> list[ErrorFile]:
     return [_error_file(deployment, error_key, sizes.get(error_key)) for error_key in reports]
 
 
-def find_error_files(deployment: Deployment, keys: Sequence[str]) -> list[ErrorFile]:
-    """Rejected files by their keys: of raw/ (every rejected version of it), or the one in error/.
+@dataclass(frozen=True)
+class Found:
+    """What was meant by some keys.
+
+    Attributes:
+        rejected: files of error/, every rejected version.
+        forgotten: versions in raw/ that the ledger does not know.
+    """
+
+    rejected: list[ErrorFile]
+    forgotten: list[RawVersion]
+
+
+def find(deployment: Deployment, keys: Sequence[str]) -> Found:
+    """Files by their keys: those of raw/, or the ones in error/.
 
     Raises:
-        UnknownThingError: nothing of that key is in error/.
+        UnknownThingError: nothing of that key is in error/, nor is it a forgotten one in raw/.
     """
-    found = []
+    found = Found([], [])
     for key in keys:
-        files = [file for file in error_files(deployment, key) if key in (file.key, file.error_key)]
-        if not files:
+        rejected = [file for file in error_files(deployment, key) if key in (file.key, file.error_key)]
+        forgotten = _forgotten_of(deployment, key) if key.startswith(RAW_PREFIX) else []
+        if not rejected and not forgotten:
             raise UnknownThingError(
-                f"Nothing of {key} is in {ERROR_PREFIX}: give its key in raw/ or the one in error/."
+                f"Nothing of {key} is in {ERROR_PREFIX}, and the ledger knows all that is in {RAW_PREFIX} under that "
+                f"key: give the key in {RAW_PREFIX} or the one in {ERROR_PREFIX}."
             )
-        found += files
+        found.rejected.extend(rejected)
+        found.forgotten.extend(forgotten)
     return found
 
 
-def replay(deployment: Deployment, file: ErrorFile) -> str:
-    """Puts a rejected file back under its raw/ key, as a fresh version that the pipeline takes.
+def forgotten(deployment: Deployment, *, minutes: float) -> Forgotten:
+    """The versions that have been in raw/ for some minutes and that the ledger does not know."""
+    before = datetime.now(UTC) - timedelta(minutes=minutes)
+    return forgotten_files(deployment.s3, deployment.bucket, deployment.ledger, uploaded_before=before)
 
-    Returns:
-        What was done, in one sentence.
-    """
+
+def start(deployment: Deployment, file: RawVersion) -> None:
+    """Puts an event about a file into the upload queue, with what the pipeline reads of an event of S3."""
+    version = {"key": file.key, "size": file.size, "etag": file.etag, "version-id": file.version_id}
+    event = {
+        "version": "0",
+        "source": "music-kpi.operations",
+        "detail-type": "Object Created",
+        "detail": {"version": "0", "bucket": {"name": deployment.bucket}, "object": version, "reason": "replay"},
+    }
+    deployment.sqs.send_message(QueueUrl=deployment.upload_queue_url, MessageBody=json.dumps(event))
+
+
+def obstacle(deployment: Deployment, file: ErrorFile) -> str | None:
+    """Why a rejected file cannot be replayed, and what to do; None where it can."""
     if file.size is None:
         return "has no copy: the version had been deleted before it could be read; upload it again"
     if file.size > MAX_FILE_BYTES:
         return f"is over {MAX_FILE_BYTES} bytes and would be rejected again: split it and upload the parts"
+    if dataset_of(file.key) is None:
+        prefixes = " or ".join(f"{RAW_PREFIX}{dataset}/" for dataset in DATASETS)
+        copy = shell_quoted(f"s3://{deployment.bucket}/{file.error_key}")
+        return (
+            f"is not under {prefixes} and would be rejected again: upload it under the prefix of its dataset, for "
+            f"example aws s3 cp {copy} s3://{deployment.bucket}/{RAW_PREFIX}streams/<name>"
+        )
+    return None
+
+
+def replay(deployment: Deployment, file: ErrorFile) -> str:
+    """Puts a rejected file, to which there is no obstacle, back under its raw/ key, as a fresh version.
+
+    Returns:
+        What was done, in one sentence.
+    """
     successor, status = _successor(deployment, file)
     if status in ACCEPTED:
         return f"was accepted as version {successor} already"
@@ -90,7 +140,13 @@ def replay(deployment: Deployment, file: ErrorFile) -> str:
     if is_queued or status is FileStatus.RECEIVED:
         return f"is under way as version {successor}"
     copied = deployment.s3.copy_object(
-        Bucket=deployment.bucket, Key=file.key, CopySource={"Bucket": deployment.bucket, "Key": file.error_key}
+        Bucket=deployment.bucket,
+        Key=file.key,
+        CopySource={"Bucket": deployment.bucket, "Key": file.error_key},
+        MetadataDirective="REPLACE",
+        TaggingDirective="REPLACE",
+        ContentType="application/octet-stream",
+        ContentDisposition="attachment",
     )
     successor = copied["VersionId"]
     deployment.ledger_table.update_item(
@@ -148,6 +204,12 @@ def _successor(deployment: Deployment, file: ErrorFile) -> tuple[str | None, Fil
 def _item(deployment: Deployment, key: str, version_id: str) -> Mapping[str, Any]:
     ledger_key = {LEDGER_PARTITION_KEY: file_key(key, version_id)}
     return deployment.ledger_table.get_item(Key=ledger_key, ConsistentRead=True).get("Item", {})
+
+
+def _forgotten_of(deployment: Deployment, key: str) -> list[RawVersion]:
+    now = datetime.now(UTC) + timedelta(minutes=1)  # however young: it was named
+    found = forgotten_files(deployment.s3, deployment.bucket, deployment.ledger, uploaded_before=now, prefix=key)
+    return [file for file in found.files if file.key == key]
 
 
 def _is_in_raw(deployment: Deployment, key: str, version_id: str) -> bool:

@@ -38,6 +38,12 @@ def status_tables(found: Status) -> Iterator[RenderableType]:
     yield from _listed("Job runs", found.job_runs)
     for name, keys in found.unfinished_files.items():
         yield from _listed(f"Files {name}, as key#version", keys)
+    at_least = "; raw/ holds so much that there may be more" if found.has_more_forgotten else ""
+    yield from _listed(
+        f"Files in raw/ that the ledger does not know, as key#version: replay --forgotten starts them{at_least}",
+        found.forgotten_files,
+        is_wrong=True,
+    )
     rejected = [f"{file.key}#{file.version_id} {file.uploaded_at}" for file in found.rejected_files]
     yield from _listed(
         "Files REJECTED, the latest uploads first, as key#version",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from glue_scripts.ledger import DayStatus, FileStatus, Ledger
 from glue_scripts.names import LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+from operations import replay
 from operations.deployment import Deployment
 from operations.executions import FailedExecution, failed_executions, running_executions, unfinished_job_runs
 from operations.journal import Entry, Incomplete, Journal
@@ -46,6 +47,8 @@ class Status:
         files: number of files by ledger status.
         unfinished_files: key and version of each file that is neither archived nor rejected, by ledger status.
         rejected_files: the rejected files that were uploaded last, at most REJECTED_LISTED; `files` has their number.
+        forgotten_files: key and version of each file in raw/ that the ledger does not know.
+        has_more_forgotten: whether there may be more of them, because raw/ holds very many.
         days: number of days ever computed.
         days_not_published: days whose latest claim is not published.
         days_on_older_snapshots: days computed with a snapshot of songs or users that is not the current one.
@@ -64,6 +67,8 @@ class Status:
     files: dict[str, int]
     unfinished_files: dict[str, list[str]]
     rejected_files: list[RejectedFile]
+    forgotten_files: list[str]
+    has_more_forgotten: bool
     days: int
     days_not_published: list[str]
     days_on_older_snapshots: list[str]
@@ -78,8 +83,14 @@ class Status:
     incomplete_purges: list[Incomplete]
 
 
-def status(deployment: Deployment) -> Status:
-    """Looks at everything once."""
+def status(deployment: Deployment, *, older_than: float) -> Status:
+    """Looks at everything once.
+
+    Args:
+        deployment: where.
+        older_than: minutes in raw/ after which a file that the ledger does not know is a forgotten one.
+    """
+    forgotten = replay.forgotten(deployment, minutes=older_than)
     ledger = deployment.ledger
     journal = Journal(deployment.ledger_table)
     not_published, older, unknown = _days(ledger)
@@ -93,6 +104,8 @@ def status(deployment: Deployment) -> Status:
             for file_status in UNFINISHED_FILES
         },
         rejected_files=heapq.nlargest(REJECTED_LISTED, _rejected(deployment)),
+        forgotten_files=[f"{file.key}#{file.version_id}" for file in forgotten.files],
+        has_more_forgotten=not forgotten.is_complete,
         days=len(ledger.dates()),
         days_not_published=not_published,
         days_on_older_snapshots=older,

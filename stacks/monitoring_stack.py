@@ -9,7 +9,12 @@ from stacks.api_stack import ApiStack
 from stacks.constructs.alarms import Alarms
 from stacks.constructs.api_alarms import add_api_alarms
 from stacks.constructs.dashboard import Dashboard
-from stacks.constructs.data_alarms import add_arrival_alarm, add_freshness_alarms, add_quality_alarms
+from stacks.constructs.data_alarms import (
+    add_arrival_alarm,
+    add_forgotten_alarm,
+    add_freshness_alarms,
+    add_quality_alarms,
+)
 from stacks.constructs.data_catalog import DataCatalog
 from stacks.constructs.delivery_alarms import add_delivery_alarms, add_table_alarms
 from stacks.constructs.pipeline_alarms import add_execution_alarms, add_job_alarms
@@ -38,7 +43,9 @@ class MonitoringStack(cdk.Stack):
             description=f"Music KPI pipeline ({settings.environment}): alarms, dashboard and tables for Athena",
             termination_protection=settings.retain_data,
         )
-        PipelineHealth(self, "PipelineHealth", ledger=storage.ledger, settings=settings)
+        PipelineHealth(
+            self, "PipelineHealth", data_bucket=storage.data_bucket, ledger=storage.ledger, settings=settings
+        )
         alarms = Alarms(self, "Alarms", alerts=storage.alerts, settings=settings)
         add_execution_alarms(alarms, pipeline=pipeline)
         add_job_alarms(alarms, pipeline=pipeline, settings=settings)
@@ -46,6 +53,7 @@ class MonitoringStack(cdk.Stack):
         add_table_alarms(alarms, storage=storage)
         add_api_alarms(alarms, api=api)
         add_freshness_alarms(alarms, settings=settings)
+        add_forgotten_alarm(alarms, uploads=pipeline.uploads, settings=settings)
         add_quality_alarms(alarms, settings=settings)
         add_arrival_alarm(alarms, uploads=pipeline.uploads, settings=settings)
         DataCatalog(self, "DataCatalog", data_bucket=storage.data_bucket, settings=settings)

@@ -21,7 +21,7 @@ MAX_CONCURRENT_VALIDATIONS: Final = 10
 
 
 class PipelineStack(cdk.Stack):
-    """Upload queue, pipe, the two Glue jobs, the state machine and the failure notifier."""
+    """Upload queue, pipe, the two Glue jobs, the state machines and the failure notifier."""
 
     def __init__(self, scope: Construct, construct_id: str, *, storage: StorageStack, settings: Settings) -> None:
         super().__init__(
@@ -36,6 +36,7 @@ class PipelineStack(cdk.Stack):
         self.validate_batch = self._validate_batch(runtime)
         self.compute_kpis = self._compute_kpis(runtime)
         self.pipeline = self._pipeline()
+        self.recompute = self._recompute()
         self.uploads = UploadQueue(self, "Uploads", data_bucket=storage.data_bucket, settings=settings)
         self.batches = BatchPipe(self, "Batches", source=self.uploads, target=self.pipeline, settings=settings)
         self.failures = FailureNotifier(
@@ -50,6 +51,7 @@ class PipelineStack(cdk.Stack):
         )
 
         cdk.CfnOutput(self, "StateMachineArn", value=self.pipeline.machine.state_machine_arn)
+        cdk.CfnOutput(self, "RecomputeStateMachineArn", value=self.recompute.machine.state_machine_arn)
         cdk.CfnOutput(self, "NotifierStateMachineArn", value=self.failures.notifier.machine.state_machine_arn)
         cdk.CfnOutput(self, "UploadQueueUrl", value=self.uploads.queue.queue_url)
         cdk.CfnOutput(self, "DeadLetterQueueUrl", value=self.uploads.dead_letters.queue_url)
@@ -139,3 +141,20 @@ class PipelineStack(cdk.Stack):
         ledger.grant_update(pipeline.role)
         alerts.grant_publish(pipeline.role)
         return pipeline
+
+    def _recompute(self) -> StateMachine:
+        data = self._storage.data_bucket
+        recompute = StateMachine(
+            self,
+            "Recompute",
+            name=self._settings.name("recompute"),
+            definition="recompute.asl.json",
+            substitutions={
+                "DataBucket": data.bucket.bucket_name,
+                "ComputeKpisJob": self.compute_kpis.job.job_name,
+            },
+            settings=self._settings,
+        )
+        data.grant_put(recompute.role, names.RECOMPUTE_PREFIX)
+        self.compute_kpis.grant_run(recompute.role)
+        return recompute

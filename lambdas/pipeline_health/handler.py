@@ -1,4 +1,4 @@
-"""The entry that Lambda calls, by a schedule: what has begun and is not in the KPIs, as metrics."""
+"""The entry that Lambda calls, by a schedule: what has begun and is not in the KPIs, and what has not begun."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 
 from glue_scripts import names
+from glue_scripts.forgotten_files import FORGOTTEN_AFTER, forgotten_files
 from glue_scripts.ledger import DayStatus, FileStatus, Ledger
 from glue_scripts.metrics import Metrics, metrics_client
 
@@ -32,7 +33,11 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, float]:
     """
     ledger = Ledger(boto3.resource("dynamodb").Table(os.environ["LEDGER_TABLE"]))
     metrics = Metrics(metrics_client(), os.environ["ENVIRONMENT"])
-    values = measured(ledger, datetime.now(UTC))
+    now = datetime.now(UTC)
+    found = forgotten_files(
+        boto3.client("s3"), os.environ["DATA_BUCKET"], ledger, uploaded_before=now - FORGOTTEN_AFTER
+    )
+    values = {**measured(ledger, now), names.FORGOTTEN_FILES: len(found.files)}
     for metric, value in values.items():
         metrics.measure(metric, value)
     metrics.put()

@@ -15,6 +15,8 @@ from stacks.settings import Settings
 
 OLDEST_UNPUBLISHED_SECONDS: Final = 2 * 3600
 """When a file that a batch has begun with is forgotten: executions last minutes, and a failed one sends an e-mail."""
+WAITING_SECONDS: Final = 3600
+"""When `uploads-waiting` tells of an upload whose event is still in the queue."""
 _ROWS_THAT_SAY_SOMETHING: Final = 10_000
 """Fewer rows a day say nothing by their share: the e-mail about a rejected file says it all."""
 
@@ -42,6 +44,35 @@ def add_freshness_alarms(alarms: Alarms, *, settings: Settings) -> None:
         without_data=WithoutData.WRONG,
         description="A file is not in the KPIs two hours after its upload, most often because nobody redrove its "
         "execution; or the function pipeline-health does not run.",
+    )
+
+
+def add_forgotten_alarm(alarms: Alarms, *, uploads: UploadQueue, settings: Settings) -> None:
+    """Files in raw/ that nobody knows of: their events were lost, or never sent.
+
+    A file whose event waits in the queue, or is a dead letter, has an alarm of its own.
+    """
+    quarter = cdk.Duration.minutes(15)
+    waiting = uploads.queue.metric_approximate_age_of_oldest_message(period=quarter)
+    dead = uploads.dead_letters.metric_approximate_number_of_messages_visible(period=quarter)
+    alarms.add(
+        "files-forgotten",
+        cloudwatch.MathExpression(
+            expression=f"IF(FILL(waiting, 0) >= {WAITING_SECONDS} OR FILL(dead, 0) > 0, 0, forgotten)",
+            using_metrics={
+                "forgotten": own_metric(
+                    names.FORGOTTEN_FILES, settings=settings, statistic=cloudwatch.Stats.MAXIMUM, period=quarter
+                ),
+                "waiting": waiting,
+                "dead": dead,
+            },
+            label="files forgotten",
+            period=quarter,
+        ),
+        at_least=1,
+        description="Files are in raw/ for over an hour and the ledger does not know them: S3 sent no event, or it was "
+        "lost, or their batch failed before it could note them. `operations status` names them, `operations replay "
+        "--forgotten` starts them.",
     )
 
 

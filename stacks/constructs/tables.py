@@ -111,6 +111,10 @@ class LedgerTable(Table):
         """Let a role list files and days by their status, from the index."""
         allow(role, actions=["dynamodb:Query"], resources=[f"{self.table.table_arn}/index/{names.STATUS_INDEX}"])
 
+    def grant_look_up(self, role: iam.IRole) -> None:
+        """Let a role look up which files have an item."""
+        allow(role, actions=["dynamodb:BatchGetItem"], resources=[self.table.table_arn])
+
     def grant_check(self, role: iam.IRole) -> None:
         """Let a role make a transaction depend on an item."""
         allow(role, actions=["dynamodb:ConditionCheckItem"], resources=[self.table.table_arn])

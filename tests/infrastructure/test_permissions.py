@@ -21,6 +21,7 @@ WILDCARDS_BESIDE_PREFIXES = {
     "validate-batch": {"*", "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws-glue/*"},
     "compute-kpis": {"*", "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws-glue/*"},
     "pipeline": {"*"},
+    "recompute": {"*"},
     "notify-failure": {
         "*",
         "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:music-kpi-dev-pipeline:*",
@@ -78,6 +79,10 @@ def test_the_state_machine_moves_files_and_deletes_exact_versions_of_raw_only(de
         "error/*": PUT,
         "archive/*": PUT,
     }
+
+
+def test_a_recomputation_writes_its_days_and_nothing_else(deployment: Deployment) -> None:
+    assert _by_prefix(deployment, "recompute") == {"processing/recompute/*": {"s3:PutObject"}}
 
 
 def test_the_notifier_reads_verdicts_and_nothing_else(deployment: Deployment) -> None:
@@ -180,7 +185,11 @@ BESIDE_TASKS = {
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
 }
-STATE_MACHINES = {"pipeline": "pipeline.asl.json", "notify-failure": "notify_failure.asl.json"}
+STATE_MACHINES = {
+    "pipeline": "pipeline.asl.json",
+    "notify-failure": "notify_failure.asl.json",
+    "recompute": "recompute.asl.json",
+}
 
 
 def _needed(file: str) -> set[str]:

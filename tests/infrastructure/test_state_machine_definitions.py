@@ -12,7 +12,11 @@ from glue_scripts import names
 from stacks.constructs.state_machine import DEFINITIONS
 from tests.infrastructure.templates import Deployment, properties, tasks
 
-MACHINES = {"pipeline": "pipeline.asl.json", "notify-failure": "notify_failure.asl.json"}
+MACHINES = {
+    "pipeline": "pipeline.asl.json",
+    "notify-failure": "notify_failure.asl.json",
+    "recompute": "recompute.asl.json",
+}
 
 
 def _definition(file: str) -> dict[str, Any]:
@@ -37,28 +41,42 @@ def test_every_substitution_is_given_and_used(deployment: Deployment, machine: s
 
 
 @pytest.mark.parametrize(
-    ("job", "declared"),
+    ("machine", "job", "declared"),
     [
-        ("${ValidateBatchJob}", names.VALIDATE_BATCH_RUN_ARGUMENTS),
-        ("${ComputeKpisJob}", names.COMPUTE_KPIS_RUN_ARGUMENTS),
+        ("pipeline", "${ValidateBatchJob}", names.VALIDATE_BATCH_RUN_ARGUMENTS),
+        ("pipeline", "${ComputeKpisJob}", names.COMPUTE_KPIS_RUN_ARGUMENTS),
+        ("recompute", "${ComputeKpisJob}", names.COMPUTE_KPIS_RUN_ARGUMENTS),
     ],
 )
-def test_a_run_gets_exactly_the_arguments_that_the_script_declares(job: str, declared: tuple[str, ...]) -> None:
+def test_a_run_gets_exactly_the_arguments_that_the_script_declares(
+    machine: str, job: str, declared: tuple[str, ...]
+) -> None:
     (arguments,) = [
         state["Arguments"]["Arguments"]
-        for _, state in tasks(_definition("pipeline.asl.json"))
+        for _, state in tasks(_definition(MACHINES[machine]))
         if state["Arguments"].get("JobName") == job
     ]
     assert set(arguments) == {f"--{argument}" for argument in declared}
 
 
-def test_the_state_machine_waits_longer_than_two_job_runs_take(deployment: Deployment) -> None:
-    definition = _definition("pipeline.asl.json")
+@pytest.mark.parametrize(("machine", "jobs"), [("pipeline", 2), ("recompute", 1)])
+def test_a_state_machine_waits_longer_than_two_runs_of_each_job_take(
+    deployment: Deployment, machine: str, jobs: int
+) -> None:
+    definition = _definition(MACHINES[machine])
     job_seconds = deployment.settings.job_timeout_minutes * 60
     waits = [state["TimeoutSeconds"] for _, state in tasks(definition) if "glue:startJobRun" in state["Resource"]]
-    assert len(waits) == 2
+    assert len(waits) == jobs
     assert min(waits) > 2 * job_seconds
     assert definition["TimeoutSeconds"] >= sum(waits)
+
+
+def test_the_days_of_a_recomputation_lie_where_the_stack_lets_them() -> None:
+    states = _definition("recompute.asl.json")["States"]
+    assert states["PlaceDays"]["Assign"]["key"] == (
+        f"{{% '{names.RECOMPUTE_PREFIX}' & $states.context.Execution.Name & '/{names.ACCEPTED_NAME}' %}}"
+    )
+    assert f"'format': '{names.ACCEPTED_FORMAT}'" in states["WriteDays"]["Arguments"]["Body"]
 
 
 def test_the_failure_email_names_log_groups_that_are_there(deployment: Deployment) -> None:

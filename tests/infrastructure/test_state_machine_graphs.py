@@ -63,7 +63,7 @@ def _expressions(value: object) -> Iterator[str]:
 
 
 def test_there_is_a_test_for_every_machine() -> None:
-    assert MACHINES == ["notify_failure.asl.json", "pipeline.asl.json"]
+    assert MACHINES == ["notify_failure.asl.json", "pipeline.asl.json", "recompute.asl.json"]
 
 
 @each_machine
@@ -131,9 +131,10 @@ def test_nothing_retries_a_timeout(machine: str) -> None:
             assert "States.TaskFailed" in state["Retry"][-1]["ErrorEquals"], name
 
 
-def test_a_job_is_retried_slowly_when_it_cannot_start_and_once_when_it_failed() -> None:
-    jobs = [state for _, state in tasks(_definition("pipeline.asl.json")) if "startJobRun" in state["Resource"]]
-    assert len(jobs) == 2
+@pytest.mark.parametrize(("machine", "count"), [("pipeline.asl.json", 2), ("recompute.asl.json", 1)])
+def test_a_job_is_retried_slowly_when_it_cannot_start_and_once_when_it_failed(machine: str, count: int) -> None:
+    jobs = [state for _, state in tasks(_definition(machine)) if "startJobRun" in state["Resource"]]
+    assert len(jobs) == count
     for state in jobs:
         assert state["Resource"] == "arn:aws:states:::glue:startJobRun.sync"
         assert state["Retry"] == [
@@ -149,7 +150,9 @@ def test_a_job_is_retried_slowly_when_it_cannot_start_and_once_when_it_failed() 
         ]
 
 
-@pytest.mark.parametrize(("machine", "attempts", "longest"), [(MACHINES[0], 6, 60), (MACHINES[1], 4, 30)])
+@pytest.mark.parametrize(
+    ("machine", "attempts", "longest"), [(MACHINES[0], 6, 60), (MACHINES[1], 4, 30), (MACHINES[2], 4, 30)]
+)
 def test_any_other_call_is_retried_quickly(machine: str, attempts: int, longest: int) -> None:
     calls = [state for _, state in tasks(_definition(machine)) if "startJobRun" not in state["Resource"]]
     assert calls

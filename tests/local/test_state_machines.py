@@ -271,7 +271,7 @@ def states_of(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from states_of(state["ItemProcessor"])
 
 
-@pytest.mark.parametrize("name", ["pipeline", "notify_failure"])
+@pytest.mark.parametrize("name", ["pipeline", "notify_failure", "recompute"])
 def test_tasks_retry_have_a_timeout_and_never_catch(name: str) -> None:
     for state_name, state in states_of(json.loads(definition(name))):
         assert "Catch" not in state, state_name
@@ -282,7 +282,7 @@ def test_tasks_retry_have_a_timeout_and_never_catch(name: str) -> None:
             assert "States.ALL" not in errors, state_name
 
 
-@pytest.mark.parametrize("name", ["pipeline", "notify_failure"])
+@pytest.mark.parametrize("name", ["pipeline", "notify_failure", "recompute"])
 def test_every_choice_that_matches_nothing_fails(name: str) -> None:
     states = dict(states_of(json.loads(definition(name))))
     for state_name, state in states.items():

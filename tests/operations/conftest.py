@@ -19,6 +19,7 @@ from local_aws.iam.principals import ANYBODY
 from local_aws.pipes import Pipe, PipePoller
 from operations import cli, waiting
 from operations.deployment import Deployment
+from stacks.constructs.state_machine import DEFINITIONS
 from tests.local.workflow_server import ACCOUNT, REGION, ROLE_ARN, WorkflowServer, workflow_server
 
 BUCKET = f"music-kpi-dev-data-{ACCOUNT}-{REGION}"
@@ -130,6 +131,12 @@ def _create(server: WorkflowServer) -> Pipe:
     machine = server.client("stepfunctions").create_state_machine(
         name="music-kpi-dev-pipeline", definition=json.dumps(PASS), roleArn=ROLE_ARN
     )["stateMachineArn"]
+    recompute = (DEFINITIONS / "recompute.asl.json").read_text(encoding="utf-8")
+    for name, value in {"DataBucket": BUCKET, "ComputeKpisJob": "music-kpi-dev-compute-kpis"}.items():
+        recompute = recompute.replace(f"${{{name}}}", value)
+    server.client("stepfunctions").create_state_machine(
+        name="music-kpi-dev-recompute", definition=recompute, roleArn=ROLE_ARN
+    )
     for job in ("validate-batch", "compute-kpis"):
         server.client("glue").create_job(
             Name=f"music-kpi-dev-{job}", Role=ROLE_ARN, Command={"Name": "glueetl", "ScriptLocation": "s3://x/y.py"}

@@ -31,7 +31,7 @@ ROWS = b"u-2,t,2024-06-25 10:00:00\n" + USER.encode() + b"2,t,2024-06-25 10:00:0
 FILE = HEADER + THEIRS + ROWS
 CLEANED = HEADER + ROWS
 PIPE = "music-kpi-dev-uploads"
-MUTATIONS = {"PutObject", "DeleteObject", "UpdateItem", "DeleteItem", "StopPipe", "StartPipe", "StartJobRun"}
+MUTATIONS = {"PutObject", "DeleteObject", "UpdateItem", "DeleteItem", "StopPipe", "StartPipe", "StartExecution"}
 
 
 def parquet(*users: str) -> bytes:
@@ -69,7 +69,7 @@ def current(world: World) -> dict[str, bytes]:
     contents = world.contents()
     listed = world.deployment.s3.list_object_versions(Bucket=world.deployment.bucket).get("Versions", [])
     latest = [(version["Key"], version["VersionId"]) for version in listed if version["IsLatest"]]
-    return {key: contents[key, version] for key, version in latest if "/recompute-" not in key}
+    return {key: contents[key, version] for key, version in latest if "/recompute/" not in key}
 
 
 def pipe_state(world: World) -> str:
