@@ -5,7 +5,8 @@ nothing else; its environment holds the function's variables and what the runtim
 an environment answers one event at a time, is used again, and is given up after an exception outside of the handler, a
 timeout or its end; errors have the form that Lambda gives them; standard output is kept in a log file.
 
-What is not: code runs on this Python, so other runtimes, container images and layers are refused; memory, ephemeral
+What is not: code runs on this Python, whatever later Python its runtime names, so what a later Python changed does not
+show; older Pythons, other languages, container images and layers are refused; memory, ephemeral
 storage and reserved concurrency limit nothing; a function has at most MAX_ENVIRONMENTS environments and further events
 wait; an asynchronous invocation that fails is logged and not repeated; there is no X-Ray.
 """
@@ -44,7 +45,10 @@ from local_aws.patching import JsonValue, MotoObject, replace
 _LOG: Final = logging.getLogger(__name__)
 
 RUNTIME: Final = f"python{sys.version_info.major}.{sys.version_info.minor}"
-"""The one runtime that functions can have: this Python."""
+"""The runtime that functions really have, whatever later one they name: this Python."""
+
+RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(sys.version_info.minor, 15))
+"""The runtimes that functions may name: this Python and the later ones that Lambda has."""
 
 MAX_ENVIRONMENTS: Final = 4
 """Events that one function works on at a time."""
