@@ -86,13 +86,7 @@ def test_a_function_of_a_later_python_runs_on_this_one_and_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with EmbeddedAws(assembly(tmp_path / "cdk.out", {**FUNCTION, "Runtime": "python3.13"}), tmp_path / "aws") as aws:
-        client = boto3.client(
-            "lambda",
-            endpoint_url=aws.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+        client = operators_client(aws.environment(), "lambda")
 
         answer = client.invoke(FunctionName="greets", Payload=b'"world"')
 
