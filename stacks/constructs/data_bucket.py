@@ -88,6 +88,15 @@ class DataBucket(Construct):
         """Let a role delete exact versions of objects for good."""
         self._allow_objects(role, prefixes, "s3:DeleteObjectVersion")
 
+    def grant_list_versions(self, role: iam.IRole, *prefixes: str) -> None:
+        """Let a role list the versions of objects under prefixes."""
+        allow(
+            role,
+            actions=["s3:ListBucketVersions"],
+            resources=[self.bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+        )
+
     def grant_list(self, role: iam.IRole, *prefixes: str) -> None:
         """Let a role list objects under prefixes, and tell a missing object from one that it may not read.
 

@@ -18,7 +18,7 @@ CUSTOMER_KEY: Final = b"k" * 32
 
 
 def _kms(pipeline: Pipeline) -> Any:  # noqa: ANN401
-    return client(pipeline.s3.meta.endpoint_url, pipeline.s3.meta.region_name, "kms")
+    return client(pipeline.environment, "kms")
 
 
 def _of_class(storage_class: str) -> Callable[[Pipeline], File]:
