@@ -154,6 +154,11 @@ def list_bucket(bucket: str) -> Request:
     return _on_bucket("s3:ListBucket", {"Bucket": bucket})
 
 
+def list_uploads(bucket: str) -> Request:
+    """A listing of the multipart uploads of a bucket that are not completed."""
+    return _on_bucket("s3:ListBucketMultipartUploads", {"Bucket": bucket})
+
+
 def object_request(action: str, bucket: str, key: str) -> Request:
     """An action on an object of a bucket."""
     return _on_object(action, bucket, key, None)

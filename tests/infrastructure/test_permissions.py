@@ -12,7 +12,7 @@ READ = {"s3:GetObject"}
 READ_VERSION = {"s3:GetObjectVersion"}
 COPY_FROM = {"s3:GetObject", "s3:GetObjectTagging"}
 COPY_VERSION_FROM = {"s3:GetObjectVersion", "s3:GetObjectVersionTagging"}
-WRITE = {"s3:PutObject", "s3:AbortMultipartUpload"}
+WRITE = {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 PUT = {"s3:PutObject", "s3:PutObjectTagging"}
 DELETE = {"s3:DeleteObject"}
 
@@ -71,6 +71,21 @@ def test_the_kpi_job_reads_and_writes_its_prefixes_only(deployment: Deployment) 
     }
 
 
+def test_the_jobs_may_list_the_uploads_of_the_bucket_without_a_condition_that_never_holds(
+    deployment: Deployment,
+) -> None:
+    for name in ("validate-batch", "compute-kpis"):
+        (statement,) = [
+            one
+            for one in statements(deployment.pipeline, _role(deployment, name))
+            if "s3:ListBucketMultipartUploads" in as_list(one["Action"])
+        ]
+        assert statement["Action"] == "s3:ListBucketMultipartUploads"
+        assert "Condition" not in statement
+        (bucket,) = as_list(statement["Resource"])
+        assert "DataBucket" in text(bucket)
+
+
 def test_the_state_machine_moves_files_and_deletes_exact_versions_of_raw_only(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "pipeline") == {
         "raw/*": COPY_VERSION_FROM | {"s3:DeleteObjectVersion"},
@@ -93,7 +108,7 @@ def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
     listed = {}
     for name in ("validate-batch", "compute-kpis", "pipeline", "notify-failure"):
         for statement in statements(deployment.pipeline, _role(deployment, name)):
-            if any(action.startswith("s3:List") for action in as_list(statement["Action"])):
+            if {"s3:ListBucket", "s3:ListBucketVersions"} & set(as_list(statement["Action"])):
                 (condition,) = statement["Condition"].values()
                 listed[name] = set(condition["s3:prefix"])
     assert listed == {
