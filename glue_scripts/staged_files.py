@@ -141,17 +141,17 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
         ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
         return _checked(s3, manifest, file)
 
-    def reason_to_skip(file: StagedFile) -> str:
+    def skip_reason(file: StagedFile) -> str:
+        """Why the file is not judged; empty where it is due."""
         what = companion(file.key, file.size, is_directory=file.is_directory)
         if what is None:
-            return _reason_to_skip(file, ledger, execution_arn)
-        known = {**file.attributes, "execution": execution_arn}
-        ledger.receive_file(file.key, file.version_id, known)
+            return _end_elsewhere(file, ledger, execution_arn)
+        ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
         ledger.advance_file(file.key, file.version_id, FileStatus.SKIPPED, {"skipped_as": what})
         return f"{what}, which stays where it is"
 
     with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
-        reasons = pool.map(reason_to_skip, files)
+        reasons = pool.map(skip_reason, files)
         reason_of = dict(zip(files, reasons, strict=True))
         due = [file for file in files if not reason_of[file]]
         checked = dict(zip(due, pool.map(check, due), strict=True))
@@ -164,7 +164,7 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
     )
 
 
-def _reason_to_skip(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
+def _end_elsewhere(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
     """Which other execution's end the file has seen: a second event for it is a no-op. Empty: due."""
     status, execution = ledger.file_status_and_execution(file.key, file.version_id)
     is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
