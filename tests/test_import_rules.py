@@ -24,8 +24,15 @@ FOLDERS = (
     "benchmarks",
     "tests",
 )
-STANDARD_LIBRARY_ONLY = ("glue_scripts.names", "validators.rules", "validators.schemas")
+STANDARD_LIBRARY_ONLY = (
+    "glue_scripts.names",
+    "validators.companion_files",
+    "validators.rules",
+    "validators.schemas",
+)
 """Modules of the runtime that import nothing but the standard library and each other."""
+OF_LAMBDAS = ("names", "ledger", "metrics", "forgotten_files")
+"""Modules of the jobs that the functions import."""
 
 
 def imported_modules(source: str, package: str) -> Iterator[str]:
@@ -73,9 +80,9 @@ def _local_aws(module: str) -> bool:
 
 
 def _lambdas(module: str) -> bool:
-    # These three need the standard library and boto3 only, which Lambda has: see below.
-    ours = ("lambdas", "glue_scripts.names", "glue_scripts.ledger", "glue_scripts.metrics")
-    return _is_of(module, *ours, "boto3", "botocore", "mypy_boto3_dynamodb") or _is_standard(module)
+    # These need the standard library and boto3 only, which Lambda has: see below.
+    ours = ("lambdas", "validators.companion_files", *(f"glue_scripts.{name}" for name in OF_LAMBDAS))
+    return _is_of(module, *ours, "boto3", "botocore", "mypy_boto3_dynamodb", "mypy_boto3_s3") or _is_standard(module)
 
 
 def _is_standard(module: str) -> bool:
@@ -112,7 +119,7 @@ def test_a_module_that_the_stacks_import_needs_the_standard_library_only(module:
     assert not list(imported_modules((ROOT / package / "__init__.py").read_text(encoding="utf-8"), package))
 
 
-@pytest.mark.parametrize("module", ["names", "ledger", "metrics"])
+@pytest.mark.parametrize("module", OF_LAMBDAS)
 def test_what_lambdas_may_import_of_the_jobs_needs_no_more_than_lambda_has(module: str) -> None:
     source = (ROOT / "glue_scripts" / f"{module}.py").read_text(encoding="utf-8")
     assert all(_lambdas(name) or name.startswith("mypy_boto3_") for name in imported_modules(source, "glue_scripts"))

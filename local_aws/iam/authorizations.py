@@ -318,13 +318,17 @@ _ACTIONS: Final[Mapping[str, Mapping[str, _Actions]]] = {
     },
     "glue": {
         operation: _one(f"glue:{operation}", _JOB)
-        for operation in ("StartJobRun", "GetJob", "GetJobRun", "GetJobRuns", "BatchStopJobRun")
+        for operation in ("StartJobRun", "UpdateJob", "GetJob", "GetJobRun", "GetJobRuns", "BatchStopJobRun")
     },
     "lambda": {"Invoke": _one("lambda:InvokeFunction", _FUNCTION)},
     "logs": {
         "CreateLogGroup": _one("logs:CreateLogGroup", _named("logs", "log-group:", "logGroupName")),
         "CreateLogStream": _one("logs:CreateLogStream", _LOG_STREAM),
         "PutLogEvents": _one("logs:PutLogEvents", _LOG_STREAM),
+    },
+    "pipes": {
+        operation: _one(f"pipes:{operation}", _named("pipes", "pipe/", "Name"))
+        for operation in ("DescribePipe", "StartPipe", "StopPipe")
     },
     "monitoring": {"PutMetricData": _one("cloudwatch:PutMetricData", _anything, cloudwatch__namespace="Namespace")},
     "sns": {"Publish": _publish},
@@ -342,6 +346,8 @@ _ACTIONS: Final[Mapping[str, Mapping[str, _Actions]]] = {
             "SendMessageBatch": "SendMessage",
         }.items()
     },
+    # Needs no permission (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html).
+    "sts": {"GetCallerIdentity": lambda _call, _account: iter(())},
     "states": {
         **{
             operation: _one(f"states:{operation}", _given("executionArn"))

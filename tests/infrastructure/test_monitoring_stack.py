@@ -90,9 +90,11 @@ def put(dynamodb_endpoint: str, tables: Tables, monkeypatch: pytest.MonkeyPatch)
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        "DATA_BUCKET": "data",
         "LEDGER_TABLE": tables.ledger.table_name,
     }.items():
         monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="data")
 
     def put_in(environment: str) -> set[Series]:
         monkeypatch.setenv("ENVIRONMENT", environment)
@@ -137,6 +139,7 @@ def test_the_alarms_are_these(deployment: Deployment) -> None:
         "events-lost",
         "pipe-failing",
         "uploads-waiting",
+        "files-forgotten",
         "upload-dead-letters",
         "notifier-dead-letters",
         "kpis-throttled",

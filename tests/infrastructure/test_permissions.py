@@ -156,10 +156,13 @@ def test_the_function_that_measures_lists_by_status_and_puts_our_own_metrics_onl
         for resource in as_list(statement["Resource"])
         if not str(as_list(statement["Action"])[0]).startswith(("logs:", "xray:"))
     }
-    (index,) = beside_logs_and_traces.keys() - {"*"}
-    assert index.endswith(f"/index/{names.STATUS_INDEX}")
-    assert "LedgerTable" in index
+    bucket, table, index = sorted(beside_logs_and_traces.keys() - {"*"}, key=lambda arn: (":s3:" not in arn, arn))
+    assert bucket.endswith("-data-<AWS::AccountId>-<AWS::Region>")
+    assert "LedgerTable" in table
+    assert index == f"{table}/index/{names.STATUS_INDEX}"
     assert beside_logs_and_traces == {
+        bucket: ("s3:ListBucketVersions", {"StringLike": {"s3:prefix": ["raw/*"]}}),
+        table: ("dynamodb:BatchGetItem", None),
         index: ("dynamodb:Query", None),
         "*": ("cloudwatch:PutMetricData", {"StringEquals": {"cloudwatch:namespace": names.METRIC_NAMESPACE}}),
     }

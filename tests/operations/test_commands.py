@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from decimal import Decimal
 from typing import Any
 
@@ -65,8 +67,9 @@ def test_the_region_is_the_one_that_either_variable_names(
     [
         (["nonsense"], "No such command"),
         (["kpis", "--day", "yesterday"], "yesterday"),
-        (["replay"], "give KEYs, --error, --dead-letters or --clean"),
-        (["replay", "--error", "--dead-letters"], "give KEYs, --error, --dead-letters or --clean"),
+        (["replay"], "give KEYs, --error, --forgotten, --dead-letters or --clean"),
+        (["replay", "--error", "--dead-letters"], "give KEYs, --error, --forgotten, --dead-letters or --clean"),
+        (["replay", "raw/streams/a.csv", "--forgotten"], "give KEYs, --error, --forgotten, --dead-letters or --clean"),
         (["recompute", "--from", "2024-01-01", "--to", "2024-01-31"], "no plays from 2024-01-01 to 2024-01-31"),
         (["kpis", "--day", "2024-01-01"], "No file has ever had plays of 2024-01-01"),
         (["redrive", "nobody"], "There is no execution"),
@@ -249,6 +252,83 @@ class TestReplay:
         assert (refused.exit_code, "Replay 3 files?" in refused.err) == (4, True)
         assert {key for key, _ in world.contents("raw/")} == {"raw/streams/2024/a.csv", "raw/streams/2024/b.csv"}
         assert "raw/streams/2024/gone.csv (version v1) has no copy" in told.out
+
+    def test_a_file_whose_key_names_no_dataset_is_not_offered_the_same_key(self, world: World) -> None:
+        keys = ["raw/plays it's.csv", "raw/unknown/a.csv"]
+        error_keys = [self.reject(world, key) for key in keys]
+        self.reject(world, KEY)
+
+        named = world.run("replay", keys[0], KEY)
+        everything = world.run("replay", "--error", "raw/unknown/", "--yes")
+
+        assert (named.exit_code, everything.exit_code) == (1, 0)
+        assert f"{KEY} (version v1) is back as version" in named.out, "one file does not stop another"
+        told = "is not under raw/users/ or raw/songs/ or raw/streams/ and would be rejected again"
+        assert told in named.out
+        assert told in everything.out
+        (command,) = re.findall(r"for example (aws s3 cp .*)$", named.out, re.MULTILINE)
+        assert shlex.split(command)[3] == f"s3://{BUCKET}/{error_keys[0]}"
+        assert {key for key, _ in world.contents("raw/")} == {KEY}
+
+    def test_a_file_goes_back_as_data_whatever_it_was_sent_as(self, world: World) -> None:
+        error_key = self.reject(world, copy=False)
+        world.put(error_key, b"<script>", ContentType="text/html", Metadata={"a": "b"}, Tagging="c=d")
+
+        world.run("replay", KEY)
+
+        found = world.deployment.s3.get_object(Bucket=BUCKET, Key=KEY)
+        assert (found["ContentType"], found["ContentDisposition"]) == ("application/octet-stream", "attachment")
+        assert found["Metadata"] == {}
+        assert world.deployment.s3.get_object_tagging(Bucket=BUCKET, Key=KEY)["TagSet"] == []
+
+    def events(self, world: World) -> list[dict[str, Any]]:
+        """The details of the events that the pipe has taken, each batch an execution."""
+        client = world.deployment.step_functions
+        listed = client.list_executions(stateMachineArn=world.deployment.state_machine_arn)["executions"]
+        inputs = [client.describe_execution(executionArn=found["executionArn"])["input"] for found in listed]
+        return [detail for batch in inputs for detail in json.loads(batch)]
+
+    def test_files_that_the_ledger_does_not_know_are_started_as_they_are(self, world: World) -> None:
+        s3 = world.deployment.s3
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+        world.deployment.s3.put_object(Bucket=BUCKET, Key="raw/streams/null.csv", Body=b"user_id,track_id,listen_time")
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        known = world.put("raw/streams/known.csv", b"user_id,track_id,listen_time")
+        world.deployment.ledger.receive_file("raw/streams/known.csv", known, {"execution": "e"})
+        forgotten = world.put(KEY, b"user_id,track_id,listen_time")
+        world.put("raw/streams/_SUCCESS", b"")
+        young = world.run("replay", "--forgotten", "--yes")
+        status = json.loads(world.run("status", "--json", "--older-than", "0").out)
+        before = world.contents("raw/")
+
+        refused = world.run("replay", "--forgotten", "--older-than", "0")
+        told = world.run("replay", "--forgotten", "--older-than", "0", "--yes")
+
+        assert (young.exit_code, "nothing to replay" in young.out) == (0, True)
+        assert status["forgotten_files"] == [f"{KEY}#{forgotten}", "raw/streams/null.csv#null"]
+        assert status["has_more_forgotten"] is False
+        assert "Files in raw/ that the ledger does not know" in world.run("status", "--older-than", "0").out
+        assert (refused.exit_code, "Send events for 2 files?" in refused.err) == (4, True)
+        assert told.exit_code == 0
+        assert f"{KEY} (version {forgotten}) was not known to the ledger: an event about it is sent" in told.out
+        assert world.contents("raw/") == before
+        wait_for(lambda: len(self.events(world)) == 2, "the executions")
+        found = {event["object"]["version-id"]: event for event in self.events(world)}
+        assert found.keys() == {forgotten, "null"}
+        described = found[forgotten]["object"]
+        assert (described["key"], described["size"], len(described["etag"])) == (KEY, 28, 32)
+        assert found[forgotten]["bucket"] == {"name": BUCKET}
+
+    def test_a_named_file_is_started_however_young_and_one_that_is_known_is_not(self, world: World) -> None:
+        version = world.put(KEY, b"user_id,track_id,listen_time")
+        world.put(KEY + ".other", b"user_id,track_id,listen_time")
+
+        assert f"(version {version}) was not known to the ledger" in world.run("replay", KEY).out
+
+        wait_for(lambda: len(self.events(world)) == 1, "the execution")
+        world.deployment.ledger.receive_file(KEY, version, {"execution": "e"})
+        again = world.run("replay", KEY)
+        assert (again.exit_code, f"Nothing of {KEY} is in error/" in again.err) == (2, True)
 
     def test_dead_letters_go_back_to_the_queue(self, world: World) -> None:
         for number in range(12):

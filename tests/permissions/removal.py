@@ -44,6 +44,17 @@ def an_email_names_it(stacks: Stacks, pipeline: Pipeline, grant: Deployed) -> No
     assert f"is not authorized to perform: {grant.name.action}" in email["message"]
 
 
+def a_recomputation_fails(stacks: Stacks, pipeline: Pipeline, grant: Deployed) -> None:
+    """A recomputation fails, and says what is not allowed: the command that waits for it tells it."""
+    pipeline.glue.outcomes[pipeline.compute_job] = lambda _: "SUCCEEDED"
+    machine = stacks.outputs["RecomputeStateMachineArn"]
+    with removed(grant):
+        given = {"stateMachineArn": machine, "input": json.dumps({"days": ["2024-06-25"]})}
+        ended = pipeline.ended(pipeline.sfn.start_execution(**given)["executionArn"])
+    assert ended["status"] == "FAILED"
+    assert f"is not authorized to perform: {grant.name.action}" in ended["cause"]
+
+
 def the_notifier_fails(stacks: Stacks, pipeline: Pipeline, grant: Deployed) -> None:
     """A batch fails after its verdict, and the notifier of it, too: an alarm watches that."""
     files = [pipeline.upload(name) for name in ("good.csv", "bad.csv")]

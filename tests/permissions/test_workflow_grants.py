@@ -18,6 +18,7 @@ from tests.workflow.pipeline import Pipeline
 
 EFFECTS: Final[Mapping[str, removal.Effect]] = {
     "Pipeline/Pipeline": removal.an_email_names_it,
+    "Pipeline/Recompute": removal.a_recomputation_fails,
     "Pipeline/FailuresNotifyFailure": removal.the_notifier_fails,
     "Pipeline/FailuresRule": removal.a_failure_is_a_dead_letter,
     "Pipeline/Batches": removal.the_pipe_fails,
@@ -34,6 +35,7 @@ EFFECTS: Final[Mapping[str, removal.Effect]] = {
 BY_DEFAULT: Final = (
     ("Pipeline/Pipeline", "s3:GetObjectVersionTagging"),
     ("Pipeline/Pipeline", "sns:Publish"),
+    ("Pipeline/Recompute", "glue:StartJobRun"),
     ("Pipeline/FailuresNotifyFailure", "sns:Publish"),
     ("Pipeline/FailuresRule trust", "sts:AssumeRole"),
     ("Pipeline/Batches", "sqs:ReceiveMessage"),

@@ -53,6 +53,12 @@ def cloudwatch(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Cloud
     return CloudWatch(boto3.client("cloudwatch"), f"test-{next(_numbers)}")
 
 
+def of_the_function(cloudwatch: CloudWatch, tables: Tables) -> dict[str, str]:
+    """The variables of the function that measures; its bucket is made."""
+    boto3.client("s3").create_bucket(Bucket="data")
+    return {"DATA_BUCKET": "data", "LEDGER_TABLE": tables.ledger.table_name, "ENVIRONMENT": cloudwatch.environment}
+
+
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> Metrics:
     """Metrics that nobody takes: port 9 answers nothing."""
@@ -69,8 +75,8 @@ def test_everything_that_is_declared_is_put_and_nothing_else(
     cloudwatch: CloudWatch, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emit_as_the_jobs(cloudwatch.environment)
-    monkeypatch.setenv("LEDGER_TABLE", tables.ledger.table_name)
-    monkeypatch.setenv("ENVIRONMENT", cloudwatch.environment)
+    for name, value in of_the_function(cloudwatch, tables).items():
+        monkeypatch.setenv(name, value)
     handler({}, None)
     found = {(one.name, one.unit, frozenset(name for name, _ in one.dimensions)) for one in cloudwatch.series()}
     assert found == {
@@ -83,7 +89,9 @@ def test_files_and_rows_are_counted_by_their_verdicts(cloudwatch: CloudWatch) ->
     sums = {
         metric: cloudwatch.put(metric)["Sum"]
         for metric in names.METRICS
-        if metric.unit == "Count" and metric.dimension is None and not metric.name.startswith("Unpublished")
+        if metric.unit == "Count"
+        and metric.dimension is None
+        and not metric.name.startswith(("Unpublished", "Forgotten"))
     }
     assert sums == {
         names.FILES_ACCEPTED: 2,
@@ -191,11 +199,12 @@ class TestPipelineHealth:
 
     @pytest.fixture(autouse=True)
     def variables(self, cloudwatch: CloudWatch, tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("LEDGER_TABLE", tables.ledger.table_name)
-        monkeypatch.setenv("ENVIRONMENT", cloudwatch.environment)
+        for name, value in of_the_function(cloudwatch, tables).items():
+            monkeypatch.setenv(name, value)
 
     def test_without_files_nothing_is_late(self, cloudwatch: CloudWatch) -> None:
-        assert handler({}, None) == {"OldestUnpublishedFile": 0, "UnpublishedFiles": 0, "UnpublishedDays": 0}
+        nothing = {"OldestUnpublishedFile": 0, "UnpublishedFiles": 0, "UnpublishedDays": 0, "ForgottenFiles": 0}
+        assert handler({}, None) == nothing
         assert cloudwatch.put(names.OLDEST_UNPUBLISHED)["Maximum"] == 0
 
     def test_the_oldest_file_that_is_not_in_the_kpis_counts(self, cloudwatch: CloudWatch, tables: Tables) -> None:
@@ -225,6 +234,17 @@ class TestPipelineHealth:
         }
         handler({}, None)
         assert cloudwatch.put(names.UNPUBLISHED_FILES)["Maximum"] == 3
+
+    def test_files_that_nobody_knows_of_are_counted_after_an_hour(
+        self, cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        boto3.client("s3").put_object(Bucket="data", Key="raw/streams/a.csv", Body=b"user_id,track_id,listen_time\n")
+        assert handler({}, None)["ForgottenFiles"] == 0
+
+        monkeypatch.setattr("lambdas.pipeline_health.handler.FORGOTTEN_AFTER", timedelta(minutes=-1))
+
+        assert handler({}, None)["ForgottenFiles"] == 1
+        assert cloudwatch.put(names.FORGOTTEN_FILES)["Maximum"] == 1
 
     def test_a_cloudwatch_that_is_not_there_fails_the_function_whose_only_work_it_is(
         self, tables: Tables, monkeypatch: pytest.MonkeyPatch

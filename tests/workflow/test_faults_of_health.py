@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 import boto3
 import pytest
@@ -13,12 +14,15 @@ from lambdas.pipeline_health.handler import handler
 from tests import fault_table
 from tests.workflow.conftest import Deployed
 from tests.workflow.job_calls import Call, Wire
+from tests.workflow.pipeline import client
 
 CALLER: Final = "Lambda `pipeline_health`"
 CALLS: Final = [
     Call("dynamodb:Query", "RECEIVED", "files that were received"),
     Call("dynamodb:Query", "ACCEPTED", "files that were accepted"),
     Call("dynamodb:Query", "CLAIMED", "days that are not published"),
+    Call("s3:ListObjectVersions", "raw", "what is in raw/"),
+    Call("dynamodb:BatchGetItem", "", "which files of it are known"),
     Call("cloudwatch:PutMetricData", "", "metrics"),
 ]
 
@@ -29,6 +33,14 @@ def wire(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Wire:
     for name, value in {**deployed.environment, "ENVIRONMENT": "dev"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LEDGER_TABLE", deployed.outputs["LedgerTableName"])
+    monkeypatch.setenv("DATA_BUCKET", deployed.outputs["DataBucketName"])
+    monkeypatch.setattr("lambdas.pipeline_health.handler.FORGOTTEN_AFTER", timedelta(minutes=-1))
+    put_object: Any = client(
+        deployed.environment["AWS_ENDPOINT_URL"], deployed.environment["AWS_DEFAULT_REGION"], "s3"
+    ).put_object
+    put_object(
+        Bucket=deployed.outputs["DataBucketName"], Key="raw/streams/known-to-nobody.csv", Body=b"user_id,x,y" * 9
+    )
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     wire = Wire()
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", wire.watched(boto3.session.Session()))
