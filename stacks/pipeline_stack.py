@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Final
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -14,10 +13,8 @@ from stacks.constructs.failure_notifier import FailureNotifier
 from stacks.constructs.glue_spark_job import GlueSparkJob, RuntimeCode
 from stacks.constructs.state_machine import StateMachine
 from stacks.constructs.upload_queue import UploadQueue
-from stacks.settings import Settings
+from stacks.settings import MAX_CONCURRENT_VALIDATIONS, Settings
 from stacks.storage_stack import StorageStack
-
-MAX_CONCURRENT_VALIDATIONS: Final = 10
 
 
 class PipelineStack(cdk.Stack):

@@ -36,7 +36,7 @@ def freshness(*, settings: Settings) -> list[cloudwatch.GraphWidget]:
         for label, metric in {"files": names.UNPUBLISHED_FILES, "days": names.UNPUBLISHED_DAYS}.items()
     ]
     return row(
-        Graph("From upload to KPIs", "seconds", arrived, limit=(settings.freshness_slo_seconds, "95 % of the files")),
+        Graph("From upload to KPIs", "seconds", arrived, limit=(settings.freshness_limit_seconds, "95 % of the files")),
         Graph("Oldest file that is not in the KPIs", "seconds", [oldest]),
         Graph("Begun and not in the KPIs", "files, days", waiting),
     )
