@@ -69,7 +69,7 @@ run: $(ASSEMBLY) $(GLUE) ## The pipeline on this computer, on samples or on the 
 	@$(PY) -m laptop.run $${INPUT:+--input "$$INPUT"}
 
 .PHONY: up
-up: $(ASSEMBLY) $(GLUE) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
+up: $(ASSEMBLY) $(GLUE) ## Start the embedded AWS with the stacks in the background, for a shell and a browser
 	@echo "Starting the embedded AWS and deploying the stacks"
 	@$(PY) -m local_aws up --assembly .local/assembly --work-dir .local/aws --port 4566 --detach
 	@$(PY) -m laptop.aws_cli

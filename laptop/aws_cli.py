@@ -28,13 +28,14 @@ In a shell, which then uses this AWS and no other:
   source {work_dir / ENVIRONMENT}
 Upload made-up users, songs and plays of {FIRST_DAY} ({SAMPLES_DIR}/ has more):
   for name in {" ".join(SAMPLES)}; do
-    curl --fail --aws-sigv4 "aws:amz:$AWS_REGION:s3" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
-      --upload-file "{SAMPLES_DIR}/$name" "$AWS_ENDPOINT_URL/{bucket}/{names.RAW_PREFIX}${{name%%[_.]*}}/$name"
+    curl -sSf --aws-sigv4 "aws:amz:$AWS_REGION:s3" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
+      --header "x-amz-content-sha256: UNSIGNED-PAYLOAD" --upload-file "{SAMPLES_DIR}/$name" \\
+      "$AWS_ENDPOINT_URL/{bucket}/{names.RAW_PREFIX}${{name%%[_.]*}}/$name"
   done
 See what becomes of them (docs/operations.md):
   .venv/bin/python -m operations status --env dev
 Their KPIs, once the status says that nothing runs (docs/api.md):
-  curl --fail --header "x-api-key: $KPI_API_KEY" "${{KPI_API_URL}}v1/days"
+  curl -sSf --header "x-api-key: $KPI_API_KEY" "${{KPI_API_URL}}v1/days"
   .venv/bin/python -m operations kpis --env dev --day {FIRST_DAY}
 The AWS CLI 2 works in this shell as on AWS; the bucket is {bucket}.
 
