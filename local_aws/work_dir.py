@@ -91,7 +91,7 @@ class WorkDir:
         for name in _CONTENTS:
             if (self.path / name).exists():
                 shutil.rmtree(self.path / name)
-            (self.path / name).mkdir()
+            (self.path / name).mkdir(0o700)  # the log of requests has presigned addresses, which nobody else may read
         return previous
 
     def publish(self, state: ServerState) -> None:
@@ -190,7 +190,6 @@ def _lock(path: Path) -> IO[str]:
             "move away. Choose another work folder."
         )
     path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o700)  # the log of requests has the addresses of pages and presigned objects
     pid_file = pid_path.open("a+", encoding="utf-8")
     deadline = time.monotonic() + _LOCK_SECONDS
     while not _try_lock(pid_file, fcntl.LOCK_EX):

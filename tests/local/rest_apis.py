@@ -59,6 +59,7 @@ def resources(api: Mapping[str, object] | None = None) -> dict[str, Any]:
     slow = {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": URI, "TimeoutInMillis": 300}
     return {
         "Role": role("lambda"),
+        "OtherRole": role("lambda", actions=("s3:GetObject",)),
         "Permission": (
             "AWS::Lambda::Permission",
             {
@@ -170,7 +171,9 @@ class Api:
     def ask_signed(self, path: str, service: str = "execute-api", region: str = "us-east-1", **keys: str) -> Reply:
         request = AWSRequest("GET", self.url.rstrip("/") + path)
         given = {**self.operator, **keys}
-        credentials = Credentials(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"])
+        credentials = Credentials(
+            given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], given["AWS_SESSION_TOKEN"]
+        )
         SigV4Auth(credentials, service, region).add_auth(request)
         return self.ask(path, headers=dict(request.headers))
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from local_aws.iam import enforcement
 from local_aws.server import EmbeddedAws
-from tests.local.rest_apis import Api, api_gateway, assembly, client_of, resources
+from tests.local.clients import operators_client
+from tests.local.rest_apis import Api, Reply, api_gateway, assembly, client_of, resources
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -146,6 +148,24 @@ def test_a_method_that_needs_a_signature_takes_local_credentials_only(api: Api) 
     accepted = api.ask_signed("/signed?b=2&a=1%202")
     assert accepted.status == 200
     assert accepted.json["requestContext"]["identity"]["accessKey"] == api.operator["AWS_ACCESS_KEY_ID"]
+
+
+def test_a_role_needs_its_token_and_the_right_to_invoke(aws: EmbeddedAws, api: Api) -> None:
+    roles = operators_client(aws.environment(), "iam").list_roles()["Roles"]
+
+    def ask(logical_id: str, **changes: str) -> Reply:
+        (arn,) = [role["Arn"] for role in roles if f"Stack-{logical_id}-" in role["Arn"]]
+        given = enforcement.assume(
+            arn, service="lambda.amazonaws.com", source_arn="arn:aws:lambda:::function:f", session="s"
+        )
+        keys = {"AWS_ACCESS_KEY_ID": given.access_key, "AWS_SECRET_ACCESS_KEY": given.secret_key}
+        return api.ask_signed("/signed", **{**keys, "AWS_SESSION_TOKEN": given.session_token, **changes})
+
+    assert ask("Role").status == 200
+    assert ask("Role", AWS_SESSION_TOKEN="").headers["x-amzn-ErrorType"] == "UnrecognizedClientException"
+    denied = ask("OtherRole")
+    assert (denied.status, denied.headers["x-amzn-ErrorType"]) == (403, "AccessDeniedException")
+    assert "is not authorized to perform: execute-api:Invoke on resource" in denied.json["Message"]
 
 
 @pytest.mark.parametrize("language", ["curl", "python"])

@@ -250,6 +250,15 @@ def test_a_request_that_differs_from_what_was_signed_is_refused(aws: Aws) -> Non
     assert aws.content("one") is None
 
 
+def test_nothing_can_be_put_behind_the_path(aws: Aws) -> None:
+    signed = aws.signed("PUT", "/data/one", b"1")
+    connection = http.client.HTTPConnection(urlsplit(aws.url).netloc, timeout=60)
+    connection.request("PUT", "/data/one#two", b"1", dict(signed.headers))
+    assert connection.getresponse().status == 403
+    connection.close()
+    assert aws.content("one#two") is None
+
+
 def test_no_header_of_aws_may_be_added(aws: Aws) -> None:
     aws.client("s3").put_object(Bucket="data", Key="secret", Body=b"secret")
     plain = aws.signed("PUT", "/data/added", b"")
