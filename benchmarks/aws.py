@@ -96,7 +96,7 @@ class BenchAws:
             staged = f"{names.PROCESSING_PREFIX}{batch}/{file_name(key, 'v1')}"
             shutil.copyfile(path, self._path(staged))
             size = path.stat().st_size
-            entry = {"key": key, "version_id": "v1", "size": size, "etag": "etag", "staged_key": staged}
+            entry = {"key": key, "version_id": "v1", "size": size, "etag": "etag"}
             entries.append({**entry, "last_modified": moment})
         manifest = {
             "format": names.MANIFEST_FORMAT,

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Ledger
@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 PARALLEL_FILES = 8
 """Files whose bytes are looked at, or that are entered in the ledger, at the same time."""
+
+
+REFUSALS: Final[Mapping[str, str]] = {
+    "object_missing": "the version was deleted before the batch was staged",
+    "too_large": "{size} bytes; at most {most} can be copied",
+    "archived_storage_class": "S3 would have to restore it first",
+    "encrypted_by_customer_key": "S3 asks for the key that it was uploaded with",
+    "unusable_kms_key": "the pipeline may not use the key, or the key is disabled",
+}
+"""By rule, why the state machine has no copy of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,24 +189,12 @@ def _checked(s3: S3Client, manifest: Location, file: StagedFile) -> ReadableFile
         return file.judged(problem=(error.rule_id, error.detail))
 
 
-def _refusal(file: StagedFile, rule_id: str) -> FileRejectedError:
-    """Why there is no copy of a file, in words."""
-    details = {
-        "object_missing": "the version was deleted before the batch was staged",
-        "too_large": f"{file.size} bytes; at most {MAX_FILE_BYTES} can be copied",
-        "archived_storage_class": "S3 would have to restore it first",
-        "encrypted_by_customer_key": "S3 asks for the key that it was uploaded with",
-        "unusable_kms_key": "S3 may not use the KMS key for the pipeline, or the key is disabled",
-    }
-    return FileRejectedError(rule_id, details[rule_id])
-
-
 def _readable(s3: S3Client, manifest: Location, file: StagedFile) -> ReadableFile:
     if file.dataset is None:
         prefixes = ", ".join(f"{names.RAW_PREFIX}{dataset}/" for dataset in names.DATASETS)
         raise FileRejectedError("unknown_dataset", f"the key begins with none of {prefixes}")
     if file.refused is not None:
-        raise _refusal(file, file.refused)
+        raise FileRejectedError(file.refused, REFUSALS[file.refused].format(size=file.size, most=MAX_FILE_BYTES))
     if file.last_modified is None:
         raise DocumentError(f"{manifest.uri} tells of a copy of {file.key!r} and not when it was uploaded.")
     staged = manifest.sibling(file.name)

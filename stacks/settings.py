@@ -351,6 +351,25 @@ class Settings:
         return settings
 
 
+def check_region(region: str | None) -> None:
+    """Let the stacks be synthesized for commercial regions only.
+
+    The definitions of the state machines name AWS's integrations in the partition `aws`, and what the stacks use is not
+    everywhere else (EventBridge Pipes, for one, is not in us-gov-west-1).
+
+    Args:
+        region: Where the stacks will be deployed; None where that is not known.
+
+    Raises:
+        SettingsError: The region is of another partition: China, GovCloud, an isolated or a sovereign one.
+    """
+    if region and not re.fullmatch(r"(?!cn-)[a-z]{2}-[a-z]+-\d+", region):
+        raise SettingsError(
+            f"The region {region} is of another partition than `aws`: these stacks run in commercial regions only. "
+            "Choose one by AWS_REGION or your profile."
+        )
+
+
 def _overriding(overrides: Mapping[str, object]) -> dict[str, object]:
     rules = _rules()
     values: dict[str, object] = {}

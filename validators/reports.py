@@ -276,9 +276,8 @@ def _first_bytes(text: str, count: int) -> str:
 
 def console_url(execution_arn: str) -> str:
     """An execution's page in the Step Functions console."""
-    _, partition, _, region, *_ = execution_arn.split(":")
-    domain = "amazonaws.cn" if partition == "aws-cn" else "aws.amazon.com"
-    return f"https://{region}.console.{domain}/states/home?region={region}#/v2/executions/details/{execution_arn}"
+    region = execution_arn.split(":")[3]
+    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution_arn}"
 
 
 def shell_quoted(text: str) -> str:

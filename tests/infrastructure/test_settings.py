@@ -164,7 +164,7 @@ def test_a_key_alone_does_not_open_the_api() -> None:
         ("log_retention_days", "365", 365),
         ("worker_type", "G.2X", "G.2X"),
         ("tolerances", '{"bad_listen_time": 0.5}', {"bad_listen_time": 0.5}),
-        ("batch_size", None, 100),
+        ("batch_size", None, 33),
     ],
 )
 def test_the_command_line_takes_the_place_of_cdk_json(setting: str, text: object, value: object) -> None:

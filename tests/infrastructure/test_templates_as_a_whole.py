@@ -45,6 +45,15 @@ def test_the_templates_are_the_committed_ones(deployment: Deployment) -> None:
     )
 
 
+def test_the_partition_is_named_in_the_integrations_of_the_state_machines_only(deployment: Deployment) -> None:
+    """They are why the stacks run in commercial regions only, which `stacks.settings.check_region` holds."""
+    for template in deployment.templates.values():
+        for resource in template["Resources"].values():
+            text = json.dumps(resource["Properties"]) if "Properties" in resource else ""
+            allowed = r"arn:aws:states:::" if resource["Type"] == "AWS::StepFunctions::StateMachine" else "never"
+            assert "arn:aws" not in re.sub(allowed, "", text), resource["Type"]
+
+
 def test_cfn_lint_finds_nothing(deployment: Deployment) -> None:
     # W3005: the CDK writes each dependency on a role out, even where a reference says the same.
     config = cfnlint.api.ManualArgs(ignore_checks=["W3005"])

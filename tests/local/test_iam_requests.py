@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,10 +89,24 @@ def call_by(service: str, call: Callable[[Any], object]) -> Call:
     return call_of(environ, signature)
 
 
+@dataclass(frozen=True)
+class Objects:
+    """Every object is alike."""
+
+    is_tagged: bool
+    kms_key: str | None
+
+    def has_tags(self, bucket: str, key: str, version: str | None, /) -> bool:
+        return self.is_tagged
+
+    def kms_key_of(self, bucket: str, key: str, version: str | None, /) -> str | None:
+        return self.kms_key
+
+
 def asked(
-    service: str, call: Callable[[Any], object], *, is_tagged: bool = False
+    service: str, call: Callable[[Any], object], *, is_tagged: bool = False, kms_key: str | None = None
 ) -> list[tuple[str, str, dict[str, str]]]:
-    requests = requests_of(call_by(service, call), ACCOUNT, has_tags=lambda bucket, key, version: is_tagged)
+    requests = requests_of(call_by(service, call), ACCOUNT, objects=Objects(is_tagged, kms_key))
     return [(one.action, one.resource, {key: values[0] for key, values in one.context.items()}) for one in requests]
 
 
@@ -334,3 +349,20 @@ def test_a_request_that_fits_no_operation_is_an_error() -> None:
     signature = signature_of(environ)
     with pytest.raises(UnknownOperationError, match="is no operation of glue"):
         call_of(environ, signature)
+
+
+@pytest.mark.parametrize(
+    ("call", "is_asked"),
+    [
+        (lambda s3: s3.get_object(Bucket="data", Key="a"), True),
+        (lambda s3: s3.copy_object(Bucket="data", Key="b", CopySource={"Bucket": "data", "Key": "a"}), True),
+        (lambda s3: s3.head_object(Bucket="data", Key="a"), False),
+        (lambda s3: s3.delete_object(Bucket="data", Key="a"), False),
+    ],
+)
+def test_who_reads_the_bytes_of_an_object_under_a_kms_key_uses_the_key(
+    call: Callable[[Any], object], is_asked: bool
+) -> None:
+    key = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1"
+    assert (("kms:Decrypt", key, {}) in asked("s3", call, kms_key=key)) is is_asked
+    assert "kms:Decrypt" not in [action for action, _, _ in asked("s3", call)]

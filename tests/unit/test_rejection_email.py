@@ -167,10 +167,15 @@ def test_without_a_page_of_the_runbook_the_email_names_the_file_in_the_repositor
     assert "docs/runbook.md#files-rejected" in message
 
 
-def test_in_china_the_console_has_another_address() -> None:
-    arn = EXECUTION.replace("arn:aws:", "arn:aws-cn:").replace("eu-west-1", "cn-north-1")
-    message = rejection_email([rejected(PLAYS)], settings=SETTINGS, accepted=0, execution_arn=arn)["message"]
-    assert "https://cn-north-1.console.amazonaws.cn/states/home?region=cn-north-1#/" in message
+def test_a_file_of_which_there_is_no_copy_is_said_to_be_where_it_was_uploaded() -> None:
+    cold = file("raw/streams/cold.csv", problem=("archived_storage_class", "S3 would have to restore it first"))
+    report = "quality/reports/dataset=streams/date=2024-06-26/5f0e9c41.json"
+    given = {"settings": SETTINGS, "accepted": 1, "execution_arn": EXECUTION}
+    message = rejection_email([RejectedFile(cold, cold.key, report)], **given)["message"]  # type: ignore[arg-type]
+    assert f"Now at:    s3://{SETTINGS.bucket}/raw/streams/cold.csv, where it was uploaded" in message
+    assert "Rejected by archived_storage_class: S3 would have to restore it first." in message
+    assert "with the storage class STANDARD" in message
+    assert "Replay:" not in message, "there is nothing in error/ to replay"
 
 
 @pytest.mark.parametrize(

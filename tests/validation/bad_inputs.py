@@ -39,7 +39,7 @@ class Input:
         uploaded: when; None for a version that is gone.
         size: what the event says; None for the size of the content.
         in_raw: what lies under the key itself when the job runs; None for nothing.
-        is_copied: whether the state machine has staged a copy.
+        refused: the rule by which the state machine has staged no copy; None where it has.
         is_directory: whether the uploader gave it the content type of a folder.
     """
 
@@ -56,7 +56,7 @@ class Input:
     uploaded: str | None = UPLOADED
     size: int | None = None
     in_raw: bytes | None = None
-    is_copied: bool = True
+    refused: str | None = None
     is_directory: bool = False
 
     @property
@@ -73,7 +73,7 @@ class Input:
             uploaded=self.uploaded,
             size=self.size,
             in_raw=self.in_raw,
-            is_copied=self.is_copied,
+            refused=self.refused,
             is_directory=self.is_directory,
         )
 
@@ -482,11 +482,29 @@ OBJECTS: Final = [
         "object_missing",
         "deleted before",
         uploaded=None,
-        is_copied=False,
+        refused="object_missing",
     ),
     accepted("an object that was replaced after it was staged", GOOD_STREAMS, 100, in_raw=b"something else"),
     rejected(
-        "an object over 5 GB", b"", "too_large", "6442450944 bytes", size=GIGABYTES_6, in_raw=b"a lot", is_copied=False
+        "an object over 5 GB",
+        b"",
+        "too_large",
+        "6442450944 bytes",
+        size=GIGABYTES_6,
+        in_raw=b"a lot",
+        refused="too_large",
+    ),
+    rejected("an archived object", b"", "archived_storage_class", "restore it first", refused="archived_storage_class"),
+    rejected(
+        "an object under a key of its sender",
+        b"",
+        "encrypted_by_customer_key",
+        "asks for the key",
+        uploaded=None,
+        refused="encrypted_by_customer_key",
+    ),
+    rejected(
+        "an object under a KMS key", b"", "unusable_kms_key", "may not use the KMS key", refused="unusable_kms_key"
     ),
     rejected("a prefix that is no dataset", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/plays/a.csv"),
     rejected("no folder", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/streams.csv"),

@@ -92,6 +92,11 @@ class File:
         return target_key(names.ERROR_PREFIX, self.key, self.version_id)
 
 
+def _plain_email(rejected: list[dict[str, Any]], execution_arn: str) -> dict[str, str]:
+    subject = f"[dev] Music KPI pipeline: {len(rejected)} file(s) rejected"
+    return {"subject": subject, "message": f'line "one"\nline \\two {{% $no %}}\nExecution: {execution_arn}'}
+
+
 class ScriptedJobs:
     """What the two Glue jobs leave behind, without Spark: ledger items, reports, `verdict.json`, `accepted.json`.
 
@@ -104,11 +109,14 @@ class ScriptedJobs:
 
     Attributes:
         change_verdict: changes the text of a verdict before it is written; None: it is not written.
+        compose_email: subject and message about rejected files, given each one's entries in manifest and verdict, and
+            the execution.
     """
 
     def __init__(self, s3: Any, bucket: str, ledger: Ledger) -> None:  # noqa: ANN401
         self._s3, self._bucket, self._ledger = s3, bucket, ledger
         self.change_verdict: Callable[[dict[str, Any]], object] = lambda verdict: verdict
+        self.compose_email: Callable[[list[dict[str, Any]], str], dict[str, str]] = _plain_email
 
     def validate(self, arguments: Mapping[str, str]) -> str:
         """Judge every file of a manifest."""
@@ -119,13 +127,10 @@ class ScriptedJobs:
         for number, entry in enumerate(manifest["files"]):
             kind, judged = self._judge(entry, manifest["execution_arn"])
             verdict[kind].append({"file": number, **judged})
-        count = len(verdict["rejected"])
-        subject = f"[dev] Music KPI pipeline: {count} file(s) rejected"
-        message = f'line "one"\nline \\two {{% $no %}}\nExecution: {manifest["execution_arn"]}'
-        if count:
-            self._write(
-                folder + names.REJECTION_EMAIL_NAME, json.dumps({"subject": subject, "message": message}).encode()
-            )
+        rejected = [{**manifest["files"][entry["file"]], **entry} for entry in verdict["rejected"]]
+        if rejected:
+            email = self.compose_email(rejected, manifest["execution_arn"])
+            self._write(folder + names.REJECTION_EMAIL_NAME, json.dumps(email).encode())
         sources = [self._source(folder, manifest["files"][entry["file"]]) for entry in verdict["accepted"]]
         accepted = {"format": names.ACCEPTED_FORMAT, "files": sources}
         self._write(folder + names.ACCEPTED_NAME, json.dumps(accepted).encode())

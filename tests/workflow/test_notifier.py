@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.workflow.pipeline import Pipeline, wait_for
+from validators.reports import MAX_MESSAGE_BYTES
 
 CALLS = {
     "DescribeExecution": ("states:DescribeExecution", "{arn}"),
@@ -84,13 +85,14 @@ def test_a_verdict_that_nobody_understands_does_not_keep_the_email_back(pipeline
     assert "rejected" not in email["message"]
 
 
-def test_a_verdict_too_long_for_a_state_is_left_alone(pipeline: Pipeline) -> None:
-    pipeline.jobs.change_verdict = lambda verdict: verdict | {"padding": "x" * 200_000}
+def test_the_longest_email_about_rejected_files_is_quoted(pipeline: Pipeline) -> None:
+    longest = '"\\' * (MAX_MESSAGE_BYTES // 2)
+    pipeline.jobs.compose_email = lambda *_: {"subject": "rejected", "message": longest}
     pipeline.glue.outcomes[pipeline.compute_job] = lambda _: "FAILED"
     ended = pipeline.run([pipeline.upload("good.csv"), pipeline.upload("bad.csv")])
     (email,) = pipeline.failure_emails(ended["executionArn"])
     assert "State:     ComputeKpis" in email["message"]
-    assert "Some were rejected" not in email["message"]
+    assert email["message"].endswith(longest)
 
 
 def test_a_long_batch_is_told_by_its_first_files_and_a_number(pipeline: Pipeline) -> None:
