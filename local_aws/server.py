@@ -18,6 +18,7 @@ from moto.stepfunctions.responses import get_backend
 
 from local_aws import (
     cloudwatch,
+    cloudwatch_logs,
     dynamodb_transactions,
     events,
     previous_runs,
@@ -161,6 +162,7 @@ class EmbeddedAws:
         events.install()
         dynamodb_transactions.install()
         cloudwatch.install()
+        cloudwatch_logs.install()
         mailbox = Mailbox(work_dir / EMAILS)
         mailbox.install()
 
