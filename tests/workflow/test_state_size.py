@@ -129,7 +129,9 @@ def test_the_largest_batch_of_versions_that_are_gone_ends_well(pipeline: Pipelin
     batch = that_fit(files)
     ended = pipeline.run(batch)
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
-    assert len(ended["output"]["rejected"]) == len(batch)
+    named = [entry[name] for entry in ended["output"]["rejected"] for name in ("key", "version_id", "error_key")]
+    assert len(named) == 3 * len(batch)
+    assert {len(text) for text in named} == {len("..." + "x" * 50)}
 
 
 def test_more_files_than_the_largest_batch_fail_before_anything_is_done(pipeline: Pipeline) -> None:
