@@ -1,4 +1,4 @@
-"""Objects whose keys, encryption, storage class or headers are hostile, through the whole pipeline beside good files."""
+"""Objects whose keys, encryption, storage class or headers are hostile, beside good files: through the whole pipeline."""
 
 from __future__ import annotations
 
@@ -82,10 +82,9 @@ def test_the_worst_objects_beside_good_files(deployed: Deployed, tmp_path: Path)
 
 def _before_versioning(deployed: Deployed, upload: Callable[[], Uploaded]) -> Uploaded:
     """Upload as if versioning had not been on yet: S3 sends an event without a version id."""
-    pipeline = deployed.pipeline
-    given = {"Bucket": pipeline.outputs["DataBucketName"]}
-    pipeline.s3.put_bucket_versioning(**given, VersioningConfiguration={"Status": "Suspended"})
+    s3, bucket = deployed.pipeline.s3, deployed.pipeline.outputs["DataBucketName"]
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     file = upload()
-    pipeline.s3.put_bucket_versioning(**given, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     assert file.version_id == "null"
     return file
