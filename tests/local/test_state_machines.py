@@ -128,11 +128,8 @@ def test_a_batch_ends_with_every_file_where_it_belongs(pipeline: Pipeline, rejec
     wanted = [f"error/{target}{end}" for target in bad for end in ("", ".report.json")]
     assert pipeline.keys("error/") == sorted(wanted)
     assert pipeline.versions() == 0
-    output = {
-        kind: [f"{file['key']}/{file['version_id']}" for file in ended["output"][kind]]
-        for kind in ("accepted", "rejected")
-    }
-    assert output == {"accepted": good, "rejected": bad}
+    assert {file["archive_key"] for file in ended["output"]["accepted"]} == {f"archive/{target}" for target in good}
+    assert {file["error_key"] for file in ended["output"]["rejected"]} == {f"error/{target}" for target in bad}
     assert all(file["reasons"] == ["bad rows"] for file in ended["output"]["rejected"])
     assert ended["output"]["skipped"] == []
 

@@ -29,11 +29,14 @@ def test_every_file_of_a_batch_ends_where_it_belongs(
 
     assert ended["status"] == "SUCCEEDED"
     assert ended["output"] == {
-        "accepted": [{"key": file.key, "version_id": file.version_id} for file in good],
+        "accepted": [
+            {"key": file.key, "version_id": file.version_id, "archive_key": file.archive_key} for file in good
+        ],
         "rejected": [
             {
                 "key": file.key,
                 "version_id": file.version_id,
+                "error_key": file.error_key,
                 "reasons": ["bad_timestamp", "null_key"],
             }
             for file in bad

@@ -79,7 +79,8 @@ def test_one_object_that_s3_refuses_is_rejected_and_the_others_go_on(pipeline: P
     ended = pipeline.run([refused, good])
 
     assert ended["status"] == "SUCCEEDED"
-    assert ended["output"]["rejected"] == [{"key": refused.key, "version_id": refused.version_id, "reasons": [reason]}]
+    (entry,) = ended["output"]["rejected"]
+    assert (entry["key"], entry["version_id"], entry["reasons"]) == (refused.key, refused.version_id, [reason])
     assert pipeline.moved() == {good.archive_key: [b"good"], f"{refused.error_key}.report.json": [REPORT]}
     assert _versions(pipeline, refused.key) == versions, "of what was not copied nothing is deleted"
     assert [pipeline.status(file) for file in (refused, good)] == ["REJECTED", "ARCHIVED"]
