@@ -20,7 +20,7 @@ from glue_scripts import names
 from glue_scripts.forgotten_files import Forgotten, RawVersion, forgotten_files
 from glue_scripts.ledger import FileStatus, file_key
 from glue_scripts.names import DATASETS, ERROR_PREFIX, LEDGER_PARTITION_KEY, RAW_PREFIX
-from glue_scripts.objects import REPORT_SUFFIX
+from glue_scripts.objects import REPORT_SUFFIX, DocumentError, Location, read_json
 from operations.deployment import Deployment
 from operations.errors import UnknownThingError
 from operations.pending import NOTHING
@@ -41,15 +41,17 @@ class ErrorFile:
 
     Attributes:
         error_key: where its copy lies; its report beside it.
-        key: the key that it was uploaded to.
+        key: the key that it was uploaded to; of a report that is not understood the one in error/.
         version_id: the version that was rejected.
         size: bytes of the copy; None where there is only a report.
+        has_report: whether its report is understood.
     """
 
     error_key: str
     key: str
     version_id: str
     size: int | None
+    has_report: bool = True
 
 
 def error_files(deployment: Deployment, prefix: str) -> list[ErrorFile]:
@@ -113,6 +115,8 @@ def start(deployment: Deployment, file: RawVersion) -> None:
 
 def obstacle(deployment: Deployment, file: ErrorFile) -> str | None:
     """Why a rejected file cannot be replayed, and what to do; None where it can."""
+    if not file.has_report:
+        return f"has no report of the format {names.REPORT_FORMAT}, which tells its key: upload the file again by hand"
     if file.size is None:
         return "has no copy: the version had been deleted before it could be read; upload it again"
     if file.size > MAX_FILE_BYTES:
@@ -223,12 +227,10 @@ def _is_in_raw(deployment: Deployment, key: str, version_id: str) -> bool:
 
 
 def _error_file(deployment: Deployment, error_key: str, size: int | None) -> ErrorFile:
-    body = deployment.s3.get_object(Bucket=deployment.bucket, Key=error_key + REPORT_SUFFIX)["Body"].read()
-    report: dict[str, Any] = json.loads(body)
-    if report.get("format") != names.REPORT_FORMAT:
-        raise UnknownThingError(
-            f"{error_key + REPORT_SUFFIX} is not a report of this version: upload the file again by hand."
-        )
+    try:
+        report = read_json(deployment.s3, Location(deployment.bucket, error_key + REPORT_SUFFIX), names.REPORT_FORMAT)
+    except DocumentError:
+        return ErrorFile(error_key=error_key, key=error_key, version_id="unknown", size=size, has_report=False)
     return ErrorFile(error_key=error_key, key=report["key"], version_id=report["version_id"], size=size)
 
 

@@ -31,12 +31,14 @@ def freshness(*, settings: Settings) -> list[cloudwatch.GraphWidget]:
         for label, statistic in {"half of the files": "p50", "95 % of the files": "p95", "all files": highest}.items()
     ]
     oldest = own_metric(names.OLDEST_UNPUBLISHED, settings=settings, statistic=highest, label="oldest file")
-    waiting = [
-        own_metric(metric, settings=settings, statistic=highest, label=label)
-        for label, metric in {"files": names.UNPUBLISHED_FILES, "days": names.UNPUBLISHED_DAYS}.items()
-    ]
+    shown = {
+        "files": names.UNPUBLISHED_FILES,
+        "days": names.UNPUBLISHED_DAYS,
+        "forgotten files": names.FORGOTTEN_FILES,
+    }
+    waiting = [own_metric(metric, settings=settings, statistic=highest, label=label) for label, metric in shown.items()]
     return row(
         Graph("From upload to KPIs", "seconds", arrived, limit=(settings.freshness_limit_seconds, "95 % of the files")),
         Graph("Oldest file that is not in the KPIs", "seconds", [oldest]),
-        Graph("Begun and not in the KPIs", "files, days", waiting),
+        Graph("Not in the KPIs, and forgotten", "files, days", waiting),
     )

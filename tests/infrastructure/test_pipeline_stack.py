@@ -130,7 +130,7 @@ def test_an_execution_that_failed_timed_out_or_was_aborted_starts_the_notifier(d
 
 def test_state_machines_are_logged_under_vendedlogs_and_traced(deployment: Deployment) -> None:
     machines = resources(deployment.pipeline, "AWS::StepFunctions::StateMachine")
-    assert len(machines) == 2
+    assert len(machines) == 3
     for machine in machines:
         assert machine["Properties"]["TracingConfiguration"] == {"Enabled": True}
         logging = machine["Properties"]["LoggingConfiguration"]
@@ -157,6 +157,7 @@ def test_the_outputs_are_what_clients_look_for(deployment: Deployment) -> None:
     outputs = {name for name, output in deployment.pipeline["Outputs"].items() if "Export" not in output}
     assert outputs == {
         "StateMachineArn",
+        "RecomputeStateMachineArn",
         "NotifierStateMachineArn",
         "UploadQueueUrl",
         "DeadLetterQueueUrl",

@@ -281,6 +281,20 @@ class TestReplay:
         assert found["Metadata"] == {}
         assert world.deployment.s3.get_object_tagging(Bucket=BUCKET, Key=KEY)["TagSet"] == []
 
+    def test_a_report_that_is_not_understood_stops_no_other_file(self, world: World) -> None:
+        odd = [self.reject(world, f"raw/streams/{name}.csv") for name in ("old", "broken")]
+        world.put(odd[0] + ".report.json", b'{"format": "file-report/0"}')
+        world.put(odd[1] + ".report.json", b"{")
+        self.reject(world, KEY)
+
+        told = world.run("replay", "--error", "--yes")
+        named = world.run("replay", odd[0])
+
+        assert (told.exit_code, named.exit_code) == (0, 1)
+        assert {key for key, _ in world.contents("raw/")} == {KEY}
+        for error_key in odd:
+            assert f"{error_key} (version unknown) has no report of the format file-report/" in told.out
+
     def events(self, world: World) -> list[dict[str, Any]]:
         """The details of the events that the pipe has taken, each batch an execution."""
         client = world.deployment.step_functions

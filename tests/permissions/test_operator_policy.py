@@ -163,6 +163,8 @@ def test_each_command_but_a_purge_works_with_the_first_policy(
 
     bad = pipeline.upload("bad.csv")
     pipeline.run([bad])
+    report = {"format": names.REPORT_FORMAT, "key": bad.key, "version_id": bad.version_id}
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=f"{bad.error_key}.report.json", Body=json.dumps(report).encode())
     with uploads_are_noticed(stacks):
         replayed = operator.run("replay", bad.key)
         assert replayed.exit_code == 0, replayed.err
