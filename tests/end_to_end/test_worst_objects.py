@@ -1,4 +1,4 @@
-"""Objects whose keys, encryption, storage class or headers are hostile, beside good files: through the whole pipeline."""
+"""Objects with hostile keys, encryption, storage classes or headers, beside good files, through the whole pipeline."""
 
 from __future__ import annotations
 
