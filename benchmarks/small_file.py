@@ -1,4 +1,4 @@
-"""Seconds from the upload of a small file until its KPIs are published and it is archived: `make latency`.
+"""Seconds from the upload of a small file until its KPIs are published and it is archived.
 
 On an embedded AWS that has run before: the samples come first, unmeasured.
 """
@@ -6,7 +6,6 @@ On an embedded AWS that has run before: the samples come first, unmeasured.
 from __future__ import annotations
 
 import io
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,10 +13,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from laptop.inputs import Input, find_inputs
+from laptop.inputs import SAMPLES_SEED, Input, find_inputs
+from laptop.one_run import ASSEMBLY
 from laptop.pipeline import Pipeline, all_outputs
-from laptop.run import ASSEMBLY, SAMPLES_SEED
 from laptop.watch import watch
+from local_aws.interrupts import Interrupts
 from local_aws.server import EmbeddedAws
 from samples.generate import sample_files, write_files
 
@@ -25,14 +25,17 @@ PLAYS = 60
 DEADLINE_SECONDS = 600
 
 
-def main() -> None:
-    """Measures so many files as the first argument says, one after another; 4 without it."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+def measure(count: int, interrupts: Interrupts) -> None:
+    """Measure small files, one after another, and print each time.
+
+    Raises:
+        Interrupted: A signal came; the embedded AWS is closed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         print("Running the samples first, unmeasured", flush=True)
         write_files(sample_files(seed=SAMPLES_SEED), work / "samples")
-        with EmbeddedAws(ASSEMBLY, work / "aws") as aws:
+        with EmbeddedAws(ASSEMBLY, work / "aws") as aws, interrupts.raised():
             pipeline = Pipeline(all_outputs(aws.outputs), aws.environment())
             _run(pipeline, find_inputs(work / "samples"))
             for number in range(count):
@@ -55,7 +58,3 @@ def _run(pipeline: Pipeline, inputs: Sequence[Input]) -> list[str]:
     watch(pipeline.snapshot, files, Console(file=io.StringIO()), deadline_seconds=DEADLINE_SECONDS)
     statuses = pipeline.snapshot().file_statuses
     return [statuses[file.ledger_key] for file in files]
-
-
-if __name__ == "__main__":
-    main()

@@ -70,7 +70,7 @@ def forgotten_files(
     """
     listed = list(islice(_versions(s3, bucket, prefix), MAX_LISTED + 1))
     old = [version for version, written in listed[:MAX_LISTED] if written < uploaded_before]
-    files = [version for version in old if companion(version.key, version.size, "") is None]
+    files = [version for version in old if companion(version.key, version.size, is_directory=False) is None]
     looked_up = files[:MAX_LOOKED_UP]
     known = ledger.known_files([(file.key, file.version_id) for file in looked_up])
     return Forgotten(

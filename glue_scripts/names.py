@@ -34,7 +34,9 @@ QUARANTINE_PREFIX: Final = QUALITY_PREFIX + "quarantine/"
 
 MANIFEST_NAME: Final = "manifest.json"
 VERDICT_NAME: Final = "verdict.json"
-"""What the state machine reads: small, because it travels in the state."""
+"""What the state machine reads. It travels in the state, so that it names files by their place in the manifest."""
+REJECTION_EMAIL_NAME: Final = "rejection_email.json"
+"""`{"subject", "message"}` about the rejected files, written where there are any: read right before it is sent."""
 ACCEPTED_NAME: Final = "accepted.json"
 """What the KPI job reads: the accepted files with their headers, `{"format", "files": [...]}`.
 
@@ -43,8 +45,8 @@ these days, each known to the ledger, as they are.
 """
 
 ACCEPTED_FORMAT: Final = "accepted-files/1"
-VERDICT_FORMAT: Final = "batch-verdict/1"
-MANIFEST_FORMAT: Final = "batch-manifest/1"
+VERDICT_FORMAT: Final = "batch-verdict/2"
+MANIFEST_FORMAT: Final = "batch-manifest/2"
 REPORT_FORMAT: Final = "file-report/1"
 
 # Arguments of the Glue jobs. The state machine gives the first of each; the stack gives the others as defaults.

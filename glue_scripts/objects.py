@@ -6,14 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 MAX_KEY_BYTES = 1024
 """Amazon S3 user guide, "Naming Amazon S3 objects"."""
+MAX_VERSION_CHARACTERS = 200
+"""Of a version id that stands whole in a key: a longer one stands there by its hash."""
 REPORT_SUFFIX = ".report.json"
+AS_DOWNLOAD: Final = {"ContentType": "application/octet-stream", "ContentDisposition": "attachment"}
+"""Properties of every copy of an upload: a browser that opens its address saves it, whatever its sender called it."""
 
 
 class DocumentError(ValueError):
@@ -59,7 +63,7 @@ def read_json(s3: S3Client, location: Location, document_format: str) -> dict[st
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise DocumentError(f"{location.uri} is not JSON: {error}") from error
+        raise DocumentError(f"{location.uri} is not JSON.") from error
     if not isinstance(document, dict) or document.get("format") != document_format:
         raise DocumentError(f"{location.uri} is not of the format {document_format!r}.")
     return document
@@ -77,12 +81,28 @@ def json_line(document: Mapping[str, Any]) -> bytes:
 
 def file_name(key: str, version_id: str) -> str:
     """The name under which the state machine stages a file: safe for Spark whatever the key is."""
-    return hashlib.sha256(f"{key}#{version_id}".encode()).hexdigest()
+    return _sha256(f"{key}#{version_id}")
 
 
 def target_key(prefix: str, key: str, version_id: str) -> str:
-    """Where a file goes when it is judged: `<prefix><key>/<version-id>`; a key too long for that by its hash."""
-    target = f"{prefix}{key}/{version_id}"
-    if len((target + REPORT_SUFFIX).encode()) > MAX_KEY_BYTES:
-        return f"{prefix}long-keys/{hashlib.sha256(key.encode()).hexdigest()}/{version_id}"
-    return target
+    """Where a file goes when it is judged: `<prefix><key>/<version-id>`; a key or id too long for that by its hash.
+
+    The state machine composes the same, given `has_long_target`.
+    """
+    if has_long_target(prefix, key, version_id):
+        return f"{prefix}long-keys/{_sha256(key)}/{_short(version_id)}"
+    return f"{prefix}{key}/{_short(version_id)}"
+
+
+def has_long_target(prefix: str, key: str, version_id: str) -> bool:
+    """Whether the file's own key is too long for the place where the file and its report go."""
+    return len(f"{prefix}{key}/{_short(version_id)}{REPORT_SUFFIX}".encode()) > MAX_KEY_BYTES
+
+
+def _short(version_id: str) -> str:
+    """A version id as it stands in a key. S3 makes them of 32 characters, and says that they can have 1,024."""
+    return version_id if len(version_id) <= MAX_VERSION_CHARACTERS else _sha256(version_id)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

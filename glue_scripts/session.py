@@ -20,6 +20,9 @@ FILE_PART = "32m"
 _LOGGERS_OF_INTERNALS = ("great_expectations", "py4j")
 """At INFO they write hundreds of lines about themselves."""
 
+_PYTHON_LOGGERS_THAT_QUOTE_ROWS = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
+"""PySpark 4 writes the message of each error of Spark to one of them, with the value that Spark could not work on."""
+
 _LOGGERS_THAT_QUOTE_ROWS = (
     "org.apache.spark.executor.Executor",
     "org.apache.spark.scheduler.DAGScheduler",
@@ -91,7 +94,13 @@ def merged(frame: DataFrame) -> DataFrame:
 
 
 def _keep_rows_out_of_the_log(session: SparkSession) -> None:
-    """From here and not by a log4j2.properties: that would replace the one by which Glue brings logs to CloudWatch."""
+    """Switch off the loggers that quote rows: those of Python, and those of the JVM.
+
+    From here and not by a log4j2.properties: that would replace the one by which Glue brings logs to CloudWatch.
+    """
+    for name in _PYTHON_LOGGERS_THAT_QUOTE_ROWS:
+        # PySpark hands them arguments that a plain logger refuses; one that is disabled does not look at them.
+        logging.getLogger(name).disabled = True
     log4j = session.sparkContext._jvm.org.apache.logging.log4j  # type: ignore[union-attr]
     for name in _LOGGERS_THAT_QUOTE_ROWS:
         log4j.core.config.Configurator.setLevel(name, log4j.Level.OFF)

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Ledger
-from glue_scripts.objects import Location, file_name, read_json
+from glue_scripts.objects import AS_DOWNLOAD, DocumentError, Location, file_name, read_json
 from validators.companion_files import companion
 from validators.file_checks import FileRejectedError, check_text, plain_chunks
 from validators.reports import JudgedFile
@@ -25,42 +25,63 @@ PARALLEL_FILES = 8
 """Files whose bytes are looked at, or that are entered in the ledger, at the same time."""
 
 
+REFUSALS: Final[Mapping[str, str]] = {
+    "object_missing": "the version was deleted before the batch was staged",
+    "too_large": "{size} bytes; at most {most} can be copied",
+    "archived_storage_class": "S3 would have to restore it first",
+    "encrypted_by_customer_key": "S3 asks for the key that it was uploaded with",
+    "unusable_kms_key": "the pipeline may not use the key, or the key is disabled",
+}
+"""By rule, why the state machine has no copy of a file."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StagedFile:
     """A file of the manifest.
 
     Attributes:
+        number: its place among the manifest's files, from 0: the state machine's name for it.
         key: the object key.
         version_id: the object version.
         size: bytes.
         etag: of the object.
-        last_modified: when the version was uploaded, UTC; None where it is gone.
-        staged_key: its copy under processing/; None where there is none.
+        last_modified: when the version was uploaded, UTC; None where S3 did not tell.
+        refused: the rule by which S3 did not hand it out, so that there is no copy of it; None where there is one.
+        is_directory: whether the uploader gave it the content type by which some tools mark a folder.
     """
 
+    number: int
     key: str
     version_id: str
     size: int
     etag: str
     last_modified: datetime | None
-    staged_key: str | None
+    refused: str | None
+    is_directory: bool
 
     @classmethod
-    def of_manifest(cls, entry: Mapping[str, Any]) -> StagedFile:
-        """From an entry of the manifest's `files`."""
+    def of_manifest(cls, number: int, entry: Mapping[str, Any]) -> StagedFile:
+        """From an entry of the manifest's `files`: `last_modified`, `refused` and `is_directory` are optional in it."""
         moment = entry.get("last_modified")
         return cls(
+            number=number,
             key=entry["key"],
             version_id=entry["version_id"],
             size=int(entry["size"]),
             etag=entry["etag"],
             last_modified=datetime.fromisoformat(moment).astimezone(UTC) if moment else None,
-            staged_key=entry["staged_key"],
+            refused=entry.get("refused"),
+            is_directory=entry.get("is_directory", False),
         )
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the version was not there any more."""
+        return self.refused == "object_missing"
+
+    @property
     def name(self) -> str:
-        """A name that is unique in the batch and safe for Spark."""
+        """A name that is unique in the batch and safe for Spark: that of its copy beside the manifest."""
         return file_name(self.key, self.version_id)
 
     @property
@@ -96,9 +117,9 @@ class StagedFile:
             **attributes,
         )
 
-    def skipped(self, reason: str) -> dict[str, str]:
-        """Its entry in the verdict where it is not judged."""
-        return {"key": self.key, "version_id": self.version_id, "reason": reason}
+    def skipped(self, reason: str) -> dict[str, Any]:
+        """Its entry in the verdict where it is not judged; the reason is one of a few, because it is in the state."""
+        return {"file": self.number, "reason": reason}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +136,7 @@ class CheckedBatch:
 
     execution_arn: str
     due: list[StagedFile]
-    skipped: list[dict[str, str]]
+    skipped: list[dict[str, Any]]
     readable: dict[StagedFile, ReadableFile]
     unreadable: dict[StagedFile, JudgedFile]
 
@@ -124,23 +145,23 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
     """Tells which files of the manifest are due, enters them in the ledger and looks at their bytes."""
     document = read_json(s3, manifest, names.MANIFEST_FORMAT)
     execution_arn = str(document["execution_arn"])
-    files = [StagedFile.of_manifest(entry) for entry in document["files"]]
+    files = [StagedFile.of_manifest(number, entry) for number, entry in enumerate(document["files"])]
 
     def check(file: StagedFile) -> ReadableFile | JudgedFile:
         ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
-        return _checked(s3, manifest.bucket, file)
+        return _checked(s3, manifest, file)
 
-    def reason_to_skip(file: StagedFile) -> str:
-        what = companion(file.key, file.size, _content_type_if_empty(s3, manifest.bucket, file))
+    def skip_reason(file: StagedFile) -> str:
+        """Why the file is not judged; empty where it is due."""
+        what = companion(file.key, file.size, is_directory=file.is_directory)
         if what is None:
-            return _reason_to_skip(file, ledger, execution_arn)
-        known = {**file.attributes, "execution": execution_arn}
-        ledger.receive_file(file.key, file.version_id, known)
+            return _end_elsewhere(file, ledger, execution_arn)
+        ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
         ledger.advance_file(file.key, file.version_id, FileStatus.SKIPPED, {"skipped_as": what})
         return f"{what}, which stays where it is"
 
     with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
-        reasons = pool.map(reason_to_skip, files)
+        reasons = pool.map(skip_reason, files)
         reason_of = dict(zip(files, reasons, strict=True))
         due = [file for file in files if not reason_of[file]]
         checked = dict(zip(due, pool.map(check, due), strict=True))
@@ -153,38 +174,30 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
     )
 
 
-def _reason_to_skip(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
+def _end_elsewhere(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
     """Which other execution's end the file has seen: a second event for it is a no-op. Empty: due."""
     status, execution = ledger.file_status_and_execution(file.key, file.version_id)
-    is_gone = file.last_modified is None
     is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
-    is_over = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (is_gone and is_held_by_other)
+    is_over = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (file.is_gone and is_held_by_other)
     return f"already {status}" if is_over else ""
 
 
-def _content_type_if_empty(s3: S3Client, bucket: str, file: StagedFile) -> str:
-    """The content type of an empty object, by which some tools mark a folder; empty for any other object."""
-    if file.size > 0 or file.staged_key is None:
-        return ""
-    return s3.get_object(Bucket=bucket, Key=file.staged_key)["ContentType"]
-
-
-def _checked(s3: S3Client, bucket: str, file: StagedFile) -> ReadableFile | JudgedFile:
+def _checked(s3: S3Client, manifest: Location, file: StagedFile) -> ReadableFile | JudgedFile:
     try:
-        return _readable(s3, bucket, file)
+        return _readable(s3, manifest, file)
     except FileRejectedError as error:
         return file.judged(problem=(error.rule_id, error.detail))
 
 
-def _readable(s3: S3Client, bucket: str, file: StagedFile) -> ReadableFile:
+def _readable(s3: S3Client, manifest: Location, file: StagedFile) -> ReadableFile:
     if file.dataset is None:
         prefixes = ", ".join(f"{names.RAW_PREFIX}{dataset}/" for dataset in names.DATASETS)
         raise FileRejectedError("unknown_dataset", f"the key begins with none of {prefixes}")
+    if file.refused is not None:
+        raise FileRejectedError(file.refused, REFUSALS[file.refused].format(size=file.size, most=MAX_FILE_BYTES))
     if file.last_modified is None:
-        raise FileRejectedError("object_missing", "the version was deleted before the batch was staged")
-    if file.staged_key is None:
-        raise FileRejectedError("too_large", f"{file.size} bytes; at most {MAX_FILE_BYTES} can be copied")
-    staged = Location(bucket, file.staged_key)
+        raise DocumentError(f"{manifest.uri} tells of a copy of {file.key!r} and not when it was uploaded.")
+    staged = manifest.sibling(file.name)
     text = check_text(s3.get_object(Bucket=staged.bucket, Key=staged.key)["Body"], file.dataset)
     source = staged if text.is_plain else staged.sibling(f"{file.name}.csv")
     if not text.is_plain:
@@ -204,4 +217,4 @@ def _write_plain(s3: S3Client, source: Location, target: Location) -> None:
         for chunk in plain_chunks(s3.get_object(Bucket=source.bucket, Key=source.key)["Body"]):
             plain.write(chunk)
         plain.seek(0)
-        s3.upload_fileobj(plain, target.bucket, target.key)
+        s3.upload_fileobj(plain, target.bucket, target.key, ExtraArgs=AS_DOWNLOAD)

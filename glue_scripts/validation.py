@@ -9,16 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
 from pyspark.sql import DataFrame, SparkSession
 
 from glue_scripts import names
 from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger, Snapshot, newest_of
-from glue_scripts.objects import Location, json_line, target_key, write_json
+from glue_scripts.objects import AS_DOWNLOAD, Location, has_long_target, json_line, target_key, write_json
 from glue_scripts.session import kept, merged
 from glue_scripts.staged_files import PARALLEL_FILES, CheckedBatch, StagedFile
 from validators.counts import broken_rows, collect_counts, count_rows
 from validators.file_checks import row_positions
+from validators.printable import printable
 from validators.quarantine import (
     QUARANTINED_COLUMNS,
     few_quarantined_rows,
@@ -36,10 +38,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_OURS = {**AS_DOWNLOAD, "StorageClass": "STANDARD", "MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
+"""Of a copy of an upload: nothing that its sender said of it survives, as in Stage."""
+
 
 @dataclass
 class Verdict:
-    """What becomes of each file of the batch; `judged_first`: the files that no earlier run has judged."""
+    """What becomes of each file of the batch; `judged_first`: the files that no earlier run has judged.
+
+    The entries are bounded in bytes, because they travel in the state machine's state: they name files by their place
+    in the manifest, and hold no key.
+    """
 
     accepted: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
@@ -89,10 +98,9 @@ class Validation:
         with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
             recorded = list(pool.map(record, batch.due))
         for file, (report_key, before) in zip(batch.due, recorded, strict=True):
-            entry = self._enter(file, judged[file], report_key, before, verdict)
-            if entry:
-                target = None if file.last_modified is None else entry["target_key"]
-                emailed.append(RejectedFile(judged[file], target, report_key))
+            rejected = self._enter(file, judged[file], report_key, before, verdict)
+            if rejected:
+                emailed.append(rejected)
         self._write_verdict(verdict, batch.readable, emailed, batch.execution_arn)
         return verdict.judged_first
 
@@ -227,15 +235,14 @@ class Validation:
         status = _status(judged)
         attributes = {"report_key": report_key, **_ledger_counts(judged)}
         before = self.ledger.advance_file(file.key, file.version_id, status, attributes)
-        logger.info("%s %s (%s) %s", status, file.key, file.version_id, ", ".join(judged.reasons))
+        logger.info("%s %s (%s) %s", status, printable(file.key), file.version_id, ", ".join(judged.reasons))
         return before
 
     def _enter(
         self, file: StagedFile, judged: JudgedFile, report_key: str, before: FileStatus | None, verdict: Verdict
-    ) -> dict[str, Any] | None:
-        """Enters the file in the verdict; returns the entry of a rejected file."""
+    ) -> RejectedFile | None:
+        """Enters the file in the verdict; returns what the e-mail needs of a rejected one."""
         status = _status(judged)
-        identity = {"key": file.key, "version_id": file.version_id}
         if before is FileStatus.RECEIVED:
             verdict.judged_first.append(judged)
         if before is None:
@@ -244,27 +251,45 @@ class Validation:
                 verdict.skipped.append(file.skipped(f"already {present}"))
                 return None
         if status is FileStatus.ACCEPTED:
-            target = target_key(names.ARCHIVE_PREFIX, file.key, file.version_id)
-            verdict.accepted.append({**identity, "staged_key": file.staged_key, "target_key": target})
+            long_key = has_long_target(names.ARCHIVE_PREFIX, file.key, file.version_id)
+            verdict.accepted.append({"file": file.number, "long_key": long_key})
             return None
+        copy = self._copy_of_rejected(file)
+        verdict.rejected.append(
+            {
+                "file": file.number,
+                "long_key": has_long_target(names.ERROR_PREFIX, file.key, file.version_id),
+                "copy": copy,
+                "report_key": report_key,
+                "reasons": judged.reasons,
+            }
+        )
         target = target_key(names.ERROR_PREFIX, file.key, file.version_id)
-        if judged.reasons == ["too_large"] and file.staged_key is None:
-            self._copy_in_parts(file, target)
-        entry = {
-            **identity,
-            "staged_key": file.staged_key,
-            "target_key": target,
-            "report_key": report_key,
-            "reasons": judged.reasons,
-        }
-        verdict.rejected.append(entry)
-        return entry
+        place = file.key if copy == "none" else target
+        return RejectedFile(judged, None if file.is_gone else place, report_key)
 
-    def _copy_in_parts(self, file: StagedFile, target: str) -> None:
-        """Copies an object over 5 GiB, which the state machine cannot, as a multipart upload."""
+    def _copy_of_rejected(self, file: StagedFile) -> str:
+        """Which copy of a rejected file there is: Stage's, the job's own, or none, and then nothing is deleted."""
+        if file.refused is None:
+            return "staged"
+        return "made" if file.refused == "too_large" and self._is_copied_in_parts(file) else "none"
+
+    def _is_copied_in_parts(self, file: StagedFile) -> bool:
+        """Copies an object over 5 GiB, which the state machine cannot, as a multipart upload.
+
+        Returns:
+            False where S3 may not use the KMS key that the object is encrypted with.
+        """
         bucket = self.manifest.bucket
         source = {"Bucket": bucket, "Key": file.key, "VersionId": file.version_id}
-        self.s3.copy(source, bucket, target)  # type: ignore[arg-type]
+        target = target_key(names.ERROR_PREFIX, file.key, file.version_id)
+        try:
+            self.s3.copy(source, bucket, target, ExtraArgs=_OURS)  # type: ignore[arg-type]
+        except ClientError as error:
+            if not _is_about_a_key(error):
+                raise
+            return False
+        return True
 
     def _write_verdict(
         self,
@@ -273,8 +298,8 @@ class Validation:
         emailed: Sequence[RejectedFile],
         execution_arn: str,
     ) -> None:
-        """Writes what the KPI job reads, then what the state machine reads."""
-        accepted = {(entry["key"], entry["version_id"]) for entry in verdict.accepted}
+        """Writes what the KPI job reads, then the e-mail, then what the state machine reads."""
+        accepted = {entry["file"] for entry in verdict.accepted}
         sources = [
             {
                 "key": file.key,
@@ -286,19 +311,21 @@ class Validation:
                 "is_line_per_row": source.is_line_per_row,
             }
             for file, source in readable.items()
-            if (file.key, file.version_id) in accepted
+            if file.number in accepted
         ]
         write_json(
             self.s3,
             self.manifest.sibling(names.ACCEPTED_NAME),
             {"format": names.ACCEPTED_FORMAT, "files": sources},
         )
-        email = rejection_email(
-            emailed,
-            settings=self.emails,
-            accepted=len(verdict.accepted),
-            execution_arn=execution_arn,
-        )
+        if emailed:
+            email = rejection_email(
+                emailed,
+                settings=self.emails,
+                accepted=len(verdict.accepted),
+                execution_arn=execution_arn,
+            )
+            write_json(self.s3, self.manifest.sibling(names.REJECTION_EMAIL_NAME), email)
         write_json(
             self.s3,
             self.manifest.sibling(names.VERDICT_NAME),
@@ -307,9 +334,14 @@ class Validation:
                 "accepted": verdict.accepted,
                 "rejected": verdict.rejected,
                 "skipped": verdict.skipped,
-                "email": email if emailed else None,
             },
         )
+
+
+def _is_about_a_key(error: ClientError) -> bool:
+    """Whether KMS, and not S3, has refused: it does so with a code of its own, or as S3's AccessDenied."""
+    answer = error.response["Error"]
+    return answer["Code"].startswith("KMS.") or (answer["Code"] == "AccessDenied" and "kms:" in answer["Message"])
 
 
 def _status(judged: JudgedFile) -> FileStatus:

@@ -12,6 +12,7 @@ from typing import Any
 
 from glue_scripts import names
 from laptop.pipeline import Answers
+from local_aws.previous_runs import set_aside
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,20 @@ class LastRun:
     """The folder of the latest run.
 
     `kpis.json` and `executions.json` are lists; `emails/`, `reports/` and `logs/` are copies of what the embedded AWS
-    keeps. Whatever the run did not come to is absent.
+    keeps. Whatever the run did not come to is absent. The results of earlier runs are in `previous/` beside the folder.
     """
 
     folder: Path
 
-    def empty(self) -> None:
-        """Removes what an earlier run left."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+    def begin(self) -> Path | None:
+        """Start with an empty folder.
+
+        Returns:
+            Where the results of an earlier run are now; None if there were none.
+        """
+        previous = set_aside(self.folder.parent, [self.folder.name])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return previous
 
     def keep_answers(self, answers: Answers) -> None:
         """Writes what the AWS APIs told."""

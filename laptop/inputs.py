@@ -7,6 +7,9 @@ from pathlib import Path
 
 from glue_scripts import names
 
+SAMPLES_DIR = Path(".local/samples")
+SAMPLES_SEED = 7
+
 
 class InputError(Exception):
     """The given folder holds nothing to upload: correct the path or the file names and run again."""

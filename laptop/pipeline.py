@@ -107,7 +107,7 @@ class Pipeline:
         session = boto3.Session(
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_DEFAULT_REGION"],
+            region_name=environment["AWS_REGION"],
         )
         endpoint_url = environment["AWS_ENDPOINT_URL"]
         self.outputs = outputs

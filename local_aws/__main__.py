@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -10,9 +12,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
+from local_aws import previous_runs
+from local_aws.interrupts import Interrupted, Interrupts
 from local_aws.intrinsics import DeploymentError
 from local_aws.work_dir import (
     ForeignWorkDirError,
@@ -39,12 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    interrupts = Interrupts()
     options = _parser().parse_args(arguments)
     if options.command == "down":
-        return _down(options.work_dir)
+        return _down(options.work_dir, interrupts)
     if options.detach:
-        return _up_detached(options.assembly, options.work_dir, options.port)
-    return _up(options.assembly, options.work_dir, options.port)
+        return _up_detached(options.assembly, options.work_dir, options.port, interrupts)
+    return _up(options.assembly, options.work_dir, options.port, interrupts)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,18 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _up(assembly: Path, work_dir: Path, port: int) -> int:
+def _up(assembly: Path, work_dir: Path, port: int, interrupts: Interrupts) -> int:
     # Takes more than a second to import, which `down` and `--detach` do not need.
     from local_aws.moto_server import PortInUseError
     from local_aws.server import EmbeddedAws
 
-    stop = _StopRequest()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
     try:
-        with EmbeddedAws(assembly, work_dir, port=port) as aws:
-            _print_state(ServerState(os.getpid(), aws.endpoint_url, aws.outputs))
-            while not stop.requested:
+        with EmbeddedAws(assembly, work_dir, port=port, say=functools.partial(print, flush=True)) as aws:
+            _print_state(aws.state())
+            while not interrupts.requested:
                 time.sleep(_POLL_SECONDS)
     except (DeploymentError, ForeignWorkDirError, PortInUseError, WorkDirInUseError) as error:
         print(error, file=sys.stderr)
@@ -86,31 +87,26 @@ def _up(assembly: Path, work_dir: Path, port: int) -> int:
     return 0
 
 
-class _StopRequest:
-    """Notes a signal, and does nothing else: an exception could get lost, or interrupt the end that the first began.
-
-    Its reader polls, because a signal that arrives just before a wait without a timeout would not end that wait.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-
-
-def _up_detached(assembly: Path, work_dir: Path, port: int) -> int:
+def _up_detached(assembly: Path, work_dir: Path, port: int, interrupts: Interrupts) -> int:
     work_dir.mkdir(parents=True, exist_ok=True)
     log_path = work_dir / _SERVER_LOG
     command = [sys.executable, "-m", "local_aws", "up"]
     command += ["--assembly", str(assembly), "--work-dir", str(work_dir), "--port", str(port)]
+    previous = previous_runs.folders(work_dir)
     with log_path.open("a", encoding="utf-8") as log:
         begin = log.tell()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    if state := _wait_for_state(process, work_dir):
+    state = _wait_for_state(process, work_dir, interrupts)
+    if state is None:
+        _end(process)
+    for folder in previous_runs.folders(work_dir) - previous:
+        print(previous_runs.sentence(folder))
+    if state:
         _print_state(state)
         return 0
-    _end(process)
+    if interrupts.requested:
+        print("Interrupted: the embedded AWS was not started.", file=sys.stderr)
+        return interrupts.exit_code
     print(log_path.read_bytes()[begin:].decode(), end="", file=sys.stderr)
     print(f"The embedded AWS did not start; its log is {log_path}.", file=sys.stderr)
     return 1
@@ -125,9 +121,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_for_state(process: subprocess.Popen[bytes], work_dir: Path) -> ServerState | None:
+def _wait_for_state(process: subprocess.Popen[bytes], work_dir: Path, interrupts: Interrupts) -> ServerState | None:
+    """Wait until the process answers; None if it has ended, takes too long, or is not wanted any more."""
     deadline = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None and time.monotonic() < deadline and not interrupts.requested:
         state = read_state(work_dir)
         if state is not None and state.pid == process.pid:
             return state
@@ -135,14 +132,22 @@ def _wait_for_state(process: subprocess.Popen[bytes], work_dir: Path) -> ServerS
     return None
 
 
-def _down(work_dir: Path) -> int:
+def _down(work_dir: Path, interrupts: Interrupts) -> int:
     pid = owner(work_dir)
     if pid is None:
         print(f"No embedded AWS runs in {work_dir}.")
         return 0
-    os.kill(pid, signal.SIGTERM)
-    if wait_until_free(work_dir, _STOP_SECONDS):
-        _wait_for_exit(pid)
+    with contextlib.suppress(ProcessLookupError):  # it may end by itself just now
+        os.kill(pid, signal.SIGTERM)
+    try:
+        with interrupts.raised():
+            is_free = wait_until_free(work_dir, _STOP_SECONDS)
+            if is_free:
+                _wait_for_exit(pid)
+    except Interrupted as interrupted:
+        print(f"Interrupted: the embedded AWS in {work_dir} (process {pid}) still stops by itself.", file=sys.stderr)
+        return interrupted.exit_code
+    if is_free:
         print(f"The embedded AWS in {work_dir} has stopped.")
         return 0
     log = work_dir / _SERVER_LOG

@@ -6,19 +6,21 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from moto.moto_server import werkzeug_app
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
-from werkzeug.wrappers import Response
 
+from local_aws.browsers import no_foreign_pages, own_hosts_only
 from local_aws.logs import log_to_file
+from local_aws.patching import replace
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication
 
 HOST: Final = "127.0.0.1"
 """Never another address: the embedded AWS runs the scripts that somebody uploads."""
@@ -33,7 +35,7 @@ class PortInUseError(Exception):
 
 
 class LocalServer:
-    """Serves a WSGI application by HTTP.
+    """Serves a WSGI application by HTTP, to those who call it by its own address.
 
     Args:
         app: The application.
@@ -85,12 +87,13 @@ class MotoServer(LocalServer):
         with ExitStack() as closers:
             closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
             self._pages: dict[str, Callable[[], str]] = {}
-            app = _WithPages(guard(DomainDispatcherApplication(create_backend_app)), self._pages)
-            super().__init__(app, port, name="moto-server")
+            replace(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # moto lets every site read every answer
+            app = guard(DomainDispatcherApplication(create_backend_app))
+            super().__init__(no_foreign_pages(app, self._pages), port, name="moto-server")
             self._closers = closers.pop_all()
 
     def add_page(self, path: str, page: Callable[[], str]) -> None:
-        """Serve an HTML page for a browser, beside the APIs."""
+        """Serve an HTML page for a browser, beside the APIs; who knows its path may read it."""
         self._pages[path] = page
 
     def close(self) -> None:
@@ -106,26 +109,13 @@ class _RequestHandler(MotoRequestHandler):
         self.log("info", "%s %s %s %s %s", self.command, self.path, action, code, size)
 
 
-class _WithPages:
-    """A WSGI application with pages in front of it."""
-
-    def __init__(self, application: WSGIApplication, pages: Mapping[str, Callable[[], str]]) -> None:
-        self._application = application
-        self._pages = pages
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        page = self._pages.get(environ["PATH_INFO"])
-        answer = Response(page(), mimetype="text/html") if page else self._application
-        return answer(environ, start_response)
-
-
 class _Server(ThreadedWSGIServer):
     def __init__(self, listener: socket.socket, app: WSGIApplication) -> None:
         self._requests: set[threading.Thread] = set()
         super().__init__(
             HOST,
             listener.getsockname()[1],
-            app,
+            own_hosts_only(app, listener.getsockname()[1]),
             handler=_RequestHandler,
             fd=listener.fileno(),
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +16,16 @@ from typing import ClassVar, Final, Self
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.responses import get_backend
 
-from local_aws import cloudwatch, dynamodb_transactions, events, s3_directory, step_functions
+from local_aws import (
+    cloudwatch,
+    cloudwatch_logs,
+    dynamodb_transactions,
+    events,
+    previous_runs,
+    s3_directory,
+    s3_encryption,
+    step_functions,
+)
 from local_aws.api_gateway.listeners import ApiListeners
 from local_aws.api_gateway.rest_api import rest_apis
 from local_aws.assembly import read_assembly
@@ -33,12 +44,15 @@ from local_aws.patching import MotoObject
 from local_aws.pipes import Pipe, PipePoller, UnsupportedPipeError
 from local_aws.resources.base import Target
 from local_aws.schedules import ScheduledRules
-from local_aws.work_dir import BUCKETS, EMAILS, EMAILS_PAGE, LOGS, WorkDir
+from local_aws.work_dir import BUCKETS, EMAILS, LOGS, ServerState, WorkDir
 
 ACCOUNT: Final = "123456789012"
 """The account of every moto that is not told otherwise."""
 
 REGION: Final = "us-east-1"
+
+EMAILS_PAGE: Final = "/_local/emails/"
+"""Where the path of the page of e-mails begins; the rest is made at random."""
 
 _EXECUTION_DEADLINE_SECONDS: Final = 10.0
 
@@ -51,26 +65,33 @@ class EmbeddedAws:
     """Deploys a cloud assembly on an embedded AWS and keeps it running.
 
     A start begins with an empty account and empty folders `buckets`, `emails`, `lambda`, `logs` and `spark` in the
-    work folder; after `close` no thread and no process of it is left, and the folders stay.
+    work folder; the buckets, e-mails and logs of an earlier start are moved to `previous/<UTC time>/`. After `close`
+    no thread and no process of it is left, and the folders stay.
 
     Args:
         assembly: The cloud assembly (`cdk.out`).
         work_dir: Folder for buckets, e-mails and logs.
         port: Port of 127.0.0.1; 0 takes a free one.
+        say: Gets a sentence that the user has to know, such as where the files of an earlier start are.
 
     Attributes:
         endpoint_url: Where it answers.
+        emails_url: Address of the page of e-mails, another one at every start.
         outputs: Stack name to output name to value; the address of a REST API is the one at which it answers.
     """
 
     _running: ClassVar[EmbeddedAws | None] = None
 
-    def __init__(self, assembly: Path, work_dir: Path, *, port: int = 0) -> None:
+    def __init__(
+        self, assembly: Path, work_dir: Path, *, port: int = 0, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._assembly = assembly
         self._work_dir = work_dir
         self._port = port
+        self._say = say
         self._closers = ExitStack()
         self.endpoint_url: str = ""
+        self.emails_url: str = ""
         self.outputs: Mapping[str, Mapping[str, str]] = {}
 
     def start(self) -> None:
@@ -87,7 +108,8 @@ class EmbeddedAws:
             self._occupy_process(closers)
             work_dir = WorkDir(self._work_dir)
             closers.callback(work_dir.close)
-            work_dir.empty()
+            if previous := work_dir.prepare():
+                self._say(previous_runs.sentence(previous))
             server_log = work_dir.path / LOGS / "server.log"
             closers.enter_context(log_to_file(server_log, "local_aws", "moto", level=logging.WARNING))
             target = self._start_server(work_dir.path, closers)
@@ -99,7 +121,7 @@ class EmbeddedAws:
             closers.callback(schedules.close)
             closers.callback(lambda: self._iam.report().write(work_dir.path / LOGS))
             self.outputs = self._start_apis(deployment, closers)
-            work_dir.publish(self.endpoint_url, self.outputs)
+            work_dir.publish(self.state())
             self._closers = closers.pop_all()
 
     def close(self) -> None:
@@ -107,8 +129,12 @@ class EmbeddedAws:
         self._closers.close()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables for a client process."""
-        return client_environment(self.endpoint_url, REGION)
+        """Return the environment variables for a client process of the operator."""
+        return client_environment(self.endpoint_url, REGION, self._iam.operator)
+
+    def state(self) -> ServerState:
+        """Return what other processes have to know."""
+        return ServerState(os.getpid(), self.endpoint_url, self.emails_url, self.outputs, self.environment())
 
     def __enter__(self) -> Self:
         self.start()
@@ -130,11 +156,13 @@ class EmbeddedAws:
     def _start_server(self, work_dir: Path, closers: ExitStack) -> Target:
         moto_api_backend.reset()
         s3_directory.install(work_dir / BUCKETS)
+        s3_encryption.install()
         closers.callback(s3_directory.uninstall)
         step_functions.install()
         events.install()
         dynamodb_transactions.install()
         cloudwatch.install()
+        cloudwatch_logs.install()
         mailbox = Mailbox(work_dir / EMAILS)
         mailbox.install()
 
@@ -154,8 +182,10 @@ class EmbeddedAws:
         functions.install()
         closers.callback(functions.close)
 
-        target = Target(server.endpoint_url, ACCOUNT, REGION)
-        server.add_page(EMAILS_PAGE, lambda: mailbox.page(target.object_url))
+        target = Target(server.endpoint_url, ACCOUNT, REGION, iam.operator)
+        page = EMAILS_PAGE + secrets.token_urlsafe()
+        self.emails_url = server.endpoint_url + page
+        server.add_page(page, lambda: mailbox.page(target.object_url))
         closers.callback(_stop_executions, target)
         closers.callback(_disable_rules, target)
         return target
@@ -176,7 +206,9 @@ class EmbeddedAws:
         """Serve the REST APIs; return the outputs with the addresses at which they answer."""
         apis = rest_apis(deployment)
         workers = self._waiting_for_functions
-        listeners = ApiListeners(apis, account=ACCOUNT, region=REGION, workers=workers, after_port=self._port)
+        listeners = ApiListeners(
+            apis, account=ACCOUNT, region=REGION, iam=self._iam, workers=workers, after_port=self._port
+        )
         closers.callback(listeners.close)
         return listeners.local_addresses(deployment.outputs)
 

@@ -2,9 +2,12 @@
 
 Spark tells it in its own log, of which the lines about files go to a file of the run. Each access counts as the
 requests that Hadoop's S3A file system makes for it on AWS, and must be allowed to the job's role. A folder is asked for
-as an object first, which misses and therefore needs ListBucket without a prefix; Hadoop's committer writes below
-`_temporary/` and then copies each file to its place and deletes the first one.
+as an object first, which misses and therefore needs ListBucket without a prefix. A write counts as what both committers
+ask for: Hadoop's writes below `_temporary/`, copies each file to its place and deletes the first one; S3A's magic one,
+which Glue 5.1 uses, writes below `__magic/` and lists the uploads that are not completed. What it asks for after a task
+has failed, to list the parts of an upload and to abort it, is not counted.
 https://hadoop.apache.org/docs/r3.3.4/hadoop-aws/tools/hadoop-aws/assumed_roles.html
+https://hadoop.apache.org/docs/r3.3.4/hadoop-aws/tools/hadoop-aws/committers.html
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from local_aws.iam import enforcement
-from local_aws.iam.authorizations import list_bucket, object_request, prefix_request
+from local_aws.iam.authorizations import list_bucket, list_uploads, object_request, prefix_request
 from local_aws.iam.policies import Request, Role
 
 _LOGGERS: Final = {
@@ -29,6 +32,7 @@ _READ_ENCODED: Final = re.compile(r"Reading File path: (s3a?://.+), range: \d+-\
 _READ: Final = re.compile(r"Input split: (s3a?://.+):\d+\+\d+$")
 _SAVED: Final = re.compile(r"Saved output of task '[^']+' to (s3a?://.+?)/_temporary/")
 _TEMPORARY: Final = "_temporary/0/part"
+_MAGIC: Final = "__magic/part"
 
 
 def logging_properties(log: Path) -> str:
@@ -80,6 +84,10 @@ def _requests_of_write(folder_uri: str) -> Iterator[Request]:
     yield object_request("s3:GetObject", bucket, temporary)
     yield object_request("s3:PutObject", bucket, f"{folder}/part")
     yield object_request("s3:DeleteObject", bucket, temporary)
+    yield list_uploads(bucket)
+    yield object_request("s3:PutObject", bucket, f"{folder}/{_MAGIC}")
+    yield object_request("s3:GetObject", bucket, f"{folder}/{_MAGIC}")
+    yield object_request("s3:DeleteObject", bucket, f"{folder}/{_MAGIC}")
 
 
 def _requests_of_look(bucket: str, folder: str) -> Iterator[Request]:

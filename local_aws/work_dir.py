@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -12,16 +13,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from local_aws import previous_runs
+
 BUCKETS: Final = "buckets"
 EMAILS: Final = "emails"
 LAMBDA: Final = "lambda"
 LOGS: Final = "logs"
 SPARK: Final = "spark"
 
-EMAILS_PAGE: Final = "/_local/emails"
-"""Path of the server's page with every e-mail that was sent."""
+ENVIRONMENT: Final = "env.sh"
+"""File for a shell to source, with the environment variables of a client process."""
 
-_CONTENTS: Final = (BUCKETS, EMAILS, LAMBDA, LOGS, SPARK)
+_KEPT: Final = (BUCKETS, EMAILS, LOGS)
+_SCRATCH: Final = (LAMBDA, SPARK)
+_CONTENTS: Final = (*_KEPT, *_SCRATCH)
 _PID_FILE: Final = "server.pid"
 _STATE_FILE: Final = "server.json"
 _POLL_SECONDS: Final = 0.05
@@ -44,12 +49,16 @@ class ServerState:
     Attributes:
         pid: Its process.
         endpoint_url: Where it answers.
+        emails_url: Address of the page with every e-mail that was sent. Who knows it may read them.
         outputs: Stack name to output name to value.
+        environment: The environment variables of a client process, the operator's secret key among them.
     """
 
     pid: int
     endpoint_url: str
+    emails_url: str
     outputs: Mapping[str, Mapping[str, str]]
+    environment: Mapping[str, str]
 
 
 class WorkDir:
@@ -63,44 +72,86 @@ class WorkDir:
 
     Raises:
         WorkDirInUseError: Another embedded AWS owns the folder.
-        ForeignWorkDirError: The folder has contents that would be deleted although no embedded AWS has made them.
+        ForeignWorkDirError: The folder has contents that would be moved or deleted although no embedded AWS has made
+            them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path: Final = path.absolute()
         self._pid_file = _lock(self.path)
 
-    def empty(self) -> None:
-        """Delete what a former embedded AWS left, and make the folders again."""
-        self._state_path.unlink(missing_ok=True)
+    def prepare(self) -> Path | None:
+        """Make empty folders for a start; move the buckets, e-mails and logs of an earlier one aside.
+
+        Returns:
+            Where those are now; None if it left no file.
+        """
+        self._forget_state()
+        previous = previous_runs.set_aside(self.path, _KEPT)
         for name in _CONTENTS:
             if (self.path / name).exists():
                 shutil.rmtree(self.path / name)
-            (self.path / name).mkdir()
+            (self.path / name).mkdir(0o700)  # the log of requests has presigned addresses, which nobody else may read
+        return previous
 
-    def publish(self, endpoint_url: str, outputs: Mapping[str, Mapping[str, str]]) -> None:
-        """Tell other processes that the embedded AWS answers."""
-        state = ServerState(os.getpid(), endpoint_url, outputs)
-        draft = self._state_path.with_suffix(".draft")
-        draft.write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
-        draft.replace(self._state_path)
+    def publish(self, state: ServerState) -> None:
+        """Tell other processes of the same user that the embedded AWS answers, and how to use it."""
+        write_environment(self.path, state, state.environment)
+        _write_private(self._state_path, json.dumps(asdict(state), indent=2))
 
     def close(self) -> None:
         """Give the folder free; its contents stay for whoever wants to look at them."""
-        self._state_path.unlink(missing_ok=True)
+        self._forget_state()
         self._pid_file.truncate(0)
         self._pid_file.close()
+
+    def _forget_state(self) -> None:
+        for name in (_STATE_FILE, ENVIRONMENT):
+            (self.path / name).unlink(missing_ok=True)
 
     @property
     def _state_path(self) -> Path:
         return self.path / _STATE_FILE
 
 
+def write_environment(path: Path, state: ServerState, variables: Mapping[str, str]) -> None:
+    """Write the file that makes a shell use an embedded AWS and no other; its end removes it.
+
+    It first unsets what the shell has of AWS: a profile, an endpoint of one service or another region would lead
+    elsewhere. Where the process was killed, the file stays: it says so, and still leads to no other AWS.
+
+    Args:
+        path: The work folder.
+        state: The embedded AWS.
+        variables: What to export.
+    """
+    ended = (
+        f"The embedded AWS of {path / ENVIRONMENT} (process {state.pid}) has ended: start it, then source this again."
+    )
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items() if value]
+    lines = [
+        "# Makes this shell use the embedded AWS, as its operator. Holds a secret; another one at every start.",
+        "for name in $(env | sed -n 's/^\\(AWS_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done",
+        *exports,
+        f"kill -0 {state.pid} 2>/dev/null || echo {shlex.quote(ended)} >&2",
+    ]
+    _write_private(path / ENVIRONMENT, "\n".join(lines) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, whole or not at all."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)  # one of a process that was killed may be readable
+    draft.touch(0o600, exist_ok=False)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
 def read_state(path: Path) -> ServerState | None:
     """Return what the embedded AWS of a work folder has published, None if none answers there."""
     try:
         state = ServerState(**json.loads((path / _STATE_FILE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, TypeError):  # another version of this package wrote it, and is gone
         return None
     return state if owner(path) == state.pid else None
 
@@ -136,7 +187,7 @@ def _lock(path: Path) -> IO[str]:
     if not pid_path.exists() and (foreign := [name for name in _CONTENTS if (path / name).exists()]):
         raise ForeignWorkDirError(
             f"{path} already holds {', '.join(foreign)}, which no embedded AWS has made and which a start would "
-            "delete. Choose another work folder."
+            "move away. Choose another work folder."
         )
     path.mkdir(parents=True, exist_ok=True)
     pid_file = pid_path.open("a+", encoding="utf-8")

@@ -265,6 +265,7 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from unpacked(chunks)
     except BrokenGzipError as error:
+        yield error.text
         raise UnreadableTextError(str(error)) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -9,7 +11,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from glue_scripts.ledger import Ledger
-from operations.errors import UnknownEnvironmentError
+from operations.errors import NoRegionError, UnknownEnvironmentError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -20,6 +22,23 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "music-kpi"
 """Every name begins with it: `stacks.settings.PREFIX`, which a test compares."""
+
+
+def session_of(environ: Mapping[str, str]) -> boto3.Session:
+    """Returns a session in the region that AWS_REGION, AWS_DEFAULT_REGION or the profile names, in this order.
+
+    AWS's other tools know AWS_REGION; this boto3 reads only AWS_DEFAULT_REGION.
+
+    Args:
+        environ: the environment variables.
+
+    Raises:
+        NoRegionError: none of them names one.
+    """
+    session = boto3.Session(region_name=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"))
+    if not session.region_name:
+        raise NoRegionError("No region is set: set AWS_REGION to the region where the pipeline is deployed.")
+    return session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +76,13 @@ class Deployment:
     def find(cls, environment: str) -> Self:
         """Finds an environment by the names that the stacks give.
 
-        Account and region are those of the credentials; `AWS_ENDPOINT_URL` leads to the embedded AWS.
+        The account is that of the credentials; `AWS_ENDPOINT_URL` leads to the embedded AWS.
 
         Raises:
+            NoRegionError: no region is set.
             UnknownEnvironmentError: there is no such environment.
         """
-        session = boto3.Session()
+        session = session_of(os.environ)
         caller = session.client("sts").get_caller_identity()["Arn"].split(":")
         partition, account, region = caller[1], caller[4], session.region_name
 

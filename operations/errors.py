@@ -35,6 +35,12 @@ class UnknownEnvironmentError(OperationError):
     exit_code = ExitCode.USAGE
 
 
+class NoRegionError(OperationError):
+    """Neither the environment nor the profile names a region."""
+
+    exit_code = ExitCode.USAGE
+
+
 class UnknownThingError(OperationError):
     """An execution, a file or a day that was named does not exist."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FAILED_STATUSES: Final[tuple[Literal["FAILED", "TIMED_OUT", "ABORTED"], ...]] = ("FAILED", "TIMED_OUT", "ABORTED")
 UNFINISHED_JOB_STATES: Final = ("STARTING", "RUNNING", "STOPPING", "WAITING")
-FAIL_STATES: Final = ("JobDidNotSucceed", "VerdictNotUnderstood", "VersionNotUnderstood")
+FAIL_STATES: Final = ("JobDidNotSucceed", "VerdictNotUnderstood", "BatchTooLarge")
 """Errors of the state machine's own Fail states: a redrive enters the same state and fails again."""
 
 

@@ -68,8 +68,9 @@ def state_machines_page() -> str:
         "# State machines",
         "Made of the definitions in `state_machines/` by "
         "`python -m stacks.document state_machines > docs/state_machines.md`: change it there. Arrows show what leads "
-        "where; what is retried, and how, stands in the definition. No task catches: a failure ends the execution at "
-        "its task, and a redrive goes on there.",
+        "where; what is retried, and how, stands in the definition. A failure ends the execution at its task, and a "
+        "redrive goes on there. Only tasks of Stage catch, and only permanent answers about their one object "
+        "([why](decisions/0016-what-s3-refuses-is-a-verdict.md)).",
     ]
     for path in sorted(STATE_MACHINES.glob("*.asl.json"), reverse=True):
         definition = json.loads(path.read_text(encoding="utf-8"))
@@ -111,6 +112,8 @@ def _arrows(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield ("" if len(condition) > _LONGEST_LABEL else f'|"{_escaped(condition)}"|'), choice["Next"]
     if "Default" in state:
         yield '|"else"|', state["Default"]
+    for catcher in state.get("Catch", []):
+        yield '|"caught"|', catcher["Next"]
     if "Next" in state:
         yield "", state["Next"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Final
 
 import aws_cdk as cdk
 from constructs import Construct
@@ -14,10 +13,8 @@ from stacks.constructs.failure_notifier import FailureNotifier
 from stacks.constructs.glue_spark_job import GlueSparkJob, RuntimeCode
 from stacks.constructs.state_machine import StateMachine
 from stacks.constructs.upload_queue import UploadQueue
-from stacks.settings import Settings
+from stacks.settings import MAX_CONCURRENT_VALIDATIONS, Settings
 from stacks.storage_stack import StorageStack
-
-MAX_CONCURRENT_VALIDATIONS: Final = 10
 
 
 class PipelineStack(cdk.Stack):
@@ -130,10 +127,10 @@ class PipelineStack(cdk.Stack):
             },
             settings=self._settings,
         )
-        data.grant_list_versions(pipeline.role, names.RAW_PREFIX)
-        data.grant_copy_version_from(pipeline.role, names.RAW_PREFIX)
-        data.grant_copy_from(pipeline.role, names.PROCESSING_PREFIX)
-        data.grant_read(pipeline.role, names.QUALITY_PREFIX)
+        # Without ListBucket, a version that is gone would look like one that the role may not read.
+        data.grant_list(pipeline.role, names.RAW_PREFIX)
+        data.grant_read_version(pipeline.role, names.RAW_PREFIX)
+        data.grant_read(pipeline.role, names.PROCESSING_PREFIX, names.QUALITY_PREFIX)
         data.grant_put(pipeline.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX, names.ARCHIVE_PREFIX)
         data.grant_delete_version(pipeline.role, names.RAW_PREFIX)
         self.validate_batch.grant_run(pipeline.role)
@@ -155,6 +152,6 @@ class PipelineStack(cdk.Stack):
             },
             settings=self._settings,
         )
-        data.grant_put_document(recompute.role, names.RECOMPUTE_PREFIX)
+        data.grant_put(recompute.role, names.RECOMPUTE_PREFIX)
         self.compute_kpis.grant_run(recompute.role)
         return recompute

@@ -14,8 +14,22 @@ from typing import Any, Final
 EXECUTION_INPUT_BYTES: Final = 262_144
 """https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
-EVENT_BYTES: Final = 1_024 + 700
-"""Most bytes of an S3 event's `detail`: a key of 1,024 bytes and everything else in it."""
+KEY_BYTES: Final = 1_024
+"""Most bytes of an object key."""
+
+VERSION_ID_BYTES: Final = 1_024
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html: URL-ready, at most 1,024 bytes."""
+
+ESCAPED_BYTES: Final = 6
+"""Most bytes of JSON for a byte of a text: a control character is written as `\\u0001`."""
+
+EVENT_BYTES: Final = ESCAPED_BYTES * KEY_BYTES + VERSION_ID_BYTES + 700
+"""Most bytes of an S3 event's `detail` as JSON: the longest key and version id, and everything else in it.
+
+EventBridge Pipes gives a state machine the whole batch, limited by its bytes and not by its number of events
+(https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html). It does not say that a
+larger one is split: all its events would end as dead letters, those of other senders, too.
+"""
 
 TRANSACTION_BYTES: Final = 4_000_000
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html: 4 MB, 100 actions."""
@@ -75,7 +89,7 @@ class QuotaError(ValueError):
 
 
 def largest_batch_bytes(batch_size: int) -> int:
-    """Bytes of an execution's input with so many files, each under the longest key."""
+    """Bytes of an execution's input with so many files, each under the key that takes most of them."""
     return batch_size * EVENT_BYTES
 
 

@@ -24,6 +24,24 @@ CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
 
 PREFIX: Final = "music-kpi"
 
+MAX_CONCURRENT_VALIDATIONS: Final = 10
+"""Runs of the validation job at a time; more wait in the job's queue."""
+
+EVENT_SECONDS: Final = 60
+"""How long the event of an upload may take, with few exceptions.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html
+"""
+
+SHORTEST_WAIT_SECONDS: Final = 20
+"""How long a pipe may wait for messages at low traffic, whatever its window.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-sqs.html
+"""
+
+JOB_RUN_SECONDS: Final = 150
+"""A job run of a small batch with its start, at most: an estimate."""
+
 REDRIVE_DAYS: Final = 14
 """How long Step Functions can redrive an execution; what it needs must be there that long."""
 
@@ -195,8 +213,9 @@ class Settings:
     job_timeout_minutes: Annotated[int, _Whole(5, 200, "minutes")]
     """When Glue stops a job run. The state machine waits 480 minutes for it, its time in the job's queue included."""
 
-    freshness_slo_seconds: Annotated[int, _Whole(60, 86400, "seconds")]
-    """95 % of the files of an hour must be in the KPIs so long after their upload; an alarm tells when they are not."""
+    freshness_slo_seconds: Annotated[int, _Whole(0, 86400, "seconds")]
+    """An alarm rings when fewer than 95 % of an hour's files are in the KPIs so long after their upload. 0: twice what
+    a file takes at most while nothing else runs, which is its event, the batch window and two job runs."""
 
     rejected_rows_percent: Annotated[int, _Whole(1, 100, "per cent")]
     """An alarm tells when at least this share of a day's rows does not reach the KPIs."""
@@ -266,6 +285,16 @@ class Settings:
         return self.number_of_workers * int(self.worker_type.removeprefix("G.").removesuffix("X"))
 
     @property
+    def quiet_freshness_seconds(self) -> int:
+        """How long a file takes at most from its upload to the KPIs while nothing else runs."""
+        return EVENT_SECONDS + max(self.batch_window_seconds, SHORTEST_WAIT_SECONDS) + 2 * JOB_RUN_SECONDS
+
+    @property
+    def freshness_limit_seconds(self) -> int:
+        """When a file is late: as the setting says; with 0 twice the quiet time, so that it may wait for one batch."""
+        return self.freshness_slo_seconds or 2 * self.quiet_freshness_seconds
+
+    @property
     def runbook(self) -> str:
         """The page whose entries the e-mails name."""
         return self.runbook_url or "docs/runbook.md"
@@ -322,6 +351,25 @@ class Settings:
         return settings
 
 
+def check_region(region: str | None) -> None:
+    """Let the stacks be synthesized for commercial regions only.
+
+    The definitions of the state machines name AWS's integrations in the partition `aws`, and what the stacks use is not
+    everywhere else (EventBridge Pipes, for one, is not in us-gov-west-1).
+
+    Args:
+        region: Where the stacks will be deployed; None where that is not known.
+
+    Raises:
+        SettingsError: The region is of another partition: China, GovCloud, an isolated or a sovereign one.
+    """
+    if region and not re.fullmatch(r"(?!cn-)[a-z]{2}-[a-z]+-\d+", region):
+        raise SettingsError(
+            f"The region {region} is of another partition than `aws`: these stacks run in commercial regions only. "
+            "Choose one by AWS_REGION or your profile."
+        )
+
+
 def _overriding(overrides: Mapping[str, object]) -> dict[str, object]:
     rules = _rules()
     values: dict[str, object] = {}
@@ -345,6 +393,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if settings.batch_size > 10 and settings.batch_window_seconds == 0:
         # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: pipes read queues the same way
         yield "a batch_size over 10 needs a batch_window_seconds of at least 1."
+    if settings.freshness_limit_seconds <= settings.quiet_freshness_seconds:
+        yield (
+            f"a freshness_slo_seconds of {settings.freshness_slo_seconds} would ring for ever: with a "
+            f"batch_window_seconds of {settings.batch_window_seconds} a file takes up to "
+            f"{settings.quiet_freshness_seconds} seconds while nothing else runs. Choose more, or 0 for "
+            f"{2 * settings.quiet_freshness_seconds}."
+        )
     if settings.api_access == "api_key" and not settings.api_allowed_cidrs:
         yield (
             "an api_access of 'api_key' needs api_allowed_cidrs, the addresses of those who use the API: its page asks "

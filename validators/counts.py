@@ -41,6 +41,9 @@ ROWS = "_rows"
 QUARANTINED = "_quarantined"
 DISTINCT = "_distinct"
 """How many of the valid rows differ in a column of the dataset."""
+GENRES = "genres"
+GENRES_OF_TRACK = "genres_of_track"
+"""Of a songs file: how many genres its valid rows have, and how many the track with the most of them has."""
 HELD = "_held"
 """A broken row, see `_details`. Null where all other rows of a file are counted together."""
 
@@ -82,7 +85,7 @@ def count_rows(judged: DataFrame, dataset: str, known: Mapping[str, DataFrame]) 
 
     Returns:
         FILE, HELD, ROWS, QUARANTINED, DISTINCT, and how many rows break each rule (`_fails_<rule id>`) or are warned of
-        (`_warns_<rule id>`).
+        (`_warns_<rule id>`); for songs also GENRES and GENRES_OF_TRACK, each once for a file and 0 in other rows.
     """
     is_held = F.expr(_NUMBER_IN_TASK) < MAX_HELD_ROWS_OF_TASK
     held = F.when(F.col(_BROKEN), F.when(is_held, F.struct(*_details(judged))))
@@ -106,9 +109,19 @@ def count_rows(judged: DataFrame, dataset: str, known: Mapping[str, DataFrame]) 
     counts = (
         f"sum(if({_FLAGS} & {1 << place} != 0, {ROWS} * {LINES}, 0)) AS {name}" for place, name in enumerate(flags)
     )
-    return alike.groupBy(FILE, HELD).agg(
+    counted = alike.groupBy(FILE, HELD).agg(
         F.expr(f"sum({ROWS} * {LINES}) AS {ROWS}"), F.expr(f"count({_VALID_ROW}) AS {DISTINCT}"), *map(F.expr, counts)
     )
+    return _with_genres(counted, judged) if dataset == "songs" else counted
+
+
+def _with_genres(counted: DataFrame, judged: DataFrame) -> DataFrame:
+    """Rows of counts, and one more for each file, in which only GENRES and GENRES_OF_TRACK are counted."""
+    pairs = judged.where(~failing(judged)).select(FILE, "track_id", "track_genre").distinct()
+    of_tracks = pairs.groupBy(FILE, "track_id").agg(F.count("*").alias(GENRES_OF_TRACK))
+    most = of_tracks.groupBy(FILE).agg(F.max(GENRES_OF_TRACK).alias(GENRES_OF_TRACK))
+    genres = pairs.select(FILE, "track_genre").distinct().groupBy(FILE).agg(F.count("*").alias(GENRES))
+    return counted.unionByName(genres.join(most, FILE), allowMissingColumns=True).na.fill(0)
 
 
 @lru_cache(maxsize=1)

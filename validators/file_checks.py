@@ -81,10 +81,12 @@ class Position:
     Attributes:
         row: as a spreadsheet numbers it: blank lines count, a row of several lines counts once. The first is 1.
         line: as a text editor numbers it, the row's first line. The first is 1.
+        fields: how many fields it has.
     """
 
     row: int
     line: int
+    fields: int
 
 
 def plain_chunks(stream: Readable) -> Iterator[bytes]:
@@ -171,16 +173,11 @@ def row_positions(stream: Readable, rows: Collection[int]) -> dict[int, Position
     for row, fields in enumerate(_reader(counted()), start=1):
         number += bool(fields)
         if fields and number in rows:
-            positions[number] = Position(row=row, line=first_line)
+            positions[number] = Position(row=row, line=first_line, fields=len(fields))
             if len(positions) == len(rows):
                 break
         first_line = last_line + 1
     return positions
-
-
-def field_count(text: str) -> int:
-    """How many fields a row has, given as its text."""
-    return len(next(_reader(io.StringIO(text, newline="")), []))
 
 
 class LinePerRow:

@@ -15,7 +15,13 @@ _LAST_STEP: Final = 64 * 1024
 
 
 class BrokenGzipError(Exception):
-    """The bytes are no complete gzip; the message says what is wrong, in words for the producer."""
+    """The bytes are no complete gzip; the message says what is wrong, in words for the producer.
+
+    Attributes:
+        text: what was unpacked since the last text that `unpacked` gave; of a damaged gzip, its end may be junk.
+    """
+
+    text: bytes = b""
 
 
 def unpacked(chunks: Iterable[bytes], *, max_members: int | None = None) -> Iterator[bytes]:
@@ -26,8 +32,7 @@ def unpacked(chunks: Iterable[bytes], *, max_members: int | None = None) -> Iter
         max_members: how many members the file may have; None for any number.
 
     Yields:
-        Texts of 4 to 8 MiB, but for the last one, however small the members are. Before an error comes what could be
-        unpacked.
+        Texts of 4 to 8 MiB, but for the last one, however small the members are.
 
     Raises:
         BrokenGzipError: the gzip is damaged or incomplete, something else follows it, or it has too many members.
@@ -39,9 +44,8 @@ def unpacked(chunks: Iterable[bytes], *, max_members: int | None = None) -> Iter
             if len(text) >= _TEXT_BYTES:
                 yield bytes(text)
                 text.clear()
-    except BrokenGzipError:
-        if text:
-            yield bytes(text)
+    except BrokenGzipError as error:
+        error.text = bytes(text)
         raise
     if text:
         yield bytes(text)

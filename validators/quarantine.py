@@ -10,9 +10,8 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from validators.counts import BYTES
-from validators.file_checks import field_count
 from validators.reports import Sample, masked
-from validators.rows import BLOCK, FILE, LINES, MALFORMED_ROW, RAW, ROW_ID, RULES, length_column, text_column
+from validators.rows import BLOCK, FILE, LINES, RAW, ROW_ID, RULES, length_column, text_column
 from validators.rules import RULES_BY_ID
 
 MAX_SAMPLES = 20
@@ -93,7 +92,7 @@ def many_quarantined_rows(broken: DataFrame, offsets: Offsets) -> DataFrame:
 
 
 def first_quarantined_rows(rows: DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """By file, in its order, the first MAX_SAMPLES rows of each rule, as if they broke no other.
+    """By file, in its order, the first MAX_SAMPLES rows of each rule, as if they broke no other; without their fields.
 
     Args:
         rows: what `many_quarantined_rows` gives.
@@ -104,8 +103,7 @@ def first_quarantined_rows(rows: DataFrame) -> dict[str, list[dict[str, Any]]]:
         .withColumn("_rank", F.row_number().over(order))
         .where(F.col("_rank") <= MAX_SAMPLES)
         .withColumn("rules", F.array("rule"))
-        # Only a malformed row's text is needed: to count its fields.
-        .withColumn("fields", F.when(F.col("rule") == MALFORMED_ROW, F.col("fields")))
+        .drop("fields")
         .orderBy("row")
         .collect()
     )
@@ -119,7 +117,7 @@ def samples(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Sample]]:
     """By rule id, the first MAX_SAMPLES rows that break the rule.
 
     Args:
-        rows: of a file, in its order: QUARANTINED_COLUMNS, and the values of the columns with rules.
+        rows: of a file, in its order: number, lines, rules, and the values of the columns with rules.
     """
     found: dict[str, list[Sample]] = defaultdict(list)
     for row in rows:
@@ -135,5 +133,4 @@ def _sample(row: Mapping[str, Any], rule: str) -> Sample:
         row=row["row"],
         lines=row["lines"],
         value=masked(column, row[text_column(column)], row[length_column(column)]) if column else None,
-        fields=field_count(row["fields"][0]) if rule == MALFORMED_ROW and row["fields"] else None,
     )

@@ -12,6 +12,8 @@ from typing import Final
 
 from validators.schemas import (
     MAX_COLUMNS,
+    MAX_GENRES,
+    MAX_GENRES_OF_TRACK,
     MAX_GZIP_MEMBERS,
     MAX_GZIP_RATIO,
     MAX_HEADER_CHARACTERS,
@@ -90,12 +92,30 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "unknown_dataset",
         "The key lies under raw/users/, raw/songs/ or raw/streams/.",
-        "Upload the file under the prefix of its dataset.",
+        "Upload the file with another key, under the prefix of its dataset.",
     ),
     _file_rule(
         "object_missing",
         "The uploaded object version is there when the batch is staged.",
         "Upload the file again, and leave it there: the pipeline takes it away when it is done.",
+    ),
+    _file_rule(
+        "archived_storage_class",
+        "S3 hands the object out at once: its storage class is none that has to be restored first (GLACIER, "
+        "DEEP_ARCHIVE, an archive tier of INTELLIGENT_TIERING).",
+        "Upload the file again with the storage class STANDARD. The archived object stays where it was uploaded.",
+    ),
+    _file_rule(
+        "encrypted_by_customer_key",
+        "The object can be read without a key that only its sender has (SSE-C).",
+        "Upload the file again without such a key; the bucket encrypts every object. The first object stays where it "
+        "was uploaded.",
+    ),
+    _file_rule(
+        "unusable_kms_key",
+        "If the object is encrypted with a KMS key, the key is enabled and the pipeline may use it.",
+        "Upload the file again without naming a KMS key; the bucket encrypts every object. The first object stays "
+        "where it was uploaded.",
     ),
     _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
     _file_rule(
@@ -135,8 +155,14 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "snapshot_shrunk",
         "A snapshot has at least half as many good rows as the current one.",
-        "Upload the full snapshot, not a part of it.",
+        "Upload the full snapshot, not a part of it. Where its rows break a rule, mend them.",
         ("users", "songs"),
+    ),
+    _file_rule(
+        "too_many_genres",
+        f"The good rows have at most {MAX_GENRES_OF_TRACK} genres for a track and {MAX_GENRES:,} genres in all.",
+        "Check that track_id and track_genre hold what they should, first for the track with the most rows.",
+        ("songs",),
     ),
     _row_rule(
         "malformed_row",

@@ -25,6 +25,10 @@ SNAPSHOT_DATASETS: Final = ("users", "songs")
 MAX_ID_BYTES: Final = 200
 MAX_GENRE_BYTES: Final = 200
 MAX_COUNTRY_BYTES: Final = 64
+MAX_GENRES_OF_TRACK: Final = 50
+"""One play makes up to two rows of a day, of the day and of the hour, for each genre of its track."""
+MAX_GENRES: Final = 5_000
+"""Of a songs file. A day has up to 25 rows for each genre that was played."""
 MAX_NAME_CHARACTERS: Final = 300
 MAX_FILE_BYTES: Final = 5 * 1024**3
 """CopyObject takes no larger object (Amazon S3 API reference)."""

@@ -1,4 +1,4 @@
-"""Who is let in: by address, by signature, by key.
+"""Who is let in: by address, by key.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authorization-flow.html
 """
@@ -6,22 +6,16 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authoriz
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from local_aws.api_gateway.moto_backend import apigateway_backends
-from local_aws.environment import ACCESS_KEY
 from local_aws.intrinsics import DeploymentError
 
 _INVOKE: Final = "execute-api:Invoke"
 _SHORTHAND: Final = "execute-api:/"
-_CREDENTIAL: Final = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request\s*,.*"
-    r"SignedHeaders=.+Signature=[0-9a-f]{64}.*"
-)
 
 
 @dataclass(frozen=True)
@@ -65,8 +59,8 @@ class ResourcePolicy:
         Args:
             arn: What is asked for: `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`.
             address: The client's address.
-            signed: Whether the request is signed: a Deny still stops it, while what allows it is its signer's own
-                policy, which is not known here and counts as an Allow.
+            signed: Whether the request is signed: a Deny still stops it, while its signer's own policy is what allows
+                it, and is looked at elsewhere (`Enforcement.invoker`).
         """
         applying = [statement.allows for statement in self.statements if statement.applies(arn, address)]
         return all(applying) and (signed or bool(applying))
@@ -101,22 +95,6 @@ def _is_in(address: str, blocks: tuple[str, ...]) -> bool:
 
 def _as_list(value: Any) -> list[Any]:  # noqa: ANN401 - IAM allows one value in place of a list everywhere
     return value if isinstance(value, list) else [value]
-
-
-def is_signed(authorization: str, region: str) -> bool:
-    """Whether a request carries a signature with the embedded AWS's credentials.
-
-    Not checked: the signature itself and its date, and what the signer's policies allow. So this tells a client that
-    signs for the right service and region from one that does not, and nothing more.
-
-    Args:
-        authorization: The header `Authorization`; empty if there is none.
-        region: The region of the API.
-    """
-    match = _CREDENTIAL.fullmatch(authorization)
-    if match is None:
-        return False
-    return (match["key"], match["region"], match["service"]) == (ACCESS_KEY, region, "execute-api")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Answers the requests of one REST API, as API Gateway does it.
 
-What is as there: routes with `{name}`, `{name+}` and `ANY`, the resource policy's addresses, API keys of usage plans,
-the event and the answer of the proxy integration, its timeout, and the errors of the gateway itself.
+What is as there: routes with `{name}`, `{name+}` and `ANY`, the resource policy's addresses, signatures, API keys of
+usage plans, the event and the answer of the proxy integration, its timeout, and the errors of the gateway itself.
 
-What is not: signatures are looked at and not verified (`access.is_signed`); nothing is throttled, counted, cached,
+What is not: nothing is throttled, counted, cached,
 compressed, traced or written to an access log; header names come in one spelling; there are no gateway responses of
 one's own and no stage variables.
 """
@@ -21,11 +21,12 @@ from urllib.parse import unquote
 from moto.awslambda.exceptions import LambdaClientError
 
 from local_aws import lambda_functions
-from local_aws.api_gateway.access import ApiKey, find_key, is_signed
+from local_aws.api_gateway.access import ApiKey, find_key
 from local_aws.api_gateway.proxy import Answer, ClientRequest, MalformedAnswerError, answer_of, event_of
 from local_aws.api_gateway.rest_api import RestApi, Route
-from local_aws.environment import ACCESS_KEY
 from local_aws.iam import enforcement
+from local_aws.iam.enforcement import Enforcement
+from local_aws.iam.signatures import Fault, SignatureRefusedError, SignedRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -34,6 +35,15 @@ _LOG: Final = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html"""
+
+
+_INCOMPLETE: Final = "IncompleteSignatureException"
+_SIGNATURE_ERRORS: Final[Mapping[Fault, str]] = {
+    Fault.SKEWED: "InvalidSignatureException",
+    Fault.UNKNOWN_KEY: "UnrecognizedClientException",
+    Fault.WRONG: "InvalidSignatureException",
+    Fault.WRONG_TOKEN: "UnrecognizedClientException",
+}
 
 
 class GatewayError(Exception):
@@ -65,11 +75,15 @@ class Gateway:
         api: The API.
         account: Account id.
         region: Region.
+        iam: Verifies signatures.
         workers: Threads in which functions are waited for.
     """
 
-    def __init__(self, api: RestApi, *, account: str, region: str, workers: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, api: RestApi, *, account: str, region: str, iam: Enforcement, workers: ThreadPoolExecutor
+    ) -> None:
         self.api: Final = api
+        self._iam = iam
         self._account = account
         self._region = region
         self._workers = workers
@@ -100,9 +114,8 @@ class Gateway:
         if len(request.body) > MAX_BODY_BYTES:
             raise GatewayError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestTooLargeException", "Request Too Long")
         self._check_address(request, route)
-        self._check_signature(request, route)
+        signer = self._signer(request, route)
         key = self._key(request, route)
-        signer = ACCESS_KEY if route.method.needs_signature else None
         event = event_of(request, route, self.api, account=self._account, key=key, signer=signer)
         payload = self._invoke(route, json.dumps(event), source_arn=self._arn(request))
         try:
@@ -123,13 +136,22 @@ class Gateway:
         resource = f"{self.api.id}/{request.stage}/{request.method}{unquote(request.raw_path)}"
         return f"arn:aws:execute-api:{self._region}:{self._account}:{resource}"
 
-    def _check_signature(self, request: ClientRequest, route: Route) -> None:
-        if not route.method.needs_signature or is_signed(request.header("Authorization"), self._region):
-            return
-        if not request.header("Authorization"):
-            raise _missing_authentication_token()
-        text = "The security token included in the request is invalid."
-        raise GatewayError(HTTPStatus.FORBIDDEN, "UnrecognizedClientException", text)
+    def _signer(self, request: ClientRequest, route: Route) -> str | None:
+        """Return the access key that has signed the request; None if the method needs no signature."""
+        if not route.method.needs_signature:
+            return None
+        headers = {name.lower(): ",".join(values) for name, values in request.headers.items()}
+        signed = SignedRequest(request.method, request.whole_path, request.query, headers)
+        try:
+            return self._iam.invoker(signed, request.body, self._arn(request))
+        except SignatureRefusedError as error:
+            if error.fault is Fault.MISSING:
+                raise _missing_authentication_token() from error
+            raise GatewayError(
+                HTTPStatus.FORBIDDEN, _SIGNATURE_ERRORS.get(error.fault, _INCOMPLETE), str(error)
+            ) from error
+        except enforcement.AccessDeniedError as error:
+            raise GatewayError(HTTPStatus.FORBIDDEN, "AccessDeniedException", str(error), member="Message") from error
 
     def _key(self, request: ClientRequest, route: Route) -> ApiKey | None:
         if not route.method.needs_key:
@@ -197,6 +219,7 @@ def _request_of(environ: Mapping[str, Any]) -> ClientRequest:
         method=environ["REQUEST_METHOD"],
         stage=stage,
         raw_path=slash + rest or "/",
+        whole_path=path,
         query=query,
         headers=headers,
         body=environ["wsgi.input"].read(length) if length else b"",

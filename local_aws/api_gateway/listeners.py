@@ -9,6 +9,7 @@ from typing import Final
 
 from local_aws.api_gateway.gateway import Gateway
 from local_aws.api_gateway.rest_api import RestApi
+from local_aws.iam.enforcement import Enforcement
 from local_aws.moto_server import LocalServer, PortInUseError
 
 
@@ -19,19 +20,27 @@ class ApiListeners:
         apis: The APIs.
         account: Account id.
         region: Region.
+        iam: Verifies signatures.
         workers: Threads in which functions are waited for. They are the caller's to end, after the functions.
         after_port: The first API takes the next port if that is free, so that its address stays the same from start to
             start; 0 takes any free one.
     """
 
     def __init__(
-        self, apis: list[RestApi], *, account: str, region: str, workers: ThreadPoolExecutor, after_port: int
+        self,
+        apis: list[RestApi],
+        *,
+        account: str,
+        region: str,
+        iam: Enforcement,
+        workers: ThreadPoolExecutor,
+        after_port: int,
     ) -> None:
         self._region: Final = region
         self._ports: dict[str, int] = {}
         with ExitStack() as closers:
             for number, api in enumerate(apis, start=1):
-                gateway = Gateway(api, account=account, region=region, workers=workers)
+                gateway = Gateway(api, account=account, region=region, iam=iam, workers=workers)
                 server = _listen(gateway, after_port + number if after_port else 0)
                 closers.callback(server.close)
                 self._ports[api.id] = server.port

@@ -35,6 +35,7 @@ class ClientRequest:
         method: In capitals.
         stage: First part of its path.
         raw_path: The rest of its path, as the client has encoded it.
+        whole_path: All of its path, as the client has encoded it.
         query: The query, as the client has encoded it.
         headers: Name to values. Names come in the usual spelling, `X-Api-Key`, whatever the client wrote.
         body: Its body.
@@ -45,6 +46,7 @@ class ClientRequest:
     method: str
     stage: str
     raw_path: str
+    whole_path: str
     query: str
     headers: Mapping[str, list[str]]
     body: bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 from local_aws.iam.calls import Call
@@ -58,19 +58,31 @@ class Account:
         return f"arn:{PARTITION}:{service}:{self.region}:{self.id}:{resource}"
 
 
-def requests_of(call: Call, account: str, *, has_tags: Callable[[str, str, str | None], bool]) -> list[Request]:
+class Objects(Protocol):
+    """What IAM asks for depends on the object, given by bucket, key and version id."""
+
+    def has_tags(self, bucket: str, key: str, version: str | None, /) -> bool:
+        """Whether it has tags: a copy of it takes them along."""
+        ...
+
+    def kms_key_of(self, bucket: str, key: str, version: str | None, /) -> str | None:
+        """The ARN of the customer managed KMS key that it is encrypted with; None without one."""
+        ...
+
+
+def requests_of(call: Call, account: str, *, objects: Objects) -> list[Request]:
     """Return everything that must be allowed for a call.
 
     Args:
         call: The call.
         account: The account in which it is made.
-        has_tags: Whether an object has tags, given bucket, key and version id: a copy of it takes them along.
+        objects: The objects of S3.
 
     Raises:
         UnknownAuthorizationError: It is not known what IAM asks for it.
     """
     if call.service == "s3":
-        return [*_s3(call, has_tags)]
+        return [*_s3(call, objects)]
     actions = _ACTIONS.get(call.service, {}).get(call.operation)
     if actions is None:
         raise UnknownAuthorizationError(
@@ -82,10 +94,10 @@ def requests_of(call: Call, account: str, *, has_tags: Callable[[str, str, str |
 # S3
 
 
-def _s3(call: Call, has_tags: Callable[[str, str, str | None], bool]) -> Iterator[Request]:
+def _s3(call: Call, objects: Objects) -> Iterator[Request]:
     parameters = call.parameters
     if call.operation in _S3_COPIES:
-        yield from _s3_copy(call, has_tags)
+        yield from _s3_copy(call, objects)
     elif call.operation == "DeleteObjects":
         for entry in parameters["Delete"]["Objects"]:
             action = "s3:DeleteObjectVersion" if entry.get("VersionId") else "s3:DeleteObject"
@@ -95,6 +107,8 @@ def _s3(call: Call, has_tags: Callable[[str, str, str | None], bool]) -> Iterato
         action = _S3_OBJECTS[call.operation][1 if version else 0]
         yield _on_object(action, parameters["Bucket"], parameters["Key"], version)
         yield from _s3_put_extras(call)
+        if call.operation == "GetObject":
+            yield from _decrypt(objects.kms_key_of(parameters["Bucket"], parameters["Key"], version))
     elif call.operation in _S3_LISTINGS:
         yield _on_bucket(_S3_LISTINGS[call.operation], parameters)
     else:
@@ -140,6 +154,11 @@ def list_bucket(bucket: str) -> Request:
     return _on_bucket("s3:ListBucket", {"Bucket": bucket})
 
 
+def list_uploads(bucket: str) -> Request:
+    """A listing of the multipart uploads of a bucket that are not completed."""
+    return _on_bucket("s3:ListBucketMultipartUploads", {"Bucket": bucket})
+
+
 def object_request(action: str, bucket: str, key: str) -> Request:
     """An action on an object of a bucket."""
     return _on_object(action, bucket, key, None)
@@ -166,7 +185,17 @@ def _s3_put_extras(call: Call) -> Iterator[Request]:
         yield _on_object("s3:PutObjectTagging", call.parameters["Bucket"], call.parameters["Key"], None)
 
 
-def _s3_copy(call: Call, has_tags: Callable[[str, str, str | None], bool]) -> Iterator[Request]:
+def _decrypt(kms_key: str | None) -> Iterator[Request]:
+    """Who reads the bytes of an object, and not only its head, uses the KMS key that it is encrypted with.
+
+    The key of AWS for S3 lets everybody in who may read the object; a customer managed one asks IAM.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+    if kms_key:
+        yield Request("kms:Decrypt", kms_key, _context())
+
+
+def _s3_copy(call: Call, objects: Objects) -> Iterator[Request]:
     """The source is read and the target written; tags are copied, too, unless others are given.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
@@ -176,8 +205,9 @@ def _s3_copy(call: Call, has_tags: Callable[[str, str, str | None], bool]) -> It
     bucket, _, key = unquote(source).removeprefix("/").partition("/")
     version = unquote(version)
     yield _on_object("s3:GetObjectVersion" if version else "s3:GetObject", bucket, key, version or None)
+    yield from _decrypt(objects.kms_key_of(bucket, key, version or None))
     yield _on_object("s3:PutObject", parameters["Bucket"], parameters["Key"], None)
-    if call.operation == "CopyObject" and _copies_tags(parameters) and has_tags(bucket, key, version or None):
+    if call.operation == "CopyObject" and _copies_tags(parameters) and objects.has_tags(bucket, key, version or None):
         action = "s3:GetObjectVersionTagging" if version else "s3:GetObjectTagging"
         yield _on_object(action, bucket, key, version or None)
         yield _on_object("s3:PutObjectTagging", parameters["Bucket"], parameters["Key"], None)

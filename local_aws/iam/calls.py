@@ -1,30 +1,25 @@
-"""Which operation of which service an HTTP request asks for, by botocore's models, and who has signed it."""
+"""Which operation of which service an HTTP request asks for, by botocore's models."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
 
+from botocore.exceptions import UnknownServiceError
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import NotFound
 
+from local_aws.iam.signatures import Signature
 from local_aws.patching import MotoObject
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-_SIGNATURE_4: Final = re.compile(
-    r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
-)
-_SIGNATURE_2: Final = re.compile(r"AWS (?P<key>[^:\s]+):")
 
 _MODELS: Final[Mapping[str, str]] = {
     "states": "stepfunctions",
@@ -38,21 +33,6 @@ _NAMES_OF_OBJECTS: Final = "DeleteObjects"
 
 class UnknownOperationError(Exception):
     """The request fits no operation of the service."""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Who has signed a request.
-
-    Attributes:
-        access_key: The access key.
-        service: Name of the service as requests to it are signed, such as `states`.
-        region: The region.
-    """
-
-    access_key: str
-    service: str
-    region: str
 
 
 @dataclass(frozen=True)
@@ -74,20 +54,6 @@ class Call:
     protocol: str
 
 
-def signature_of(environ: WSGIEnvironment) -> Signature | None:
-    """Return who has signed a request, in its header or, of a presigned address, in its query; None if nobody has."""
-    query = parse_qs(environ.get("QUERY_STRING", ""))
-    header = environ.get("HTTP_AUTHORIZATION", "")
-    text = header or "Credential=" + query.get("X-Amz-Credential", [""])[0]
-    if found := _SIGNATURE_4.search(text):
-        return Signature(found["key"], found["service"], found["region"])
-    if found := _SIGNATURE_2.match(header):
-        return Signature(found["key"], "s3", "us-east-1")
-    if key := query.get("AWSAccessKeyId"):
-        return Signature(key[0], "s3", "us-east-1")
-    return None
-
-
 def call_of(environ: WSGIEnvironment, signature: Signature) -> Call:
     """Return the call that a request is. Its body can be read once more.
 
@@ -95,7 +61,10 @@ def call_of(environ: WSGIEnvironment, signature: Signature) -> Call:
         UnknownOperationError: It fits no operation of the service.
     """
     model_name = _MODELS.get(signature.service, signature.service)
-    model = get_service_model(model_name)
+    try:
+        model = get_service_model(model_name)
+    except UnknownServiceError as error:
+        raise UnknownOperationError(f"there is no service {signature.service}") from error
     if signature.service != "s3":
         _keep_body(environ)
     request = Request(environ, populate_request=False)

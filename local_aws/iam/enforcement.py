@@ -1,26 +1,39 @@
 """Lets requests of roles and services through only as the deployed policies say.
 
-Who asks is told by the access key of a request: the operator's is an administrator; those of roles are given out by
-`assume` to what works with a role (job runs, functions, executions, pipes, targets of rules). Any other is refused.
+Every request must be signed (`signatures`), and its access key says who asks: the operator's is an administrator;
+those of roles are given out by `assume` to what works with a role (job runs, functions, executions, pipes, targets of
+rules). Any other is refused.
 What a service does without a request and without a role, such as a rule that puts an event into a queue, asks
 `require` with the service as the caller.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from werkzeug.wrappers import Response
 
 from local_aws.iam import answers, policy_store
 from local_aws.iam.authorizations import KNOWN_KEYS, UnknownAuthorizationError, list_bucket, requests_of
-from local_aws.iam.calls import Call, Signature, UnknownOperationError, call_of, signature_of
+from local_aws.iam.calls import Call, UnknownOperationError, call_of
 from local_aws.iam.conditions import UnsupportedPolicyError
 from local_aws.iam.policies import Caller, Decision, Policy, Request, Role, Service, decide
-from local_aws.iam.principals import OPERATOR, Credentials, Principals
+from local_aws.iam.principals import ANYBODY, Credentials, Principals
 from local_aws.iam.report import Report
+from local_aws.iam.signatures import (
+    UNSIGNED_PAYLOADS,
+    Fault,
+    Signature,
+    SignatureRefusedError,
+    SignedRequest,
+    declared_hash,
+    verify,
+)
 from local_aws.iam.usage import Usage, Use
 
 if TYPE_CHECKING:
@@ -30,10 +43,15 @@ _LOG: Final = logging.getLogger(__name__)
 
 _TOPIC: Final = "arn:aws:sns:"
 """moto gives a topic without a policy one of its own, about `aws:SourceOwner`, as AWS does."""
-_MOTO_API: Final = "/moto-api/"
+_NOT_OF_AWS: Final = ("/moto-api", "/favicon.ico", "/latest/meta-data/", "/latest/api/")
+"""Where paths begin that moto itself answers, whoever asks: its dashboard, its settings, and what only EC2 has."""
 _READS: Final = frozenset({"GetObject", "HeadObject"})
-_PROTOCOLS: Final = {"s3": "rest-xml", "sns": "query", "sts": "query", "iam": "query", "monitoring": "query"}
-"""Protocol of an answer to a request that is not read further; `json` of other services."""
+_API: Final = "execute-api"
+
+MAX_OBJECT_BYTES: Final = 5 * 1024**3
+"""Body of a request to S3, https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html."""
+MAX_REQUEST_BYTES: Final = 128 * 1024**2
+"""Body of a request to another service, which must be in memory before its signature can be verified."""
 
 
 class AccessDeniedError(Exception):
@@ -48,6 +66,7 @@ class Enforcement:
         region: Region.
 
     Attributes:
+        operator: Credentials of the administrator, made at random.
         usage: What was asked for so far.
     """
 
@@ -55,6 +74,7 @@ class Enforcement:
         self._account = account
         self._region = region
         self._principals = Principals()
+        self.operator: Final = self._principals.operator
         self.usage = Usage()
 
     def report(self) -> Report:
@@ -163,28 +183,73 @@ class Enforcement:
 
     def _answer(self, environ: WSGIEnvironment, application: WSGIApplication) -> Response | None:
         """What is answered in moto's place; None for moto's own answer."""
-        if environ["PATH_INFO"].startswith(_MOTO_API) or environ["REQUEST_METHOD"] == "OPTIONS":
-            return None  # moto's own settings, and a browser's question that is never signed
-        signature = signature_of(environ)
-        if signature is None:
-            return answers.access_denied("s3", "rest-xml", "Access Denied: the request is not signed.")
-        if signature.access_key == OPERATOR.access_key:
-            return None
+        if environ["PATH_INFO"].startswith(_NOT_OF_AWS):
+            return Response("This is not an address of AWS.", 404, content_type="text/plain")
+        try:
+            signature = self._authenticate(environ)
+        except SignatureRefusedError as error:
+            return answers.refused_signature(error)
         role = self._principals.role_of(signature.access_key)
-        if role is None:
-            protocol = _PROTOCOLS.get(signature.service, "json")
-            return answers.unknown_key(signature.service, protocol, signature.access_key)
-        return self._answer_role(role, environ, signature, application)
+        return None if role is None else self._answer_role(role, environ, signature, application)
+
+    def _authenticate(self, environ: WSGIEnvironment) -> Signature:
+        """Return the signature of a request, verified. Its body can still be read.
+
+        Raises:
+            SignatureRefusedError: It is not signed as it must be.
+        """
+        request = SignedRequest.of(environ)
+        signature = Signature.of(request)
+        if signature.service == "s3":
+            # The body comes last: nobody makes this process read a large one without a signature.
+            declared = declared_hash(request, signature)
+            self._verify(request, signature, declared)
+            if declared not in UNSIGNED_PAYLOADS and _keep_body(environ, MAX_OBJECT_BYTES, "s3") != declared:
+                text = "The provided 'x-amz-content-sha256' header does not match what was computed."
+                raise SignatureRefusedError(Fault.WRONG_BODY, text)
+        else:
+            self._verify(request, signature, _keep_body(environ, MAX_REQUEST_BYTES, signature.service))
+        environ["HTTP_AUTHORIZATION"] = signature.authorization  # by which moto finds the service
+        return signature
+
+    def _verify(self, request: SignedRequest, signature: Signature, payload_hash: str) -> None:
+        credentials = self._principals.with_key(signature.access_key)
+        if credentials is None:
+            text = f"The access key {signature.access_key} is not in our records: source the env.sh of this start."
+            raise SignatureRefusedError(Fault.UNKNOWN_KEY, text, signature.service)
+        verify(request, signature, credentials, payload_hash=payload_hash, now=datetime.now(tz=UTC))
+
+    def invoker(self, request: SignedRequest, body: bytes, arn: str) -> str:
+        """Return the access key that has signed a request to a REST API, whose role may invoke it.
+
+        Args:
+            request: The request.
+            body: Its body.
+            arn: What is invoked: `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>`.
+
+        Raises:
+            SignatureRefusedError: It is not signed as it must be.
+            AccessDeniedError: The role's policies do not allow it.
+        """
+        signature = Signature.of(request)
+        if (signature.service, signature.region) != (_API, self._region):
+            text = f"Credential should be scoped to correct service: '{_API}' in region '{self._region}'."
+            raise SignatureRefusedError(Fault.WRONG, text, _API)
+        self._verify(request, signature, hashlib.sha256(body).hexdigest())
+        role = self._principals.role_of(signature.access_key)
+        if role is not None:
+            self.require_as(role, Request("execute-api:Invoke", arn))
+        return signature.access_key
 
     def _answer_role(
         self, role: Role, environ: WSGIEnvironment, signature: Signature, application: WSGIApplication
     ) -> Response | None:
         try:
             call = call_of(environ, signature)
-            requests = requests_of(call, self._account, has_tags=policy_store.has_tags)
+            requests = requests_of(call, self._account, objects=policy_store)
         except (UnknownOperationError, UnknownAuthorizationError) as error:
             _LOG.error("%s: %s", role, error)
-            return answers.access_denied(signature.service, _PROTOCOLS.get(signature.service, "json"), str(error))
+            return answers.access_denied(signature.service, answers.protocol_of(signature.service), str(error))
         try:
             for request in requests:
                 self.require_as(role, request)
@@ -202,6 +267,23 @@ class Enforcement:
             except AccessDeniedError as error:
                 return answers.access_denied("s3", call.protocol, str(error))
         return answer
+
+
+def _keep_body(environ: WSGIEnvironment, limit: int, service: str) -> str:
+    """Read the body into memory, where moto would keep it anyway, and return its SHA-256.
+
+    Raises:
+        SignatureRefusedError: It is too large, or its length is not given.
+    """
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if environ.get("wsgi.input_terminated") or not length.isdecimal() or int(length) > limit:
+        text = f"The body must have a Content-Length of at most {limit} bytes."
+        raise SignatureRefusedError(Fault.TOO_LARGE, text, service)
+    body = environ["wsgi.input"].read(int(length))
+    # Shares the bytes, and so does a reader that takes all of them at once: werkzeug would copy 64 KiB at a time.
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["wsgi.input_terminated"] = True
+    return hashlib.sha256(body).hexdigest()
 
 
 def denial(caller: Caller, request: Request, decision: Decision) -> str:
@@ -236,14 +318,19 @@ def active() -> Enforcement | None:
     return _active
 
 
+def operator() -> Credentials:
+    """Return the credentials of the operator; anybody's where everything is let through."""
+    return ANYBODY if _active is None else _active.operator
+
+
 def assume(role_arn: str, *, service: str, source_arn: str, session: str) -> Credentials:
-    """Return `Enforcement.assume` of the active one; the operator's credentials where everything is let through.
+    """Return `Enforcement.assume` of the active one; anybody's credentials where everything is let through.
 
     Raises:
         AccessDeniedError: The service may not assume the role.
     """
     if _active is None:
-        return OPERATOR
+        return ANYBODY
     return _active.assume(role_arn, service=service, source_arn=source_arn, session=session)
 
 

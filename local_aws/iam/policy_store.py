@@ -92,6 +92,14 @@ def has_tags(bucket: str, key: str, version: str | None) -> bool:
     return bool(backend and found and backend.tagger.get_tag_dict_for_resource(found.arn))
 
 
+def kms_key_of(bucket: str, key: str, version: str | None) -> str | None:
+    """The ARN of the customer managed KMS key that an object, or a version of it, is encrypted with."""
+    backend = _backend_of(bucket)
+    found = backend.get_object(bucket, key, version) if backend else None
+    key_arn: str | None = getattr(found, "kms_key_id", None)
+    return key_arn
+
+
 def _backend_of(bucket: str) -> MotoObject:
     """The S3 of the account that has a bucket; None where nobody has it."""
     owner = s3_backends.bucket_accounts.get(bucket)

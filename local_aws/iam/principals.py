@@ -17,7 +17,7 @@ class Credentials:
 
     Attributes:
         access_key: The access key's id.
-        secret_key: Its secret; signatures are not verified here.
+        secret_key: Its secret.
         session_token: Token of a role's session; empty for the operator.
     """
 
@@ -34,15 +34,21 @@ class Credentials:
         }
 
 
-OPERATOR: Final = Credentials("local", "local")
-"""Whoever works at this computer: may do everything, as an administrator of an account."""
+ANYBODY: Final = Credentials("anybody", "anybody")
+"""What is signed with where no `Enforcement` is installed: nobody looks at it."""
 
 
 class Principals:
-    """Gives credentials to sessions of roles, and tells whose an access key is."""
+    """Gives credentials to the operator and to sessions of roles, and tells whose an access key is.
+
+    Attributes:
+        operator: Credentials of whoever works at this computer, made at random: may do everything, as an administrator
+            of an account.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.operator: Final = _new_credentials("AKIA", session_token="")
         self._credentials: dict[Role, Credentials] = {}
         self._roles: dict[str, Role] = {}
 
@@ -50,12 +56,25 @@ class Principals:
         """Return the credentials of a session, the same at every call: here they do not expire."""
         with self._lock:
             if role not in self._credentials:
-                # Temporary credentials begin with ASIA, followed by 16 characters of base 32.
-                access_key = "ASIA" + base64.b32encode(secrets.token_bytes(10)).decode()
-                self._credentials[role] = Credentials(access_key, secrets.token_hex(20), secrets.token_hex(40))
-                self._roles[access_key] = role
+                # Temporary credentials begin with ASIA, those of users with AKIA.
+                credentials = _new_credentials("ASIA", session_token=secrets.token_hex(40))
+                self._credentials[role] = credentials
+                self._roles[credentials.access_key] = role
             return self._credentials[role]
 
     def role_of(self, access_key: str) -> Role | None:
         """Return the session of a role that an access key stands for; None if it stands for none."""
         return self._roles.get(access_key)
+
+    def with_key(self, access_key: str) -> Credentials | None:
+        """Return the credentials of an access key; None if nobody has it."""
+        if access_key == self.operator.access_key:
+            return self.operator
+        role = self._roles.get(access_key)
+        return None if role is None else self._credentials[role]
+
+
+def _new_credentials(prefix: str, *, session_token: str) -> Credentials:
+    """Credentials with a random secret. An access key is its prefix and 16 characters of base 32."""
+    access_key = prefix + base64.b32encode(secrets.token_bytes(10)).decode()
+    return Credentials(access_key, secrets.token_hex(20), session_token)

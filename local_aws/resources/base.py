@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import boto3
 from botocore.config import Config
 
-from local_aws.environment import ACCESS_KEY, SECRET_KEY
+from local_aws.iam.principals import Credentials
 from local_aws.intrinsics import DeploymentError, Json
 
 _GENERATED_SUFFIX_LENGTH: Final = 12
@@ -32,12 +32,14 @@ class Target:
         endpoint_url: The embedded AWS.
         account: Account id, 12 digits.
         region: Region name.
+        credentials: As whom they are created.
         partition: Partition of every ARN.
     """
 
     endpoint_url: str
     account: str
     region: str
+    credentials: Credentials = field(repr=False)
     partition: str = "aws"
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -48,15 +50,25 @@ class Target:
                 service,  # type: ignore[call-overload]  # the service is a variable
                 endpoint_url=self.endpoint_url,
                 region_name=self.region,
-                aws_access_key_id=ACCESS_KEY,
-                aws_secret_access_key=SECRET_KEY,
-                config=Config(retries={"total_max_attempts": 1}, proxies={}),
+                **self.credentials.for_boto3(),
+                config=Config(
+                    retries={"total_max_attempts": 1},
+                    proxies={},
+                    # In this region boto3 would presign with version 2.
+                    signature_version="s3v4" if service == "s3" else None,
+                ),
             )
         return self._clients[service]
 
     def object_url(self, bucket: str, key: str) -> str:
-        """Return a presigned URL: a browser, which signs nothing, can read the object by it for an hour."""
-        url: str = self.client("s3").generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+        """Return a presigned URL: a browser, which signs nothing, can read the object by it for an hour.
+
+        Only what is a page by the name of its key is shown as one; the type that its uploader has given does not
+        matter.
+        """
+        shown_as = {"ResponseContentType": "text/html; charset=utf-8"} if key.endswith(".html") else {}
+        parameters = {"Bucket": bucket, "Key": key, **shown_as}
+        url: str = self.client("s3").generate_presigned_url("get_object", Params=parameters)
         return url
 
     def arn(self, service: str, resource: str) -> str:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from collections.abc import Mapping
 from typing import Any, Final
 
-from local_aws.lambda_functions import RUNTIME
+from local_aws.lambda_functions import RUNTIME, RUNTIMES
 from local_aws.resources.base import Created, Creator, Properties, Target
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def create_function(target: Target, properties: Properties) -> Created:
     """Create a function; `local_aws.lambda_functions` runs it."""
     name = properties.optional("FunctionName") or properties.generated_name(max_length=64)
-    if properties.required("Runtime") != RUNTIME:
-        raise properties.unsupported("Runtime", reason=f"functions run on the Python of the embedded AWS, {RUNTIME}")
+    runtime = properties.required("Runtime")
+    if runtime not in RUNTIMES:
+        known = ", ".join(RUNTIMES)
+        raise properties.unsupported("Runtime", reason=f"functions run on {RUNTIME}; they may name one of {known}")
+    if runtime != RUNTIME:
+        _LOG.warning("function %s names %s and runs on the Python of the embedded AWS, %s", name, runtime, RUNTIME)
     if properties.optional("Layers"):
         raise properties.unsupported("Layers", reason="put what the function imports into its zip")
     if properties.optional("PackageType", "Zip") != "Zip":
@@ -23,7 +30,7 @@ def create_function(target: Target, properties: Properties) -> Created:
     arn = target.client("lambda").create_function(
         FunctionName=name,
         Code=_code(properties),
-        Runtime=RUNTIME,
+        Runtime=runtime,
         Handler=properties.required("Handler"),
         Role=properties.required("Role"),
         Tags={tag["Key"]: tag["Value"] for tag in properties.tags()},

@@ -13,6 +13,7 @@ from moto.core.config import default_user_config
 
 from local_aws.step_functions import (
     control_flow,
+    data_limits,
     executions,
     integrations,
     jsonata_evaluation,
@@ -42,5 +43,5 @@ def install(*, wait_scale: float | None = None) -> None:
     if _installed:
         return
     _installed.append(True)
-    for part in (server_clients, jsonata_evaluation, integrations, progress, control_flow, executions):
+    for part in (server_clients, jsonata_evaluation, integrations, progress, control_flow, data_limits, executions):
         part.install()

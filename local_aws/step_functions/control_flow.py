@@ -29,6 +29,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramTimedOut
 
 from local_aws.patching import MotoObject, replace
+from local_aws.step_functions.data_limits import check_variables
 from local_aws.step_functions.integrations import TaskInterruptedError
 from local_aws.step_functions.progress import start_state
 
@@ -169,6 +170,7 @@ def _assign_after_output() -> None:
         for binding in self.declaration_bindings:
             binding.eval(env=env)
             assignments.update(env.stack.pop())
+        check_variables(env, assignments)
         env.heap["local_aws.assignments"] = assignments
 
     def assign_and_describe(self: MotoObject, env: MotoObject) -> MotoObject:

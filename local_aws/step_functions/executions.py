@@ -19,6 +19,7 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from local_aws.patching import JsonValue, MotoObject, replace
+from local_aws.step_functions.data_limits import check_input
 from local_aws.step_functions.jsonata_evaluation import json_text
 from local_aws.step_functions.progress import Progress
 from local_aws.step_functions.status_events import redrive_status, send_status_change
@@ -70,11 +71,17 @@ def _name_executions() -> None:
     """Name an execution that was started without a name by a random UUID; moto calls it None."""
 
     def start(
-        self: MotoObject, state_machine_arn: str, name: str | None = None, *arguments: MotoObject, **named: MotoObject
+        self: MotoObject,
+        state_machine_arn: str,
+        name: str | None = None,
+        execution_input: str = "{}",
+        *arguments: MotoObject,
+        **named: MotoObject,
     ) -> MotoObject:
+        check_input(execution_input)
         if name:
             self._validate_name(name)
-        return start_execution(self, state_machine_arn, name or str(uuid.uuid4()), *arguments, **named)
+        return start_execution(self, state_machine_arn, name or str(uuid.uuid4()), execution_input, *arguments, **named)
 
     start_execution = replace(StepFunctionsParserBackend, "start_execution", start)
 

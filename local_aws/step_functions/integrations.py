@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from botocore import xform_name
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
@@ -242,14 +242,22 @@ def _make_sync_work() -> None:
     eval_callback_pattern = replace(StateTaskServiceCallback, "_eval_integration_pattern", eval_integration_pattern)
 
 
-def _name_errors_without_an_answer() -> None:
-    """Let a call that got no readable answer fail as `<service>.SdkClientException`, which retries know."""
+def _name_errors_without_a_body() -> None:
+    """Name errors whose answer says nothing as AWS's SDK for Java does, with which Step Functions makes its calls.
+
+    A call that got no readable answer fails as `<service>.SdkClientException`, and HeadObject of what is not there as
+    `S3.NoSuchKeyException` (its ExceptionTranslationInterceptor).
+    """
 
     def from_error(self: MotoObject, env: MotoObject, ex: Exception) -> MotoObject:
-        if not isinstance(ex, (BotoCoreError, ResponseParserError)):
-            return describe(self, env=env, ex=ex)
-        name = f"{_sdk_service_name(self.resource.service_name)}.SdkClientException"
-        return _task_failed(self, env, str(ex), CustomErrorName(name)).failure_event
+        if isinstance(ex, (BotoCoreError, ResponseParserError)):
+            name = f"{_sdk_service_name(self.resource.service_name)}.SdkClientException"
+            return _task_failed(self, env, str(ex), CustomErrorName(name)).failure_event
+        failure = describe(self, env=env, ex=ex)
+        if isinstance(ex, ClientError) and (ex.operation_name, ex.response["Error"]["Code"]) == ("HeadObject", "404"):
+            cause = failure.event_details["taskFailedEventDetails"]["cause"]
+            return _task_failed(self, env, cause, CustomErrorName("S3.NoSuchKeyException")).failure_event
+        return failure
 
     describe = replace(ExecutionState, "_from_error", from_error)
 
@@ -275,4 +283,4 @@ def install() -> None:
     replace(StateTaskServiceGlue, "_sync_to_start_job_run", _glue_sync)
     replace(ErrorEqualsDecl, "_eval_body", _matches_error)
     _make_sync_work()
-    _name_errors_without_an_answer()
+    _name_errors_without_a_body()

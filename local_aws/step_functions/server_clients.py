@@ -22,7 +22,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task im
 from moto.stepfunctions.parser.asl.utils import boto_client
 
 from local_aws.iam import enforcement
-from local_aws.iam.principals import OPERATOR, Credentials
+from local_aws.iam.principals import Credentials
 from local_aws.patching import MotoObject, replace
 
 _CALL_TIMEOUT_SECONDS: Final = 900
@@ -78,7 +78,7 @@ def client_for(region: str, service: str, state_credentials: object = None) -> M
         raise RuntimeError(
             "no request has reached a moto server in this process: start one before its clients are used"
         )
-    credentials = state_credentials.assume() if isinstance(state_credentials, ExecutionRole) else OPERATOR
+    credentials = state_credentials.assume() if isinstance(state_credentials, ExecutionRole) else enforcement.operator()
     key = (_address["url"], region, service, credentials.access_key)
     with _lock:  # making clients of one session is not thread-safe
         if key not in _clients:

@@ -23,7 +23,7 @@ _ROWS_THAT_SAY_SOMETHING: Final = 10_000
 
 def add_freshness_alarms(alarms: Alarms, *, settings: Settings) -> None:
     """From the upload to the KPIs: the files that arrived late, and those that have not arrived."""
-    slo = settings.freshness_slo_seconds
+    slo = settings.freshness_limit_seconds
     alarms.add(
         "freshness",
         # A percentile needs no least number of files here: the one file of a quiet hour counts.

@@ -17,7 +17,7 @@ _NONCURRENT_DAYS: Final = 30
 """How long a version that was overwritten or deleted by accident can be brought back."""
 
 _BY_PREFIX: Final = "The keys under a prefix are not known beforehand; the role gets this prefix and no other."
-_VERDICTS: Final = f"{names.PROCESSING_PREFIX}*/{names.VERDICT_NAME}"
+_REJECTION_EMAILS: Final = f"{names.PROCESSING_PREFIX}*/{names.REJECTION_EMAIL_NAME}"
 _BY_EXECUTION: Final = "Each execution has its folder, named when it starts; the role gets one object of it."
 
 
@@ -68,33 +68,25 @@ class DataBucket(Construct):
 
     def grant_write(self, role: iam.IRole, *prefixes: str) -> None:
         """Let a role create and overwrite objects, in parts, too."""
-        self._allow_objects(role, prefixes, "s3:PutObject", "s3:AbortMultipartUpload")
+        self._allow_objects(role, prefixes, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 
     def grant_put(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role create and overwrite objects in one piece, also as copies of others with tags."""
-        self._allow_objects(role, prefixes, "s3:PutObject", "s3:PutObjectTagging")
-
-    def grant_put_document(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role create and overwrite objects in one piece, which are no copies."""
+        """Let a role create and overwrite objects in one piece."""
         self._allow_objects(role, prefixes, "s3:PutObject")
 
-    def grant_copy_from(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role read objects with their tags, which CopyObject takes along."""
-        self._allow_objects(role, prefixes, "s3:GetObject", "s3:GetObjectTagging")
-
-    def grant_copy_version_from(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role read exact versions of objects with their tags, which CopyObject takes along."""
-        self._allow_objects(role, prefixes, "s3:GetObjectVersion", "s3:GetObjectVersionTagging")
-
     def grant_write_by_spark(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role read and write under prefixes, and delete there: Spark writes to `_temporary/` first.
+        """Let a role read, write and delete under prefixes, with either of Spark's committers.
 
-        Its committer then copies each file to its place and deletes the first one. In a versioned bucket no delete
-        without a version id loses anything.
+        Hadoop's writes to `_temporary/`, copies each file to its place and deletes the first one. That of Glue 5.1
+        begins a multipart upload for each file, notes it under `__magic/` and completes it when the task is committed;
+        it lists the uploads of tasks that failed and aborts them. In a versioned bucket no delete without a version id
+        loses anything.
         """
         self.grant_read(role, *prefixes)
         self.grant_write(role, *prefixes)
         self._allow_objects(role, prefixes, "s3:DeleteObject")
+        # No condition: this action has no s3:prefix. A role sees the keys of all uploads that are not completed.
+        allow(role, actions=["s3:ListBucketMultipartUploads"], resources=[self.bucket.bucket_arn])
 
     def grant_delete_version(self, role: iam.IRole, *prefixes: str) -> None:
         """Let a role delete exact versions of objects for good."""
@@ -110,11 +102,12 @@ class DataBucket(Construct):
         )
 
     def grant_list(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role list objects under prefixes, as Hadoop's S3A file system needs it.
+        """Let a role list objects under prefixes, and tell a missing object from one that it may not read.
 
         `IfExists`: HeadObject has no `s3:prefix`, and answers 403 and not 404 for a missing key unless ListBucket is
-        allowed (https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html). S3A asks for each folder as an
-        object first, and takes a 403 for a failure. The price: a listing without a prefix tells the keys of all.
+        allowed (https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html). S3A, Hadoop's file system, asks
+        for each folder as an object first, and takes a 403 for a failure. The price: a listing without a prefix tells
+        the keys of all.
         """
         allow(
             role,
@@ -123,15 +116,16 @@ class DataBucket(Construct):
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
         )
 
-    def grant_read_verdicts(self, role: iam.IRole) -> None:
-        """Let a role read the verdicts of batches, and nothing else of them."""
+    def grant_read_rejection_emails(self, role: iam.IRole) -> None:
+        """Let a role read the e-mails about batches' rejected files, and nothing else of them."""
         allow(
             role,
             actions=["s3:ListBucket"],
             resources=[self.bucket.bucket_arn],
-            conditions={"StringLike": {"s3:prefix": [_VERDICTS]}},
+            conditions={"StringLike": {"s3:prefix": [_REJECTION_EMAILS]}},
         )
-        allow(role, actions=["s3:GetObject"], resources=[self._arn_of(role, _VERDICTS)], wildcard_because=_BY_EXECUTION)
+        emails = self._arn_of(role, _REJECTION_EMAILS)
+        allow(role, actions=["s3:GetObject"], resources=[emails], wildcard_because=_BY_EXECUTION)
 
     def _allow_objects(self, role: iam.IRole, prefixes: tuple[str, ...], *actions: str) -> None:
         resources = [self._arn_of(role, f"{prefix}*") for prefix in prefixes]

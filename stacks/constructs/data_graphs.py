@@ -38,7 +38,7 @@ def freshness(*, settings: Settings) -> list[cloudwatch.GraphWidget]:
     }
     waiting = [own_metric(metric, settings=settings, statistic=highest, label=label) for label, metric in shown.items()]
     return row(
-        Graph("From upload to KPIs", "seconds", arrived, limit=(settings.freshness_slo_seconds, "95 % of the files")),
+        Graph("From upload to KPIs", "seconds", arrived, limit=(settings.freshness_limit_seconds, "95 % of the files")),
         Graph("Oldest file that is not in the KPIs", "seconds", [oldest]),
         Graph("Not in the KPIs, and forgotten", "files, days", waiting),
     )

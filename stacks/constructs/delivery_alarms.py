@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_dynamodb as dynamodb
 
 from stacks.constructs.alarms import Alarms
 from stacks.constructs.metrics import (
@@ -14,19 +13,17 @@ from stacks.constructs.metrics import (
     PIPE_EXECUTIONS_FAILED,
     PIPE_EXECUTIONS_TIMED_OUT,
     RULE_EVENTS_LOST,
+    TABLE_ERRORS,
+    TABLE_THROTTLED,
     pipe_metric,
     rule_metric,
+    table_metric,
     total,
 )
 from stacks.pipeline_stack import PipelineStack
 from stacks.storage_stack import StorageStack
 
-_OPERATIONS: Final = (
-    dynamodb.Operation.GET_ITEM,
-    dynamodb.Operation.QUERY,
-    dynamodb.Operation.UPDATE_ITEM,
-    dynamodb.Operation.TRANSACT_WRITE_ITEMS,
-)
+_OPERATIONS: Final = ("GetItem", "Query", "UpdateItem", "TransactWriteItems")
 """What jobs and state machine do with the tables."""
 
 
@@ -80,9 +77,8 @@ def add_delivery_alarms(alarms: Alarms, *, pipeline: PipelineStack) -> None:
 def add_table_alarms(alarms: Alarms, *, storage: StorageStack) -> None:
     """The tables: boto3 and the jobs try again, so that only what lasts is told."""
     for name, table in {"kpis": storage.kpis.table, "ledger": storage.ledger.table}.items():
-        # One by one: the CDK's sum over operations has a value only when every one of them has, so it never has any.
-        throttled = (table.metric_throttled_requests_for_operations(operations=[one]) for one in _OPERATIONS)
-        errors = (table.metric_system_errors_for_operations(operations=[one]) for one in _OPERATIONS)
+        throttled = (table_metric(table, TABLE_THROTTLED, one) for one in _OPERATIONS)
+        errors = (table_metric(table, TABLE_ERRORS, one) for one in _OPERATIONS)
         alarms.add(
             f"{name}-throttled",
             total("throttled requests", *throttled),

@@ -51,9 +51,9 @@ class FailureNotifier(Construct):
             },
             settings=settings,
         )
-        pipeline.grant_describe_executions(self.notifier.role)
+        pipeline.grant_read_history(self.notifier.role)
         pipeline.grant_list_executions(self.notifier.role)
-        data_bucket.grant_read_verdicts(self.notifier.role)
+        data_bucket.grant_read_rejection_emails(self.notifier.role)
         alerts.grant_publish(self.notifier.role)
 
         rule_name = settings.name("execution-failed")

@@ -6,6 +6,7 @@ from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_pipes as pipes
 
@@ -18,6 +19,9 @@ RULE_EVENTS_LOST: Final = "InvocationsFailedToBeSentToDlq"
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-monitoring.html
 PIPE_EXECUTIONS_FAILED: Final = "ExecutionFailed"
 PIPE_EXECUTIONS_TIMED_OUT: Final = "ExecutionTimeout"
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+TABLE_THROTTLED: Final = "ThrottledRequests"
+TABLE_ERRORS: Final = "SystemErrors"
 
 MINUTES_5: Final = cdk.Duration.minutes(5)
 HOUR: Final = cdk.Duration.hours(1)
@@ -83,6 +87,21 @@ def pipe_metric(pipe: pipes.CfnPipe, name: str) -> cloudwatch.Metric:
         statistic=cloudwatch.Stats.SUM,
         period=MINUTES_5,
         label=name,
+    )
+
+
+def table_metric(table: dynamodb.ITable, name: str, operation: str) -> cloudwatch.Metric:
+    """Make the count of one operation on a table.
+
+    Not by the CDK's `metric_…_for_operations`: those are expressions, of which `FILL` would not see the metric itself.
+    """
+    return cloudwatch.Metric(
+        namespace="AWS/DynamoDB",
+        metric_name=name,
+        dimensions_map={"TableName": table.table_name, "Operation": operation},
+        statistic=cloudwatch.Stats.SUM,
+        period=MINUTES_5,
+        label=f"{operation}: {name}",
     )
 
 

@@ -20,13 +20,28 @@ def test_the_docs_show_the_table() -> None:
     assert costs.table() in (ROOT / "docs/performance.md").read_text()
 
 
-@pytest.mark.parametrize(("files", "window", "expected"), [(10, 300, 10), (1000, 300, 288), (100_000, 300, 1000)])
-def test_a_batch_for_each_window_and_more_where_it_is_full(files: int, window: int, expected: int) -> None:
-    assert costs.batches(files, replace(PROD, batch_window_seconds=window)) == expected
+@pytest.mark.parametrize(
+    ("files", "window", "pollers", "expected"),
+    [
+        (10, 300, 1, 10),
+        (1000, 300, 1, 288),
+        (1000, 300, 2, 576),
+        (1000, 300, 5, 1000),
+        (100_000, 300, 1, 1000),
+        (100_000, 300, 5, 1440),
+    ],
+)
+def test_a_batch_for_each_window_of_each_poller_and_more_where_it_is_full(
+    files: int, window: int, pollers: int, expected: int
+) -> None:
+    assert costs.batches(files, replace(PROD, batch_window_seconds=window), pollers=pollers) == expected
 
 
 def test_glue_costs_what_deploying_says() -> None:
-    assert costs.cost(1000, PROD, PRICES).glue == pytest.approx(12.67, abs=0.01)
+    text = (ROOT / "docs/deploy.md").read_text()
+    for pollers in (1, costs.POLLERS):
+        assert f"**${costs.cost(10_000, PROD, PRICES, pollers=pollers).glue:,.2f}**" in text
+    assert f"**${costs.ceiling(PROD, PRICES):,.0f} a day**" in text
 
 
 def test_the_states_of_a_batch_and_of_a_file_are_those_of_the_definition() -> None:

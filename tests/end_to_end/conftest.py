@@ -40,7 +40,7 @@ class Deployed:
         session: Any = boto3.Session(
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.environment["AWS_DEFAULT_REGION"],
+            region_name=self.environment["AWS_REGION"],
         )
         return session.client(service, endpoint_url=self.environment["AWS_ENDPOINT_URL"])
 

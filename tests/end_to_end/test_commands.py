@@ -9,16 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from laptop.aws_cli import instructions
-from laptop.pipeline import Pipeline, all_outputs
-from local_aws.environment import client_environment
+from laptop.aws_cli import SAMPLES
+from laptop.pipeline import Pipeline, Uploaded, all_outputs
+from laptop.watch import watch
 from local_aws.work_dir import ServerState, read_state
 from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY
 from tests.end_to_end.music import FIRST_STREAMS, expected_rows
@@ -151,7 +152,7 @@ class TestUp:
         return state
 
     def test_killing_it_in_the_middle_leaves_no_process_behind_and_a_new_start_works(
-        self, home: Path, work_dir: Path, monkeypatch: pytest.MonkeyPatch
+        self, home: Path, work_dir: Path
     ) -> None:
         state = self.up(home, work_dir)
         key = "raw/streams/streams1.csv"
@@ -170,15 +171,51 @@ class TestUp:
         assert again.outputs.keys() == state.outputs.keys()
         assert pipeline(again).s3.list_objects_v2(Bucket=pipeline(again).outputs["DataBucketName"])["KeyCount"] == 0
 
-        monkeypatch.chdir(home)
-        told = python(home, "laptop.aws_cli").stdout
-        assert told == instructions(again, Path(".local/aws")) + "\n"
         assert python(home, "local_aws", "down", "--work-dir", ".local/aws").returncode == 0
         assert read_state(work_dir) is None
 
+    def test_what_it_prints_works_as_it_stands(self, home: Path, work_dir: Path) -> None:
+        state = self.up(home, work_dir)
+        (home / ".venv").symlink_to(REPOSITORY / ".venv")
+
+        printed = python(home, "laptop.aws_cli")
+        assert printed.returncode == 0, printed.stderr
+        commands = [line for line in printed.stdout.splitlines() if line.startswith("  ")]
+        first_about_kpis = next(number for number, line in enumerate(commands) if "KPI_API_KEY" in line)
+        upload, ask = commands[:first_about_kpis], commands[first_about_kpis:]
+
+        ended = in_shell(home, upload)
+        assert ended.returncode == 0, ended.stderr
+        assert "upload queue" in ended.stdout
+        deployed = pipeline(state)
+        bucket = deployed.outputs["DataBucketName"]
+        versions = deployed.s3.list_object_versions(Bucket=bucket, Prefix="raw/")["Versions"]
+        files = [Uploaded(version["Key"], version["VersionId"]) for version in versions]
+        assert len(files) == len(SAMPLES)
+        watch(deployed.snapshot, files, Console(), deadline_seconds=DEADLINE_SECONDS)
+        ended = in_shell(home, [commands[0], *ask])
+        assert ended.returncode == 0, ended.stderr
+        assert '"date":"2025-03-01"' in ended.stdout.replace(" ", "")
+        assert "KPIs of 2025-03-01" in ended.stdout
+
+
+def in_shell(home: Path, lines: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Runs lines in a shell whose user works with another AWS; the first that fails ends it."""
+    hostile = {"AWS_PROFILE": "prod", "AWS_DEFAULT_REGION": "eu-west-1", "AWS_SESSION_TOKEN": "of prod"}
+    hostile |= {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    return subprocess.run(
+        ["bash", "-ec", "\n".join(lines)],
+        cwd=home,
+        env={**os.environ, **hostile, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
 
 def pipeline(state: ServerState) -> Pipeline:
-    return Pipeline(all_outputs(state.outputs), client_environment(state.endpoint_url, "us-east-1"))
+    return Pipeline(all_outputs(state.outputs), state.environment)
 
 
 def processes() -> list[tuple[int, int, str, str]]:

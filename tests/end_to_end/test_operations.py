@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow.parquet as pq
 import pytest
 
 from laptop.pipeline import Uploaded, scan
-from local_aws.environment import ACCESS_KEY, SECRET_KEY, client_environment
 from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY, Deployed
 from tests.end_to_end.music import FIRST_STREAMS, REFERENCES, SECOND_STREAMS, expected_rows
 
@@ -31,7 +29,7 @@ Operate = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def operate(deployed: Deployed) -> Operate:
     """Runs a command as an operator does."""
-    environment = {**os.environ, **client_environment(deployed.pipeline.s3.meta.endpoint_url, "us-east-1")}
+    environment = {**os.environ, **deployed.environment}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -117,9 +115,7 @@ def test_after_a_purge_no_trace_is_left_and_no_file_brings_the_plays_back(
     assert by_key(deployed.kpi_rows()) == by_key(expected_rows(accepted))
     assert list(traces(deployed, user))
 
-    endpoint_url = deployed.pipeline.s3.meta.endpoint_url
-    session = boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name="us-east-1")
-    pipes: Any = session.client("pipes", endpoint_url=endpoint_url)
+    pipes = deployed.client("pipes")
     pipes.stop_pipe(Name="music-kpi-dev-uploads")
     deployed.upload(tmp_path, {"streams/streams2.csv": second})
     refused = operate("purge-user", user)

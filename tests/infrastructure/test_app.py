@@ -13,6 +13,7 @@ import pytest
 from aws_cdk import aws_s3 as s3
 
 from app import build_app
+from stacks.settings import SettingsError, check_region
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +65,27 @@ def test_an_unknown_environment_ends_with_one_line_that_lists_the_known_ones(tmp
     assert done.stderr.splitlines()[-1].startswith("error: There is no environment 'production'.")
     assert "dev, staging, prod" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_region_of_another_partition_ends_with_one_line(tmp_path: Path) -> None:
+    region = "us-gov-west-1"
+    done = _run_app(tmp_path, CDK_DEFAULT_REGION=region)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: The region {region} is of another partition than `aws`")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "region", ["cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-iso-east-1", "us-isob-east-1", "eusc-de-east-1"]
+)
+def test_no_region_of_another_partition_is_let_through(region: str) -> None:
+    with pytest.raises(SettingsError, match=f"The region {region} is of another partition"):
+        check_region(region)
+
+
+@pytest.mark.parametrize("region", [None, "us-east-1", "eu-central-1", "ap-southeast-5", "mx-central-1"])
+def test_commercial_regions_are_let_through(region: str | None) -> None:
+    check_region(region)
 
 
 @pytest.mark.parametrize(("environment", "protected"), [("dev", False), ("prod", True)])

@@ -25,7 +25,7 @@ def _job(deployment: Deployment, job: str) -> Properties:
 
 
 def _pins_of_the_tests() -> set[str]:
-    return set((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines())
+    return set((ROOT / "requirements.txt").read_text(encoding="utf-8").split())
 
 
 def _arguments(deployment: Deployment, job: str) -> dict[str, object]:

@@ -178,6 +178,19 @@ def test_a_sum_counts_what_has_no_data_as_zero(deployment: Deployment) -> None:
                 assert re.fullmatch(r"FILL\(m\d, 0\)( \+ FILL\(m\d, 0\))+", query["Expression"]), name
 
 
+def test_an_alarm_about_dynamodb_recovers_when_its_metric_has_no_data_any_more(deployment: Deployment) -> None:
+    """CloudWatch ignores TreatMissingData there: the state would stay as it is."""
+    about_tables = {name: alarm for name, alarm in _alarms(deployment).items() if "AWS/DynamoDB" in json.dumps(alarm)}
+    assert about_tables.keys() == {
+        f"{table}-{what}" for table in ("kpis", "ledger") for what in ("throttled", "system-errors")
+    }
+    for name, alarm in about_tables.items():
+        (expression,) = [query["Expression"] for query in alarm["Metrics"] if query["ReturnData"]]
+        measured = {query["Id"] for query in alarm["Metrics"] if "MetricStat" in query}
+        assert set(re.findall(r"FILL\((\w+), 0\)", expression)) == measured, name
+        assert re.sub(r"FILL\(\w+, 0\)", "", expression).strip(" +") == "", name
+
+
 def test_every_alarm_says_what_to_do_and_stands_in_the_document(deployment: Deployment) -> None:
     document = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
     headings = set(re.findall(r"^### (.+)$", document, re.MULTILINE))
@@ -191,7 +204,7 @@ def test_every_alarm_says_what_to_do_and_stands_in_the_document(deployment: Depl
 def test_the_settings_are_the_limits(deployment: Deployment) -> None:
     alarms, settings = _alarms(deployment), deployment.settings
     freshness = alarms["freshness"]
-    assert (freshness["ExtendedStatistic"], freshness["Threshold"]) == ("p95", settings.freshness_slo_seconds)
+    assert (freshness["ExtendedStatistic"], freshness["Threshold"]) == ("p95", settings.freshness_limit_seconds)
     assert alarms["rows-rejected"]["Threshold"] == settings.rejected_rows_percent
     hours = settings.no_file_alarm_hours
     assert ("no-file" in alarms) is bool(hours)

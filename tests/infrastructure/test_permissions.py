@@ -10,10 +10,8 @@ from tests.infrastructure.templates import Deployment, allowed, as_list, roles, 
 
 READ = {"s3:GetObject"}
 READ_VERSION = {"s3:GetObjectVersion"}
-COPY_FROM = {"s3:GetObject", "s3:GetObjectTagging"}
-COPY_VERSION_FROM = {"s3:GetObjectVersion", "s3:GetObjectVersionTagging"}
-WRITE = {"s3:PutObject", "s3:AbortMultipartUpload"}
-PUT = {"s3:PutObject", "s3:PutObjectTagging"}
+WRITE = {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+PUT = {"s3:PutObject"}
 DELETE = {"s3:DeleteObject"}
 
 WILDCARDS_BESIDE_PREFIXES = {
@@ -71,10 +69,25 @@ def test_the_kpi_job_reads_and_writes_its_prefixes_only(deployment: Deployment) 
     }
 
 
+def test_the_jobs_may_list_the_uploads_of_the_bucket_without_a_condition_that_never_holds(
+    deployment: Deployment,
+) -> None:
+    for name in ("validate-batch", "compute-kpis"):
+        (statement,) = [
+            one
+            for one in statements(deployment.pipeline, _role(deployment, name))
+            if "s3:ListBucketMultipartUploads" in as_list(one["Action"])
+        ]
+        assert statement["Action"] == "s3:ListBucketMultipartUploads"
+        assert "Condition" not in statement
+        (bucket,) = as_list(statement["Resource"])
+        assert "DataBucket" in text(bucket)
+
+
 def test_the_state_machine_moves_files_and_deletes_exact_versions_of_raw_only(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "pipeline") == {
-        "raw/*": COPY_VERSION_FROM | {"s3:DeleteObjectVersion"},
-        "processing/*": COPY_FROM | PUT,
+        "raw/*": READ_VERSION | {"s3:DeleteObjectVersion"},
+        "processing/*": READ | PUT,
         "quality/*": READ,
         "error/*": PUT,
         "archive/*": PUT,
@@ -86,21 +99,21 @@ def test_a_recomputation_writes_its_days_and_nothing_else(deployment: Deployment
 
 
 def test_the_notifier_reads_verdicts_and_nothing_else(deployment: Deployment) -> None:
-    assert _by_prefix(deployment, "notify-failure") == {"processing/*/verdict.json": {"s3:GetObject"}}
+    assert _by_prefix(deployment, "notify-failure") == {"processing/*/rejection_email.json": {"s3:GetObject"}}
 
 
 def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
     listed = {}
     for name in ("validate-batch", "compute-kpis", "pipeline", "notify-failure"):
         for statement in statements(deployment.pipeline, _role(deployment, name)):
-            if any(action.startswith("s3:List") for action in as_list(statement["Action"])):
+            if {"s3:ListBucket", "s3:ListBucketVersions"} & set(as_list(statement["Action"])):
                 (condition,) = statement["Condition"].values()
                 listed[name] = set(condition["s3:prefix"])
     assert listed == {
         "validate-batch": {"processing/*", "reference/*", "quality/*"},
         "compute-kpis": {"processing/*", "curated/*", "reference/*"},
         "pipeline": {"raw/*"},
-        "notify-failure": {"processing/*/verdict.json"},
+        "notify-failure": {"processing/*/rejection_email.json"},
     }
 
 
@@ -154,8 +167,9 @@ def test_the_function_that_measures_lists_by_status_and_puts_our_own_metrics_onl
 
 
 NEEDED_BY_TASK = {
-    "arn:aws:states:::aws-sdk:s3:listObjectVersions": {"s3:ListBucketVersions"},
-    "arn:aws:states:::aws-sdk:s3:copyObject": COPY_FROM | COPY_VERSION_FROM | PUT,
+    # ListBucket: or it could not tell a version that is gone from one that the role may not read.
+    "arn:aws:states:::aws-sdk:s3:headObject": {"s3:GetObjectVersion", "s3:ListBucket"},
+    "arn:aws:states:::aws-sdk:s3:copyObject": {"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"},
     "arn:aws:states:::aws-sdk:s3:putObject": {"s3:PutObject"},
     "arn:aws:states:::aws-sdk:s3:getObject": {"s3:GetObject"},
     "arn:aws:states:::aws-sdk:s3:deleteObject": {"s3:DeleteObjectVersion"},
@@ -167,7 +181,6 @@ NEEDED_BY_TASK = {
     },
     "arn:aws:states:::dynamodb:updateItem": {"dynamodb:UpdateItem"},
     "arn:aws:states:::sns:publish": {"sns:Publish"},
-    "arn:aws:states:::aws-sdk:sfn:describeExecution": {"states:DescribeExecution"},
     "arn:aws:states:::aws-sdk:sfn:getExecutionHistory": {"states:GetExecutionHistory"},
     "arn:aws:states:::aws-sdk:sfn:listExecutions": {"states:ListExecutions"},
     "arn:aws:states:::aws-sdk:s3:listObjectsV2": {"s3:ListBucket"},

@@ -120,17 +120,22 @@ def test_a_row_is_smaller_than_an_item_may_be() -> None:
     assert _size(_largest_summary(500)) < most
 
 
-LARGEST_EVENT = {
-    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
-    "version": "0",
-    "bucket": {"name": "b" * 63},
-    "object": {
-        "key": "k" * 1024,
+CHARACTERS = ("k", '"', "\\", "\x01", "\n", "\x7f", "é", "€", "😀")
+
+
+def _largest_event(character: str) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html."""
+    described = {
+        "key": character * (quotas.KEY_BYTES // len(character.encode())),
         "size": 5 * 1024**4,
         "etag": "e" * 32 + "-10000",
-        "version-id": "v" * 64,
+        "version-id": "v" * quotas.VERSION_ID_BYTES,
         "sequencer": "0" * 40,
-    },
+    }
+    return {"version": "0", "bucket": {"name": "b" * 63}, "object": described, **REST_OF_EVENT}
+
+
+REST_OF_EVENT = {
     "request-id": "R" * 32,
     "requester": "arn:aws:sts::123456789012:assumed-role/" + "r" * 64,
     "source-ip-address": "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
@@ -138,17 +143,24 @@ LARGEST_EVENT = {
 }
 
 
-def test_a_batch_of_the_largest_events_is_not_larger_than_estimated(deployment: Deployment) -> None:
+@pytest.mark.parametrize("is_ascii", [True, False])
+@pytest.mark.parametrize("character", CHARACTERS)
+def test_a_batch_of_the_largest_events_is_not_larger_than_estimated(
+    deployment: Deployment, character: str, is_ascii: bool
+) -> None:
     batch = deployment.settings.batch_size
-    bytes_of_input = len(json.dumps([LARGEST_EVENT] * batch, separators=(",", ":")).encode())
-    assert bytes_of_input <= largest_batch_bytes(batch) <= quotas.EXECUTION_INPUT_BYTES
+    text = json.dumps([_largest_event(character)] * batch, separators=(",", ":"), ensure_ascii=is_ascii)
+    assert len(text.encode()) <= largest_batch_bytes(batch) <= quotas.EXECUTION_INPUT_BYTES
 
 
 def test_a_batch_that_an_execution_does_not_take_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stacks.settings.EXECUTION_INPUT_BYTES", 100 * quotas.EVENT_BYTES - 1)
-    assert _settings(batch_size=99).batch_size == 99
-    with pytest.raises(SettingsError, match="batch_size 100 makes an execution's input of up to 172,400 bytes"):
-        _settings(batch_size=100)
+    assert _settings(batch_size=33).batch_size == 33
+    with pytest.raises(SettingsError, match="batch_size 34 makes an execution's input of up to 267,512 bytes"):
+        _settings(batch_size=34)
+    monkeypatch.setattr("stacks.settings.EXECUTION_INPUT_BYTES", 10 * quotas.EVENT_BYTES - 1)
+    assert _settings(batch_size=9).batch_size == 9
+    with pytest.raises(SettingsError, match="batch_size 10 makes"):
+        _settings(batch_size=10)
 
 
 @pytest.mark.parametrize("name", ["Dev", "a-name-of-21-letters-", "9th", "dev_1", "dev.1"])

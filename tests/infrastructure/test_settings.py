@@ -62,7 +62,7 @@ def test_a_missing_setting_is_an_error() -> None:
         ("retain_data", 1, "one of True, False"),
         ("retain_data", "false", "one of True, False"),
         ("log_retention_days", 8, "one of 7, 14"),
-        ("freshness_slo_seconds", 59, "a whole number of seconds from 60"),
+        ("freshness_slo_seconds", -1, "a whole number of seconds from 0"),
         ("rejected_rows_percent", 0, "a whole number of per cent from 1 to 100"),
         ("no_file_alarm_hours", 169, "a whole number of hours from 0 to 168"),
         ("alert_emails", "a@example.com", "a list of e-mail addresses"),
@@ -122,6 +122,22 @@ def test_more_than_ten_files_need_a_window() -> None:
     assert Settings.read(_environments(batch_window_seconds=0, batch_size=10), "dev").batch_size == 10
 
 
+@pytest.mark.parametrize(
+    ("environment", "quiet", "limit"), [("dev", 380, 760), ("staging", 420, 840), ("prod", 660, 1320)]
+)
+def test_a_file_may_take_twice_its_event_its_window_and_two_job_runs(environment: str, quiet: int, limit: int) -> None:
+    settings = Settings.read(_environments(), environment)
+    assert settings.quiet_freshness_seconds == quiet
+    assert settings.freshness_limit_seconds == limit
+
+
+def test_a_freshness_that_a_file_cannot_keep_while_nothing_else_runs_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"a freshness_slo_seconds of 600 would ring for ever.* up to 660 seconds"):
+        Settings.read(_environments(batch_window_seconds=300, freshness_slo_seconds=600), "dev")
+    of_dev = Settings.read(_environments(batch_window_seconds=300, freshness_slo_seconds=661), "dev")
+    assert of_dev.freshness_limit_seconds == 661
+
+
 def test_the_api_is_closed_by_default() -> None:
     for environment in _environments():
         settings = Settings.read(_environments(), environment)
@@ -148,7 +164,7 @@ def test_a_key_alone_does_not_open_the_api() -> None:
         ("log_retention_days", "365", 365),
         ("worker_type", "G.2X", "G.2X"),
         ("tolerances", '{"bad_listen_time": 0.5}', {"bad_listen_time": 0.5}),
-        ("batch_size", None, 100),
+        ("batch_size", None, 33),
     ],
 )
 def test_the_command_line_takes_the_place_of_cdk_json(setting: str, text: object, value: object) -> None:

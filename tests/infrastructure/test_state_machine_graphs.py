@@ -10,20 +10,31 @@ from typing import Any, Final
 import pytest
 from jsonata import Jsonata  # type: ignore[import-untyped]
 
+from glue_scripts.objects import AS_DOWNLOAD
+from glue_scripts.staged_files import REFUSALS
 from stacks.constructs.state_machine import DEFINITIONS
 from tests.infrastructure.templates import tasks
+from validators.rules import RULES_BY_ID, Severity
 
 State = Mapping[str, Any]
 
 MACHINES: Final = sorted(path.name for path in DEFINITIONS.glob("*.asl.json"))
+LIMIT_ERRORS: Final = ["Glue.ConcurrentRunsExceededException", "Glue.ResourceNumberLimitExceededException"]
 START_ERRORS: Final = [
-    "Glue.ConcurrentRunsExceededException",
     "Glue.AWSGlueException",
-    "Glue.ResourceNumberLimitExceededException",
     "Glue.OperationTimeoutException",
     "Glue.InternalServiceException",
     "Glue.ThrottlingException",
 ]
+PERMANENT_ERRORS: Final = {
+    "S3.NoSuchKeyException",
+    "S3.ObjectNotInActiveTierErrorException",
+    "S3.InvalidObjectStateException",
+    "S3.InvalidRequestException",
+}
+"""Answers about one object that no second call changes."""
+UMBRELLA: Final = "S3.S3Exception"
+"""Any other answer of S3, passing ones too: only its status tells, and what that does not tell must fail uncaught."""
 each_machine = pytest.mark.parametrize("machine", MACHINES)
 
 
@@ -48,7 +59,7 @@ def _states(machine: str) -> Iterator[tuple[str, State]]:
 
 def _followers(state: State) -> set[str]:
     found = {state[name] for name in ("Next", "Default") if name in state}
-    return found | {choice["Next"] for choice in state.get("Choices", [])}
+    return found | {branch["Next"] for branch in [*state.get("Choices", []), *state.get("Catch", [])]}
 
 
 def _expressions(value: object) -> Iterator[str]:
@@ -90,7 +101,7 @@ def test_every_state_can_be_reached(machine: str) -> None:
 def test_every_state_leads_on_or_ends(machine: str) -> None:
     for name, state in _states(machine):
         ends = state["Type"] in ("Succeed", "Fail") or state.get("End") is True
-        assert ends != bool(_followers(state)), name
+        assert ends != any(name in state for name in ("Next", "Choices")), name
 
 
 @each_machine
@@ -99,12 +110,25 @@ def test_state_names_are_unique_so_that_an_email_can_name_one(machine: str) -> N
     assert len(names) == len(set(names))
 
 
+def _stage() -> Mapping[str, State]:
+    states: Mapping[str, State] = _definition("pipeline.asl.json")["States"]["Stage"]["ItemProcessor"]["States"]
+    return states
+
+
 @each_machine
 def test_every_choice_that_matches_nothing_ends_in_a_fail_state(machine: str) -> None:
     for graph in _graphs(_definition(machine)):
         for name, state in graph["States"].items():
-            if state["Type"] == "Choice":
+            if state["Type"] == "Choice" and graph["States"] != _stage():
                 assert graph["States"][state["Default"]]["Type"] == "Fail", name
+
+
+def test_in_stage_nothing_leads_to_a_fail_state_and_a_choice_that_matches_nothing_to_a_call() -> None:
+    """A redrive would enter the Fail state again: what is not understood is a call that fails."""
+    for name, state in _stage().items():
+        assert state["Type"] != "Fail", name
+        if state["Type"] == "Choice":
+            assert _stage()[state["Default"]]["Type"] == "Task", name
 
 
 @each_machine
@@ -115,10 +139,43 @@ def test_every_task_has_a_timeout_shorter_than_the_machines(machine: str) -> Non
 
 
 @each_machine
-def test_nothing_catches(machine: str) -> None:
+def test_nothing_catches_but_permanent_answers_about_one_object_in_stage(machine: str) -> None:
     """A redrive would enter the Fail state that a Catch led to, instead of the task."""
     for name, state in _states(machine):
-        assert "Catch" not in state, name
+        for catcher in state.get("Catch", []):
+            assert name in _stage(), name
+            assert state["Type"] == "Task", name
+            assert set(catcher["ErrorEquals"]) <= PERMANENT_ERRORS | {UMBRELLA}, name
+
+
+def test_what_was_caught_and_is_not_about_the_object_is_called_again_without_a_catch() -> None:
+    for name, state in _stage().items():
+        for catcher in state.get("Catch", []):
+            choice = _stage()[catcher["Next"]]
+            assert choice["Type"] == "Choice", name
+            again = _stage()[choice["Default"]]
+            assert "Catch" not in again, name
+            if again["Resource"] == state["Resource"]:
+                assert again["Arguments"] == state["Arguments"], name
+
+
+def test_what_is_caught_by_its_name_is_not_tried_again_and_what_is_not_is_tried_first() -> None:
+    for state in _stage().values():
+        if "Catch" in state:
+            named = set(state["Catch"][0]["ErrorEquals"]) & PERMANENT_ERRORS - {"S3.InvalidRequestException"}
+            never = [retrier["ErrorEquals"] for retrier in state["Retry"] if retrier["MaxAttempts"] == 0]
+            assert {error for errors in never for error in errors} == named
+
+
+def test_the_reasons_of_stage_are_rules_and_the_job_has_words_for_each() -> None:
+    reasons = {
+        choice["Assign"]["reason"]
+        for state in _stage().values()
+        for choice in state.get("Choices", [])
+        if "Assign" in choice
+    }
+    assert reasons == set(REFUSALS)
+    assert all(RULES_BY_ID[reason].severity is Severity.REJECT_FILE for reason in reasons)
 
 
 @each_machine
@@ -139,6 +196,13 @@ def test_a_job_is_retried_slowly_when_it_cannot_start_and_once_when_it_failed(ma
         assert state["Resource"] == "arn:aws:states:::glue:startJobRun.sync"
         assert state["Retry"] == [
             {
+                "ErrorEquals": LIMIT_ERRORS,
+                "IntervalSeconds": 20,
+                "BackoffRate": 2,
+                "MaxAttempts": 99,
+                "MaxDelaySeconds": 300,
+            },
+            {
                 "ErrorEquals": START_ERRORS,
                 "IntervalSeconds": 20,
                 "BackoffRate": 2,
@@ -150,6 +214,23 @@ def test_a_job_is_retried_slowly_when_it_cannot_start_and_once_when_it_failed(ma
         ]
 
 
+@each_machine
+def test_a_job_that_does_not_start_for_a_limit_is_tried_for_as_long_as_it_could_wait_in_the_queue(
+    machine: str,
+) -> None:
+    """StartJobRun may ignore the job's own queue. Without jitter, which would make the time a matter of chance."""
+    for _, state in tasks(_definition(machine)):
+        if "startJobRun" in state["Resource"]:
+            retrier = state["Retry"][0]
+            assert retrier["ErrorEquals"] == LIMIT_ERRORS
+            assert "JitterStrategy" not in retrier
+            intervals = [
+                min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** number, retrier["MaxDelaySeconds"])
+                for number in range(retrier["MaxAttempts"])
+            ]
+            assert sum(intervals) >= state["TimeoutSeconds"] > sum(intervals[:-1])
+
+
 @pytest.mark.parametrize(
     ("machine", "attempts", "longest"), [(MACHINES[0], 6, 60), (MACHINES[1], 4, 30), (MACHINES[2], 4, 30)]
 )
@@ -157,7 +238,8 @@ def test_any_other_call_is_retried_quickly(machine: str, attempts: int, longest:
     calls = [state for _, state in tasks(_definition(machine)) if "startJobRun" not in state["Resource"]]
     assert calls
     for state in calls:
-        assert state["Retry"] == [
+        retriers = [retrier for retrier in state["Retry"] if retrier["MaxAttempts"] > 0]
+        assert retriers == [
             {
                 "ErrorEquals": ["States.TaskFailed"],
                 "IntervalSeconds": 2,
@@ -169,11 +251,37 @@ def test_any_other_call_is_retried_quickly(machine: str, attempts: int, longest:
         ]
 
 
-def test_of_the_maps_only_stage_is_retried_as_a_whole() -> None:
-    """It only copies. A Map that moves files would do a second time what a redrive does not do again."""
+def test_no_map_is_retried_as_a_whole() -> None:
+    """It would do a second time what a redrive does not do again."""
     maps = {name: state for name, state in _states("pipeline.asl.json") if state["Type"] == "Map"}
-    assert {name for name, state in maps.items() if "Retry" in state} == {"Stage"}
-    assert maps["Stage"]["Retry"] == [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 2, "MaxAttempts": 1}]
+    assert {name for name, state in maps.items() if "Retry" in state} == set()
+
+
+COPY: Final = {
+    "MetadataDirective": "REPLACE",
+    "TaggingDirective": "REPLACE",
+    "StorageClass": "STANDARD",
+    "ContentType": "application/octet-stream",
+    "ContentDisposition": "attachment",
+}
+
+
+def test_every_copy_of_an_upload_has_our_properties() -> None:
+    """Those of its sender could make a browser render it. A report is our own."""
+    copies = {name: one for name, one in tasks(_definition("pipeline.asl.json")) if "copyObject" in one["Resource"]}
+    reports = {"CopyReportToError", "CopyReportAlone"}
+    assert reports < copies.keys()
+    for name in copies.keys() - reports:
+        assert copies[name]["Arguments"].items() >= COPY.items(), name
+    assert COPY.items() >= AS_DOWNLOAD.items()
+
+
+def test_a_file_of_which_there_is_no_copy_is_not_deleted() -> None:
+    graph = _definition("pipeline.asl.json")["States"]["MoveRejectedToError"]["ItemProcessor"]
+    choices = {choice["Condition"]: choice["Next"] for choice in graph["States"]["IsThereACopy"]["Choices"]}
+    paths = list(_paths(graph, choices["{% $states.input.copy = 'none' %}"]))
+    assert paths
+    assert not [step for path in paths for step in path if "deleteObject" in step.get("Resource", "")]
 
 
 def test_a_file_is_deleted_from_raw_only_after_its_copies_are_written() -> None:
@@ -209,9 +317,19 @@ def test_no_text_looks_like_an_expression_without_being_one(machine: str) -> Non
     assert text.count("{%") == text.count("%}") == len(list(_expressions(json.loads(text))))
 
 
+def _assigned(machine: str) -> set[str]:
+    branches = ("Catch", "Choices")
+    places = [
+        place
+        for _, state in _states(machine)
+        for place in [state, *(one for name in branches for one in state.get(name, []))]
+    ]
+    return {name for place in places for name in place.get("Assign", {})}
+
+
 @each_machine
 def test_every_variable_of_an_expression_is_assigned_somewhere(machine: str) -> None:
-    assigned = {name for _, state in _states(machine) for name in state.get("Assign", {})}
+    assigned = _assigned(machine)
     for expression in _expressions(_definition(machine)):
         code = re.sub(r"'(?:[^'\\]|\\.)*'", "''", expression)
         local = set(re.findall(r"\$(\w+)\s*:=", code)) | {
@@ -223,6 +341,6 @@ def test_every_variable_of_an_expression_is_assigned_somewhere(machine: str) -> 
 
 @each_machine
 def test_every_assigned_variable_is_used(machine: str) -> None:
-    assigned = {name for _, state in _states(machine) for name in state.get("Assign", {})}
+    assigned = _assigned(machine)
     used = {name for expression in _expressions(_definition(machine)) for name in re.findall(r"\$(\w+)", expression)}
     assert assigned <= used

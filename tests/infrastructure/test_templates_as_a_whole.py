@@ -45,6 +45,15 @@ def test_the_templates_are_the_committed_ones(deployment: Deployment) -> None:
     )
 
 
+def test_the_partition_is_named_in_the_integrations_of_the_state_machines_only(deployment: Deployment) -> None:
+    """They are why the stacks run in commercial regions only, which `stacks.settings.check_region` holds."""
+    for template in deployment.templates.values():
+        for resource in template["Resources"].values():
+            text = json.dumps(resource["Properties"]) if "Properties" in resource else ""
+            allowed = r"arn:aws:states:::" if resource["Type"] == "AWS::StepFunctions::StateMachine" else "never"
+            assert "arn:aws" not in re.sub(allowed, "", text), resource["Type"]
+
+
 def test_cfn_lint_finds_nothing(deployment: Deployment) -> None:
     # W3005: the CDK writes each dependency on a role out, even where a reference says the same.
     config = cfnlint.api.ManualArgs(ignore_checks=["W3005"])
@@ -94,6 +103,12 @@ def _without_names(template: object, environment: str) -> object:
     return json.loads(re.sub(rf"(?<![a-zA-Z]){environment}(?![a-zA-Z])|(?<=MusicKpi){environment}", "ENV", written))
 
 
+def _without_freshness(template: Template, limit: int) -> dict[str, Any]:
+    """A template without the seconds after which a file is late, which follow from the batch window."""
+    written = json.dumps(template)
+    return dict(json.loads(re.sub(rf'(took |\\"value\\":|"Threshold": ){limit}\b', r"\1 0", written)))
+
+
 def _without_no_file_alarm(template: Template) -> dict[str, Any]:
     """A template without the alarm that only some environments ask for, in its resources and on the dashboard."""
     resources = {key: one for key, one in template["Resources"].items() if not key.startswith("Alarmsnofile")}
@@ -105,8 +120,11 @@ def _without_no_file_alarm(template: Template) -> dict[str, Any]:
 def test_environments_differ_only_where_the_settings_say(other: str, synthesize: Callable[[str], Deployment]) -> None:
     dev, different = synthesize("dev"), synthesize(other)
     for name, ours in dev.templates.items():
-        of_dev = _leaves(_without_names(ours, "dev"))
-        of_other = _leaves(_without_names(_without_no_file_alarm(different.templates[name]), other))
+        theirs = _without_no_file_alarm(different.templates[name])
+        of_dev = _leaves(_without_names(_without_freshness(ours, dev.settings.freshness_limit_seconds), "dev"))
+        of_other = _leaves(
+            _without_names(_without_freshness(theirs, different.settings.freshness_limit_seconds), other)
+        )
         for path in of_dev.keys() | of_other.keys():
             if of_dev.get(path) != of_other.get(path):
                 setting = _behind(path)

@@ -14,6 +14,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from glue_scripts import names
 from lambdas.kpi_api import handler
 from local_aws.environment import client_environment
+from local_aws.iam.principals import ANYBODY
 from local_aws.moto_server import MotoServer
 
 TABLE: Final = "kpis"
@@ -30,8 +31,9 @@ def kpi_service(rows: Iterable[dict[str, Any]], folder: Path, *, allowed_origins
     """
     moto_api_backend.reset()  # its backends are the process's, and hold what others made
     with pytest.MonkeyPatch.context() as patch, closing(MotoServer(0, folder / "requests.log")) as server:
-        for name, value in client_environment(server.endpoint_url, "us-east-1").items():
+        for name, value in client_environment(server.endpoint_url, "us-east-1", ANYBODY).items():
             patch.setenv(name, value)
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Lambda sets both
         patch.setenv("KPIS_TABLE", TABLE)
         patch.setenv("CORS_ALLOWED_ORIGINS", allowed_origins)
         handler._api.cache_clear()

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from local_aws.server import EmbeddedAws
 from tests.local.assemblies import role, template, write_assembly
+from tests.local.clients import operators_client
 
 # Answers with the event, or with whatever the header `x-answer` holds; `x-do` makes it fail.
 SOURCE = textwrap.dedent("""
@@ -59,6 +59,7 @@ def resources(api: Mapping[str, object] | None = None) -> dict[str, Any]:
     slow = {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": URI, "TimeoutInMillis": 300}
     return {
         "Role": role("lambda"),
+        "OtherRole": role("lambda", actions=("s3:GetObject",)),
         "Permission": (
             "AWS::Lambda::Permission",
             {
@@ -92,6 +93,8 @@ def resources(api: Mapping[str, object] | None = None) -> dict[str, Any]:
         "GetBest": method({"Ref": "Best"}),
         "Signed": resource("signed"),
         "GetSigned": method({"Ref": "Signed"}, AuthorizationType="AWS_IAM"),
+        "Days": resource("days", {"Ref": "V1"}),
+        "GetDays": method({"Ref": "Days"}, AuthorizationType="AWS_IAM"),
         "Slow": resource("slow"),
         "GetSlow": method({"Ref": "Slow"}, Integration=slow),
         "Deployment": {"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": API}, "DependsOn": ["Root"]},
@@ -148,6 +151,8 @@ class Api:
 
     url: str
     key: str
+    operator: Mapping[str, str]
+    """The environment of a client process."""
 
     def ask(
         self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
@@ -163,9 +168,13 @@ class Api:
     def ask_with_key(self, path: str) -> Reply:
         return self.ask(path, headers={"x-api-key": self.key})
 
-    def ask_signed(self, path: str, access_key: str = "local", service: str = "execute-api") -> Reply:
+    def ask_signed(self, path: str, service: str = "execute-api", region: str = "us-east-1", **keys: str) -> Reply:
         request = AWSRequest("GET", self.url.rstrip("/") + path)
-        SigV4Auth(Credentials(access_key, "local"), service, "us-east-1").add_auth(request)
+        given = {**self.operator, **keys}
+        credentials = Credentials(
+            given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], given["AWS_SESSION_TOKEN"]
+        )
+        SigV4Auth(credentials, service, region).add_auth(request)
         return self.ask(path, headers=dict(request.headers))
 
     def answered(self, answer: object, **headers: str) -> Reply:
@@ -176,15 +185,9 @@ class Api:
 def client_of(aws: EmbeddedAws) -> Api:
     client = api_gateway(aws)
     outputs = aws.outputs["Stack"]
-    return Api(outputs["Url"], client.get_api_key(apiKey=outputs["KeyId"], includeValue=True)["value"])
+    key = client.get_api_key(apiKey=outputs["KeyId"], includeValue=True)["value"]
+    return Api(outputs["Url"], key, aws.environment())
 
 
 def api_gateway(aws: EmbeddedAws) -> Any:  # noqa: ANN401
-    make_client: Any = boto3.client
-    return make_client(
-        "apigateway",
-        endpoint_url=aws.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    )
+    return operators_client(aws.environment(), "apigateway")

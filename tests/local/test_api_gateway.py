@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from local_aws.iam import enforcement
 from local_aws.server import EmbeddedAws
-from tests.local.rest_apis import Api, api_gateway, assembly, client_of, resources
+from tests.local.clients import operators_client
+from tests.local.rest_apis import Api, Reply, api_gateway, assembly, client_of, resources
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +108,7 @@ def test_where_there_is_nothing_the_gateway_says_what_it_says_on_aws(api: Api, m
 
 
 def test_an_unknown_stage_is_forbidden(api: Api) -> None:
-    other = Api(api.url.replace("/live/", "/other/"), api.key)
+    other = dataclasses.replace(api, url=api.url.replace("/live/", "/other/"))
 
     assert (other.ask("/").status, other.ask("/").json) == (403, {"message": "Forbidden"})
 
@@ -127,15 +137,54 @@ def test_a_key_that_is_switched_off_is_forbidden(aws: EmbeddedAws, api: Api) -> 
 def test_a_method_that_needs_a_signature_takes_local_credentials_only(api: Api) -> None:
     unsigned = api.ask("/signed")
     assert (unsigned.status, unsigned.json) == (403, {"message": "Missing Authentication Token"})
-    for refused in (
-        api.ask_signed("/signed", access_key="other"),
-        api.ask_signed("/signed", service="s3"),
-        api.ask("/signed", headers={"authorization": "Bearer x"}),
+    for refused, error in (
+        (api.ask_signed("/signed", AWS_ACCESS_KEY_ID="AKIAOTHER"), "UnrecognizedClientException"),
+        (api.ask_signed("/signed", AWS_SECRET_ACCESS_KEY="other"), "InvalidSignatureException"),
+        (api.ask_signed("/signed", service="s3"), "InvalidSignatureException"),
+        (api.ask_signed("/signed", region="eu-west-1"), "InvalidSignatureException"),
+        (api.ask("/signed", headers={"authorization": "Bearer x"}), "IncompleteSignatureException"),
     ):
-        assert (refused.status, refused.headers["x-amzn-ErrorType"]) == (403, "UnrecognizedClientException")
-    accepted = api.ask_signed("/signed")
+        assert (refused.status, refused.headers["x-amzn-ErrorType"]) == (403, error)
+    accepted = api.ask_signed("/signed?b=2&a=1%202")
     assert accepted.status == 200
-    assert accepted.json["requestContext"]["identity"]["accessKey"] == "local"
+    assert accepted.json["requestContext"]["identity"]["accessKey"] == api.operator["AWS_ACCESS_KEY_ID"]
+
+
+def test_a_role_needs_its_token_and_the_right_to_invoke(aws: EmbeddedAws, api: Api) -> None:
+    roles = operators_client(aws.environment(), "iam").list_roles()["Roles"]
+
+    def ask(logical_id: str, **changes: str) -> Reply:
+        (arn,) = [role["Arn"] for role in roles if f"Stack-{logical_id}-" in role["Arn"]]
+        given = enforcement.assume(
+            arn, service="lambda.amazonaws.com", source_arn="arn:aws:lambda:::function:f", session="s"
+        )
+        keys = {"AWS_ACCESS_KEY_ID": given.access_key, "AWS_SECRET_ACCESS_KEY": given.secret_key}
+        return api.ask_signed("/signed", **{**keys, "AWS_SESSION_TOKEN": given.session_token, **changes})
+
+    assert ask("Role").status == 200
+    assert ask("Role", AWS_SESSION_TOKEN="").headers["x-amzn-ErrorType"] == "UnrecognizedClientException"
+    denied = ask("OtherRole")
+    assert (denied.status, denied.headers["x-amzn-ErrorType"]) == (403, "AccessDeniedException")
+    assert "is not authorized to perform: execute-api:Invoke on resource" in denied.json["Message"]
+
+
+@pytest.mark.parametrize("language", ["curl", "python"])
+def test_the_signatures_that_the_documents_show_are_accepted(api: Api, language: str) -> None:
+    page = (REPOSITORY / "docs/api.md").read_text("utf-8")
+    (sample,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r"^    (curl --aws-sigv4 .*\n.*)$", page, re.MULTILINE)
+    if language == "python":
+        arguments = [sys.executable, "-c", sample, api.url]
+    else:
+        arguments = ["bash", "-c", command.replace("<ApiUrl>", api.url).replace("curl ", "curl --silent --fail ", 1)]
+    others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+    done = subprocess.run(
+        arguments, env={**others, **api.operator}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert api.operator["AWS_ACCESS_KEY_ID"] in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from local_aws.api_gateway.access import ResourcePolicy
 from local_aws.api_gateway.listeners import ApiListeners
 from local_aws.api_gateway.rest_api import Resource, RestApi
+from local_aws.iam.enforcement import Enforcement
 from local_aws.intrinsics import DeploymentError
 from local_aws.server import EmbeddedAws
 from tests.local.rest_apis import assembly, client_of, resources
@@ -89,9 +90,13 @@ def test_an_api_takes_the_port_after_the_endpoint_s_or_any_free_one() -> None:
     api = RestApi(id="abc", root=Resource("root", "/"), stages=frozenset(), policy=None, binary_media_types=())
     output = {"Stack": {"Url": "https://abc.execute-api.us-east-1.amazonaws.com/live/", "Name": "abc"}}
 
+    iam = Enforcement("1", "us-east-1")
+
     def addresses(after_port: int) -> Mapping[str, str]:
         with ThreadPoolExecutor() as workers:
-            listeners = ApiListeners([api], account="1", region="us-east-1", workers=workers, after_port=after_port)
+            listeners = ApiListeners(
+                [api], account="1", region="us-east-1", iam=iam, workers=workers, after_port=after_port
+            )
             found = listeners.local_addresses(output)["Stack"]
             listeners.close()
         return found

@@ -13,6 +13,7 @@ from moto.moto_api._internal.models import moto_api_backend
 
 from local_aws.assembly import read_assembly
 from local_aws.cloudformation import Deployment, deploy
+from local_aws.iam.principals import ANYBODY
 from local_aws.intrinsics import (
     DeploymentError,
     Scope,
@@ -48,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
 @pytest.fixture
 def target(server: MotoServer) -> Target:
     moto_api_backend.reset()
-    return Target(server.endpoint_url, ACCOUNT, REGION)
+    return Target(server.endpoint_url, ACCOUNT, REGION, ANYBODY)
 
 
 def scope(**sections: Any) -> Scope:  # noqa: ANN401 # each section of a template has its own shape

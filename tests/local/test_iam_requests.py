@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,8 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 
 from local_aws.iam.authorizations import UnknownAuthorizationError, requests_of
-from local_aws.iam.calls import Call, UnknownOperationError, call_of, signature_of
+from local_aws.iam.calls import Call, UnknownOperationError, call_of
+from local_aws.iam.signatures import Signature, SignedRequest
 
 ACCOUNT = "123456789012"
 BUCKET = "arn:aws:s3:::data"
@@ -72,6 +74,10 @@ def environ_of(call: Callable[[Any], object], service: str) -> Environ:
     }
 
 
+def signature_of(environ: Environ) -> Signature:
+    return Signature.of(SignedRequest.of(environ))
+
+
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
@@ -79,15 +85,28 @@ def _text(value: str | bytes) -> str:
 def call_by(service: str, call: Callable[[Any], object]) -> Call:
     environ = environ_of(call, service)
     signature = signature_of(environ)
-    assert signature is not None
     assert signature.access_key == "ASIAKEY"
     return call_of(environ, signature)
 
 
+@dataclass(frozen=True)
+class Objects:
+    """Every object is alike."""
+
+    is_tagged: bool
+    kms_key: str | None
+
+    def has_tags(self, bucket: str, key: str, version: str | None, /) -> bool:
+        return self.is_tagged
+
+    def kms_key_of(self, bucket: str, key: str, version: str | None, /) -> str | None:
+        return self.kms_key
+
+
 def asked(
-    service: str, call: Callable[[Any], object], *, is_tagged: bool = False
+    service: str, call: Callable[[Any], object], *, is_tagged: bool = False, kms_key: str | None = None
 ) -> list[tuple[str, str, dict[str, str]]]:
-    requests = requests_of(call_by(service, call), ACCOUNT, has_tags=lambda bucket, key, version: is_tagged)
+    requests = requests_of(call_by(service, call), ACCOUNT, objects=Objects(is_tagged, kms_key))
     return [(one.action, one.resource, {key: values[0] for key, values in one.context.items()}) for one in requests]
 
 
@@ -313,7 +332,6 @@ def test_a_copy_takes_tags_along_where_there_are_any(version: dict[str, str]) ->
 def test_the_body_of_a_request_can_be_read_again() -> None:
     environ = environ_of(lambda dynamodb: dynamodb.get_item(TableName="kpis", Key=KEY), "dynamodb")
     signature = signature_of(environ)
-    assert signature is not None
     call_of(environ, signature)
     assert b'"kpis"' in environ["wsgi.input"].read()
 
@@ -329,21 +347,22 @@ def test_a_request_that_fits_no_operation_is_an_error() -> None:
     environ = environ_of(lambda glue: glue.get_job_run(JobName="a", RunId="b"), "glue")
     environ["HTTP_X_AMZ_TARGET"] = "AWSGlue.Nothing"
     signature = signature_of(environ)
-    assert signature is not None
     with pytest.raises(UnknownOperationError, match="is no operation of glue"):
         call_of(environ, signature)
 
 
 @pytest.mark.parametrize(
-    ("environ", "expected"),
+    ("call", "is_asked"),
     [
-        ({}, None),
-        ({"QUERY_STRING": "X-Amz-Credential=KEY%2F20261124%2Fus-east-1%2Fs3%2Faws4_request"}, ("KEY", "s3")),
-        ({"QUERY_STRING": "AWSAccessKeyId=KEY&Signature=s&Expires=1"}, ("KEY", "s3")),
-        ({"HTTP_AUTHORIZATION": "AWS KEY:signature"}, ("KEY", "s3")),
-        ({"HTTP_AUTHORIZATION": "Bearer token"}, None),
+        (lambda s3: s3.get_object(Bucket="data", Key="a"), True),
+        (lambda s3: s3.copy_object(Bucket="data", Key="b", CopySource={"Bucket": "data", "Key": "a"}), True),
+        (lambda s3: s3.head_object(Bucket="data", Key="a"), False),
+        (lambda s3: s3.delete_object(Bucket="data", Key="a"), False),
     ],
 )
-def test_the_key_is_read_from_the_header_or_the_address(environ: Environ, expected: tuple[str, str] | None) -> None:
-    signature = signature_of(environ)
-    assert (signature and (signature.access_key, signature.service)) == expected
+def test_who_reads_the_bytes_of_an_object_under_a_kms_key_uses_the_key(
+    call: Callable[[Any], object], is_asked: bool
+) -> None:
+    key = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1"
+    assert (("kms:Decrypt", key, {}) in asked("s3", call, kms_key=key)) is is_asked
+    assert "kms:Decrypt" not in [action for action, _, _ in asked("s3", call)]

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from local_aws.intrinsics import DeploymentError
+from local_aws.lambda_functions import RUNTIME
 from local_aws.server import EmbeddedAws
 from tests.local.assemblies import role, template, write_assembly
+from tests.local.clients import operators_client
 
 ASSETS = {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"}
 FUNCTION: dict[str, Any] = {
@@ -67,13 +68,7 @@ def assembly(folder: Path, function: Mapping[str, Any]) -> Path:
 
 def test_a_function_of_the_template_is_invoked_with_its_code_and_variables(tmp_path: Path) -> None:
     with EmbeddedAws(assembly(tmp_path / "cdk.out", FUNCTION), tmp_path / "aws") as aws:
-        client = boto3.client(
-            "lambda",
-            endpoint_url=aws.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
+        client = operators_client(aws.environment(), "lambda")
         outputs = aws.outputs["Stack"]
 
         answer = client.invoke(FunctionName=outputs["Arn"], Payload=b'"world"')
@@ -87,10 +82,25 @@ def test_a_function_of_the_template_is_invoked_with_its_code_and_variables(tmp_p
         assert list((tmp_path / "aws" / "logs" / "lambda" / "greets").iterdir())
 
 
+def test_a_function_of_a_later_python_runs_on_this_one_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedAws(assembly(tmp_path / "cdk.out", {**FUNCTION, "Runtime": "python3.13"}), tmp_path / "aws") as aws:
+        client = operators_client(aws.environment(), "lambda")
+
+        answer = client.invoke(FunctionName="greets", Payload=b'"world"')
+
+        assert answer["Payload"].read() == b'"Hello world"'
+        assert client.get_function_configuration(FunctionName="greets")["Runtime"] == "python3.13"
+    assert f"function greets names python3.13 and runs on the Python of the embedded AWS, {RUNTIME}" in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"Runtime": "nodejs22.x"}, "Runtime = 'nodejs22.x' cannot be emulated"),
+        ({"Runtime": "python3.10"}, "Runtime = 'python3.10' cannot be emulated"),
+        ({"Runtime": "python3.99"}, "Runtime = 'python3.99' cannot be emulated"),
         ({"Layers": ["arn:aws:lambda:us-east-1:1:layer:x:1"]}, "Layers"),
         ({"PackageType": "Image"}, "PackageType"),
         ({"Code": {"ImageUri": "x"}}, "ImageUri is not emulated"),

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from local_aws.iam.principals import ANYBODY
 from local_aws.mailbox import Mailbox
 from local_aws.moto_server import MotoServer
 from local_aws.resources.base import Target
@@ -93,7 +94,7 @@ def test_what_an_email_names_opens_from_the_page(tmp_path: Path) -> None:
         s3.put_object(Bucket="data", Key="a&b/é.html", Body=b"<h1>docs</h1>", ContentType="text/html")
         of_object, other = re.findall('<a href="([^"]+)">', read(target))
         with urlopen(unescape(of_object)) as answer:
-            assert answer.headers["Content-Type"] == "text/html"
+            assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
             assert answer.read() == b"<h1>docs</h1>"
     assert unescape(other) == "https://example.org/?a=1&b=2"
 
@@ -101,7 +102,7 @@ def test_what_an_email_names_opens_from_the_page(tmp_path: Path) -> None:
 @contextmanager
 def serving_page(folder: Path, mailbox: Mailbox) -> Iterator[Target]:
     server = MotoServer(0, folder / "requests.log")
-    target = Target(server.endpoint_url, "123456789012", "us-east-1")
+    target = Target(server.endpoint_url, "123456789012", "us-east-1", ANYBODY)
     server.add_page(PAGE, lambda: mailbox.page(target.object_url))
     try:
         yield target

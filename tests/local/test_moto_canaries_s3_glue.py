@@ -14,6 +14,7 @@ from moto.glue import models as glue_models
 from moto.glue import responses as glue_responses
 from moto.s3 import models as s3_models
 from moto.s3 import notifications
+from moto.s3 import responses as s3_responses
 
 from local_aws import s3_directory
 from tests.local.s3_and_glue import BUCKET, Aws, create_job, run_of, serving, start
@@ -85,3 +86,10 @@ def test_moto_cannot_stop_job_runs() -> None:
 def test_moto_forgets_whether_a_job_queues_its_runs() -> None:
     for module in (glue_models, glue_responses):
         assert "JobRunQueuingEnabled" not in inspect.getsource(module)
+
+
+def test_moto_hands_out_objects_whose_keys_nobody_has() -> None:
+    for module in (s3_models, s3_responses):
+        source = inspect.getsource(module)
+        assert "customer-algorithm" not in source, "s3_encryption"
+        assert "kms_backends" not in source, "s3_encryption"

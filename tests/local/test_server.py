@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from local_aws.intrinsics import DeploymentError
@@ -23,6 +22,7 @@ from local_aws.resources import UnknownResourceTypeError
 from local_aws.server import AlreadyRunningError, EmbeddedAws
 from local_aws.work_dir import ForeignWorkDirError, WorkDirInUseError, owner, read_state
 from tests.local.assemblies import role, template, write_assembly
+from tests.local.clients import operators_client
 
 DEADLINE_SECONDS = 60.0
 STACK = template(
@@ -113,14 +113,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def client(aws: EmbeddedAws, service: str) -> Any:  # noqa: ANN401 # the service is a variable
-    environment = aws.environment()
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_REGION"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
+    return operators_client(aws.environment(), service)
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -346,7 +339,61 @@ def test_what_the_embedded_aws_warns_of_is_in_a_file_and_not_on_the_terminal(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def variables_after(script: Path, shell: str = "bash") -> tuple[dict[str, str], str]:
+    """The variables about AWS of a shell that has sourced a file, and what that printed as an error."""
+    hostile = {"AWS_PROFILE": "prod", "AWS_SESSION_TOKEN": "of prod", "AWS_ENDPOINT_URL_S3": "https://s3.example.com"}
+    hostile |= {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    done = subprocess.run(
+        [shell, "-c", f". '{script}'; env"], env={**os.environ, **hostile}, capture_output=True, text=True, check=True
+    )
+    lines = (line.partition("=") for line in done.stdout.splitlines())
+    return {name: value for name, _, value in lines if name.startswith("AWS_")}, done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_a_shell_that_sources_the_environment_uses_the_embedded_aws_and_no_other(
+    assembly: Path, work_dir: Path, shell: str
+) -> None:
+    with EmbeddedAws(assembly, work_dir) as aws:
+        found, printed = variables_after(work_dir / "env.sh", shell)
+        expected = {name: value for name, value in aws.environment().items() if name.startswith("AWS_") and value}
+        assert (found, printed) == (expected, "")
+    assert not (work_dir / "env.sh").exists()
+
+
+def test_secrets_are_in_files_that_nobody_else_can_read_and_differ_from_start_to_start(
+    assembly: Path, work_dir: Path
+) -> None:
+    seen = set()
+    for _ in range(2):
+        with EmbeddedAws(assembly, work_dir) as aws:
+            secret = aws.environment()["AWS_SECRET_ACCESS_KEY"]
+            seen |= {secret, aws.environment()["AWS_ACCESS_KEY_ID"], aws.emails_url.rpartition("/")[2]}
+            client(aws, "s3").list_buckets()
+            holding = [path for path in work_dir.rglob("*") if path.is_file() and secret in path.read_text("utf-8")]
+            assert sorted(path.name for path in holding) == ["env.sh", "server.json"]
+            assert [path.stat().st_mode & 0o777 for path in holding] == [0o600, 0o600]
+            folders = [path for path in work_dir.iterdir() if path.is_dir()]
+            assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+    assert len(seen) == 6
+
+
+def test_the_environment_of_one_that_was_killed_says_so_and_leads_to_no_other_aws(
+    assembly: Path, work_dir: Path
+) -> None:
+    process = start_in_foreground(assembly, work_dir)
+    process.kill()
+    process.communicate(timeout=DEADLINE_SECONDS)
+
+    found, printed = variables_after(work_dir / "env.sh")
+
+    assert f"(process {process.pid}) has ended" in printed
+    assert found["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    assert found["AWS_CONFIG_FILE"] == found["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+    assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"} & found.keys()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_foreground_in_order(assembly: Path, work_dir: Path, number: signal.Signals) -> None:
     process = start_in_foreground(assembly, work_dir)
     state = read_state(work_dir)
@@ -438,13 +485,7 @@ def test_a_kill_in_the_middle_of_a_job_leaves_no_process_behind(tmp_path: Path, 
     process = start_in_foreground(tmp_path / "cdk.out", work_dir)
     state = read_state(work_dir)
     assert state is not None
-    glue = boto3.client(
-        "glue",
-        endpoint_url=state.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    )
+    glue = operators_client(state.environment, "glue")
     glue.start_job_run(JobName="sleeps")
     wait_until(lambda: pid_file.exists() and bool(pid_file.read_text(encoding="utf-8")), "the job")
     job_pid = int(pid_file.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from glue_scripts import names
 from glue_scripts.ledger import Claim
 from glue_scripts.objects import Location, read_json
 from local_aws.environment import client_environment
+from local_aws.iam.principals import ANYBODY
 from local_aws.pipes import Pipe, PipePoller
 from operations import cli, waiting
 from operations.deployment import Deployment
@@ -106,7 +107,7 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[World]:
     """An environment of this test's own."""
     with workflow_server(tmp_path, monkeypatch) as server:
-        for name, value in client_environment(server.endpoint_url, REGION).items():
+        for name, value in client_environment(server.endpoint_url, REGION, ANYBODY).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("COLUMNS", "240")
         monkeypatch.setattr(waiting, "POLL_SECONDS", 0.05)
@@ -151,7 +152,7 @@ def _create(server: WorkflowServer) -> Pipe:
 
 
 def _create_tables() -> None:
-    dynamodb = boto3.resource("dynamodb")
+    dynamodb = boto3.resource("dynamodb", region_name=REGION)
     dynamodb.create_table(
         TableName="music-kpi-dev-ledger",
         BillingMode="PAY_PER_REQUEST",

@@ -16,7 +16,7 @@ from glue_scripts.objects import target_key
 from operations.deployment import PREFIX
 from operations.journal import Journal
 from stacks import settings
-from tests.local.workflow_server import wait_for
+from tests.local.workflow_server import REGION, wait_for
 from tests.operations.conftest import BUCKET, DAY, World
 
 KEY = "raw/streams/a b.csv"
@@ -31,6 +31,35 @@ def test_an_unknown_environment_is_told_in_one_sentence(world: World) -> None:
 
     assert (ended.exit_code, ended.out) == (2, "")
     assert "no environment 'prd' in account 123456789012" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "exit_code"),
+    [
+        ({"AWS_REGION": REGION}, 0),
+        ({"AWS_DEFAULT_REGION": REGION}, 0),
+        ({"AWS_REGION": REGION, "AWS_DEFAULT_REGION": "eu-west-1"}, 0),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": REGION}, 0),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": REGION}, 2),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, 2),
+        ({}, 2),
+    ],
+)
+def test_the_region_is_the_one_that_either_variable_names(
+    world: World, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], exit_code: int
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    ended = world.run("status")
+
+    assert ended.exit_code == exit_code, ended.err
+    if not any(variables.values()):
+        assert (ended.out, ended.err) == (
+            "",
+            "No region is set: set AWS_REGION to the region where the pipeline is deployed.\n",
+        )
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Stacks:
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - the service is a variable
         """A client of a service."""
-        return client(self.environment["AWS_ENDPOINT_URL"], self.environment["AWS_DEFAULT_REGION"], service)
+        return client(self.environment, service)
 
 
 @pytest.fixture(scope="package")
@@ -60,11 +60,7 @@ def _let_messages_come_back_soon(stacks: Stacks) -> None:
 
 
 def _put_kpis(stacks: Stacks) -> None:
-    table = table_of(
-        stacks.environment["AWS_ENDPOINT_URL"],
-        stacks.environment["AWS_DEFAULT_REGION"],
-        stacks.outputs["KpisTableName"],
-    )
+    table = table_of(stacks.environment, stacks.outputs["KpisTableName"])
     with table.batch_writer() as batch:
         for row in computed_rows(["pop"], plays_per_day=9):
             batch.put_item(Item=row)

@@ -33,15 +33,24 @@ def upload_with_tags(pipeline: Pipeline, name: str) -> File:
     return file
 
 
+ASKED_BY_HEAD: Final = ("s3:GetObjectVersion", "s3:ListBucket")
+"""Actions whose lack S3 tells by a status only: the answer to HEAD has no body. The runbook names them."""
+
+
 def an_email_names_it(stacks: Stacks, pipeline: Pipeline, grant: Deployed) -> None:
-    """A batch fails, and the e-mail about it says what is not allowed."""
+    """A batch fails, and the e-mail about it says what is not allowed, or at which look at a file."""
     del stacks
-    files = [upload_with_tags(pipeline, name) for name in ("good.csv", "bad.csv")]
+    files = [upload_with_tags(pipeline, name) for name in ("good.csv", "bad.csv", "gone.csv")]
+    pipeline.delete(files[2])
     with removed(grant):
         ended = pipeline.run(files)
         assert ended["status"] == "FAILED"
         (email,) = pipeline.failure_emails(ended["executionArn"])
-    assert f"is not authorized to perform: {grant.name.action}" in email["message"]
+    if grant.name.action in ASKED_BY_HEAD:
+        assert "State:     FindVersionAgain" in email["message"]
+        assert "Status Code: 403" in email["message"]
+    else:
+        assert f"is not authorized to perform: {grant.name.action}" in email["message"]
 
 
 def a_recomputation_fails(stacks: Stacks, pipeline: Pipeline, grant: Deployed) -> None:

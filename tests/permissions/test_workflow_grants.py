@@ -33,7 +33,8 @@ EFFECTS: Final[Mapping[str, removal.Effect]] = {
 """Whose grant it is to what is seen without it."""
 
 BY_DEFAULT: Final = (
-    ("Pipeline/Pipeline", "s3:GetObjectVersionTagging"),
+    ("Pipeline/Pipeline", "s3:GetObjectVersion"),
+    ("Pipeline/Pipeline", "s3:ListBucket"),
     ("Pipeline/Pipeline", "sns:Publish"),
     ("Pipeline/Recompute", "glue:StartJobRun"),
     ("Pipeline/FailuresNotifyFailure", "sns:Publish"),

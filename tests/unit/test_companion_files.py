@@ -9,44 +9,43 @@ from validators.schemas import REQUIRED_COLUMNS
 
 
 @pytest.mark.parametrize(
-    ("key", "size", "content_type"),
+    ("key", "size", "is_directory"),
     [
-        ("raw/streams/", 0, ""),
-        ("raw/streams/a/b/", 0, "binary/octet-stream"),
-        ("raw/streams/a/", MIN_FILE_BYTES - 1, ""),
-        ("raw/streams/a", 0, "application/x-directory"),
-        ("raw/streams/a", 0, "Application/X-Directory; charset=UTF-8"),
-        ("raw/streams/a_$folder$", 0, ""),
-        ("raw/streams/._", 0, ""),
-        ("raw/streams/PLAYS.CSV.CRC", 12, ""),
-        ("raw/streams/Manifest.JSON", 900, ""),
-        ("raw/streams/~$plays.xlsx", 165, ""),
-        ("raw/streams/.~lock.plays.csv#", 90, ""),
-        ("_SUCCESS", 0, ""),
+        ("raw/streams/", 0, False),
+        ("raw/streams/a/b/", 0, False),
+        ("raw/streams/a/", MIN_FILE_BYTES - 1, False),
+        ("raw/streams/a", 0, True),
+        ("raw/streams/a_$folder$", 0, False),
+        ("raw/streams/._", 0, False),
+        ("raw/streams/PLAYS.CSV.CRC", 12, False),
+        ("raw/streams/Manifest.JSON", 900, False),
+        ("raw/streams/~$plays.xlsx", 165, False),
+        ("raw/streams/.~lock.plays.csv#", 90, False),
+        ("_SUCCESS", 0, False),
     ],
 )
-def test_an_object_that_a_tool_leaves_is_no_file(key: str, size: int, content_type: str) -> None:
-    assert companion(key, size, content_type)
+def test_an_object_that_a_tool_leaves_is_no_file(key: str, size: int, is_directory: bool) -> None:
+    assert companion(key, size, is_directory=is_directory)
 
 
 @pytest.mark.parametrize(
-    ("key", "size", "content_type"),
+    ("key", "size", "is_directory"),
     [
-        ("raw/streams/a/", MIN_FILE_BYTES, ""),
-        ("raw/streams/a", 1, "application/x-directory"),
-        ("raw/streams/a", 0, "text/csv"),
-        ("raw/streams/_success", 0, ""),
-        ("raw/streams/x_SUCCESS", 0, ""),
-        ("raw/streams/.hidden.csv", 100, ""),
-        ("raw/streams/_plays.csv", 100, ""),
-        ("raw/streams/manifest.json/plays.csv", 100, ""),
-        ("raw/streams/plays.crc.csv", 100, ""),
-        ("raw/streams/_temporary.csv", 100, ""),
-        ("raw/streams/my_temporary/plays.csv", 100, ""),
+        ("raw/streams/a/", MIN_FILE_BYTES, False),
+        ("raw/streams/a", 1, True),
+        ("raw/streams/a", 0, False),
+        ("raw/streams/_success", 0, False),
+        ("raw/streams/x_SUCCESS", 0, False),
+        ("raw/streams/.hidden.csv", 100, False),
+        ("raw/streams/_plays.csv", 100, False),
+        ("raw/streams/manifest.json/plays.csv", 100, False),
+        ("raw/streams/plays.crc.csv", 100, False),
+        ("raw/streams/_temporary.csv", 100, False),
+        ("raw/streams/my_temporary/plays.csv", 100, False),
     ],
 )
-def test_any_other_object_is_judged_as_a_file(key: str, size: int, content_type: str) -> None:
-    assert companion(key, size, content_type) is None
+def test_any_other_object_is_judged_as_a_file(key: str, size: int, is_directory: bool) -> None:
+    assert companion(key, size, is_directory=is_directory) is None
 
 
 def test_no_header_is_shorter_than_the_least_file() -> None:

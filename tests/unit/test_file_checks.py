@@ -133,11 +133,11 @@ def test_rows_are_found_by_line_and_as_a_spreadsheet_numbers_them(
     monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
 ) -> None:
     monkeypatch.setattr(file_checks, "CHUNK_BYTES", chunk_bytes)
-    data = STREAMS + b'\r\n"a\r\nb",t1,x\r\nu2,t2,x\r\n'
+    data = STREAMS + b'\r\n"a\r\nb",t1,x\r\nu2,t2\r\n'
     assert file_checks.row_positions(io.BytesIO(data), {2, 3, 4}) == {
-        2: Position(row=2, line=2),
-        3: Position(row=4, line=4),
-        4: Position(row=5, line=6),
+        2: Position(row=2, line=2, fields=3),
+        3: Position(row=4, line=4, fields=3),
+        4: Position(row=5, line=6, fields=2),
     }
 
 

@@ -344,7 +344,7 @@ class TestLastRun:
             (work_dir / path).parent.mkdir(parents=True, exist_ok=True)
             (work_dir / path).write_text("text")
         last_run = LastRun(tmp_path / "last_run")
-        last_run.empty()
+        last_run.begin()
 
         last_run.keep_answers(answers(kpi_rows=[plain_numbers({"pk": "DAY#1", "avg": Decimal("1.50")})]))
         last_run.keep_files(work_dir, "data")
@@ -355,17 +355,19 @@ class TestLastRun:
         assert (last_run.folder / "logs/glue/job/jr_1.log").exists()
         assert (last_run.folder / "reports/b/report.json").exists()
 
-    def test_it_holds_nothing_of_an_earlier_run(self, tmp_path: Path) -> None:
-        (tmp_path / "last_run").mkdir()
-        (tmp_path / "last_run/kpis.json").touch()
+    def test_it_holds_nothing_of_an_earlier_run_whose_results_are_kept_beside_it(self, tmp_path: Path) -> None:
+        last_run = LastRun(tmp_path / "last_run")
+        for number in range(3):
+            last_run.begin()
+            assert list(last_run.folder.iterdir()) == []
+            (last_run.folder / "kpis.json").write_text(f"[{number}]")
 
-        LastRun(tmp_path / "last_run").empty()
-
-        assert list((tmp_path / "last_run").iterdir()) == []
+        kept = sorted((tmp_path / "previous").rglob("kpis.json"))
+        assert [path.read_text() for path in kept] == ["[0]", "[1]"]
 
     def test_it_is_written_for_an_aws_that_did_not_start(self, tmp_path: Path) -> None:
         last_run = LastRun(tmp_path / "last_run")
-        last_run.empty()
+        last_run.begin()
 
         last_run.keep_files(tmp_path / "nothing", None)
 

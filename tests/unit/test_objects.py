@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glue_scripts.objects import REPORT_SUFFIX, DocumentError, Location, target_key
+from glue_scripts.objects import MAX_KEY_BYTES, REPORT_SUFFIX, DocumentError, Location, target_key
 
 
 def test_a_judged_file_goes_below_its_own_key_and_version() -> None:
@@ -30,3 +30,13 @@ def test_documents_of_a_batch_are_siblings() -> None:
     assert (
         Location.of_uri("s3://bucket/a/b/manifest.json").sibling("verdict.json").uri == "s3://bucket/a/b/verdict.json"
     )
+
+
+@pytest.mark.parametrize("version_id", ["null", "v" * 200, "v" * 201, "v" * 1024])
+@pytest.mark.parametrize("key", ["raw/streams/a.csv", "raw/streams/" + "x" * 1012, "raw/streams/" + "é" * 506])
+def test_a_target_and_the_report_beside_it_are_keys_that_s3_takes(key: str, version_id: str) -> None:
+    for prefix in ("archive/", "error/"):
+        target = target_key(prefix, key, version_id)
+        assert len((target + REPORT_SUFFIX).encode()) <= MAX_KEY_BYTES
+        assert target != target_key(prefix, key, version_id + "w")
+        assert target != target_key(prefix, key + "w", version_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from pyspark.sql import functions as F
 from tests.validation.judging import broken, judge, readable, rejected_by
 from validators.counts import FIELD_BYTES, MAX_ROW_BYTES, ROWS, Counts, broken_rows, collect_counts, count_rows
 from validators.expectations import ExpectationCrashedError, expectation_suite, judge_batch, run_suite
+from validators.file_checks import row_positions
 from validators.quarantine import (
     few_quarantined_rows,
     first_quarantined_rows,
@@ -20,22 +22,11 @@ from validators.quarantine import (
     row_offsets,
     samples,
 )
-from validators.reports import JudgedFile, Sample, in_words
-from validators.results import RowCounts, RuleResult
+from validators.reports import Sample, located
 from validators.rows import FILE, RULES, judge_files, read_positions
-from validators.rules import RULES_BY_ID
+from validators.schemas import MAX_GENRES, MAX_GENRES_OF_TRACK
 
 HEADER = "user_id,track_id,listen_time\n"
-JUDGED = JudgedFile(
-    key="raw/streams/a.csv",
-    version_id="v1",
-    dataset="streams",
-    size=1,
-    etag="e",
-    last_modified="2024-06-26T00:00:00Z",
-    columns=3,
-    counts=RowCounts(rows=1, valid=0, quarantined=1),
-)
 GOOD = "u1,t1,2024-06-25 10:00:{:02}\n"
 
 
@@ -115,7 +106,7 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     found = samples(few_quarantined_rows(rows, row_offsets(read_positions(spark, files)))["file"])
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
-    assert found["malformed_row"] == [Sample(row=5, fields=2)]
+    assert found["malformed_row"] == [Sample(row=5)]
 
 
 def test_few_and_many_broken_rows_are_numbered_and_sampled_alike(spark: SparkSession, tmp_path: Path) -> None:
@@ -190,13 +181,15 @@ def test_a_long_row_is_held_without_its_fields_and_is_sampled_all_the_same(
     assert samples([few]) == {"bad_listen_time": [Sample(row=2, value="noon")]}
 
 
-def test_a_long_row_with_too_few_fields_says_so_without_its_text(spark: SparkSession, tmp_path: Path) -> None:
-    files = readable(tmp_path, {"file": HEADER + "x" * MAX_ROW_BYTES + ",t1\n"})
+def test_the_fields_of_a_malformed_row_are_counted_in_the_file(spark: SparkSession, tmp_path: Path) -> None:
+    text = HEADER + GOOD.format(0) + "x" * MAX_ROW_BYTES + ",t1\nu1,t1,noon,\nu1,t1,noon\n"
+    files = readable(tmp_path, {"file": text})
     rows = collect_counts(count_rows(judge_files(spark, "streams", files), "streams", {})).broken_rows
     found = samples(few_quarantined_rows(rows or [], row_offsets(read_positions(spark, files)))["file"])
-    assert found == {"malformed_row": [Sample(row=2)]}
-    judged = replace(JUDGED, samples=found, results=[RuleResult(RULES_BY_ID["malformed_row"], 1, success=False)])
-    assert "    row 2: not the 3 fields of the header; the row is too long to be shown" in in_words(judged)
+    assert located(found, row_positions(io.BytesIO(text.encode()), {3, 4, 5})) == {
+        "malformed_row": [Sample(row=3, line=3, fields=2), Sample(row=4, line=4, fields=4)],
+        "bad_listen_time": [Sample(row=5, line=5, value="noon")],
+    }
 
 
 def test_a_value_is_held_up_to_its_shown_characters(spark: SparkSession, tmp_path: Path) -> None:
@@ -284,3 +277,50 @@ def test_great_expectations_own_page_tells_the_rules(spark: SparkSession, tmp_pa
     page = judge(spark, tmp_path, {"file": HEADER + "u1,t1,noon\n"}).data_docs
     assert "bad_listen_time" in page
     assert "0 of 1 files follow the rule" in page
+
+
+class TestGenres:
+    """How many genres a track and a songs file may have."""
+
+    HEADER = "track_id,track_name,artists,album_name,track_genre,duration_ms,popularity,explicit\n"
+
+    def file(self, tracks: int, genres: int, first_track: int = 0) -> str:
+        """Tracks that have each of the genres, all but the first of them in two rows."""
+        return "".join(
+            f"t{first_track + track},name {copy},a,b,g{genre},1000,1,f\n"
+            for track in range(tracks)
+            for genre in range(genres)
+            for copy in range(1 + (genre > 0))
+        )
+
+    def test_a_track_may_have_so_many_genres_and_no_more(self, spark: SparkSession, tmp_path: Path) -> None:
+        good, bad = self.file(3, MAX_GENRES_OF_TRACK), self.file(1, MAX_GENRES_OF_TRACK + 1, first_track=3)
+        broken_row = "t0,n,a,b,one more,no duration,1,f\n"
+        texts = {"good": self.HEADER + good + broken_row, "bad": self.HEADER + good + bad}
+        result = judge(spark, tmp_path, texts, "songs")
+        assert {file: rejected_by(result, file) for file in texts} == {"good": [], "bad": ["too_many_genres"]}
+        (detail,) = [found.detail for found in result.results["bad"] if not found.success]
+        assert detail == "the file has 51 genres, and one track has 51 of them"
+        assert result.counts["bad"].rows == 4 * (2 * MAX_GENRES_OF_TRACK - 1) + 2
+
+    def test_a_file_may_have_so_many_genres_and_no_more(self, spark: SparkSession, tmp_path: Path) -> None:
+        rows = [f"t{n},n,a,b,g{n},1000,1,f\n" for n in range(MAX_GENRES + 1)]
+        texts = {
+            "good": self.HEADER + "".join(rows[:-1]),
+            "bad": self.HEADER + "".join(rows),
+            "empty": self.HEADER,
+            "broken": self.HEADER + "t1,n,a,b,g1,no duration,1,f\n",
+        }
+        result = judge(spark, tmp_path, texts, "songs")
+        assert {file: rejected_by(result, file) for file in texts} == {
+            "good": [],
+            "bad": ["too_many_genres"],
+            "empty": ["no_rows"],
+            "broken": ["bad_duration_ms"],
+        }
+
+    def test_the_order_of_the_rows_does_not_matter(self, spark: SparkSession, tmp_path: Path) -> None:
+        rows = self.file(1, MAX_GENRES_OF_TRACK + 1).splitlines(keepends=True)
+        texts = {"one": self.HEADER + "".join(rows), "other": self.HEADER + "".join(reversed(rows))}
+        result = judge(spark, tmp_path, texts, "songs")
+        assert result.results["one"] == result.results["other"]

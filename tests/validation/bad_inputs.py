@@ -39,8 +39,8 @@ class Input:
         uploaded: when; None for a version that is gone.
         size: what the event says; None for the size of the content.
         in_raw: what lies under the key itself when the job runs; None for nothing.
-        is_copied: whether the state machine has staged a copy.
-        content_type: of the object; None for what S3 makes of an upload without one.
+        refused: the rule by which the state machine has staged no copy; None where it has.
+        is_directory: whether the uploader gave it the content type of a folder.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Input:
     uploaded: str | None = UPLOADED
     size: int | None = None
     in_raw: bytes | None = None
-    is_copied: bool = True
-    content_type: str | None = None
+    refused: str | None = None
+    is_directory: bool = False
 
     @property
     def object_key(self) -> str:
@@ -73,8 +73,8 @@ class Input:
             uploaded=self.uploaded,
             size=self.size,
             in_raw=self.in_raw,
-            is_copied=self.is_copied,
-            content_type=self.content_type,
+            refused=self.refused,
+            is_directory=self.is_directory,
         )
 
 
@@ -482,20 +482,38 @@ OBJECTS: Final = [
         "object_missing",
         "deleted before",
         uploaded=None,
-        is_copied=False,
+        refused="object_missing",
     ),
     accepted("an object that was replaced after it was staged", GOOD_STREAMS, 100, in_raw=b"something else"),
     rejected(
-        "an object over 5 GB", b"", "too_large", "6442450944 bytes", size=GIGABYTES_6, in_raw=b"a lot", is_copied=False
+        "an object over 5 GB",
+        b"",
+        "too_large",
+        "6442450944 bytes",
+        size=GIGABYTES_6,
+        in_raw=b"a lot",
+        refused="too_large",
+    ),
+    rejected("an archived object", b"", "archived_storage_class", "restore it first", refused="archived_storage_class"),
+    rejected(
+        "an object under a key of its sender",
+        b"",
+        "encrypted_by_customer_key",
+        "asks for the key",
+        uploaded=None,
+        refused="encrypted_by_customer_key",
+    ),
+    rejected(
+        "an object under a KMS key", b"", "unusable_kms_key", "may not use the KMS key", refused="unusable_kms_key"
     ),
     rejected("a prefix that is no dataset", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/plays/a.csv"),
     rejected("no folder", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/streams.csv"),
     skipped("raw/streams/"),
     skipped("raw/streams/2024/"),
     skipped("raw/streams/2024/06/", b"\n"),
-    skipped("raw/streams/marked", content_type="application/x-directory; charset=UTF-8"),
+    skipped("raw/streams/marked", is_directory=True),
     rejected("a file whose key ends with a slash", "user_id,track_id\n" * 3, "missing_column", key="raw/streams/a/"),
-    accepted("a file with the content type of a folder", GOOD_STREAMS, 100, content_type="application/x-directory"),
+    accepted("a file with the content type of a folder", GOOD_STREAMS, 100, is_directory=True),
 ]
 
 COMPANIONS: Final = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from glue_scripts import names
+from glue_scripts.objects import target_key
 from tests.validation.bad_inputs import INPUTS, Input
 from tests.validation.validation_job import JudgedBatch
 from validators.reports import MAX_MESSAGE_BYTES
@@ -44,7 +46,7 @@ def test_what_tools_leave_beside_files_is_noted_in_the_ledger_and_left_alone(bat
     for key, reason in reasons.items():
         item = batch.ledger[key]
         assert (item["status"], f"{item['skipped_as']}, which stays where it is") == ("SKIPPED", reason)
-        assert key not in batch.verdict["email"]["message"]
+        assert f". {key}\n" not in batch.verdict["email"]["message"]
     assert reasons["raw/streams/"] == reasons["raw/streams/marked"] == "a folder, which stays where it is"
     assert reasons["raw/streams/out/_SUCCESS"] == "a marker of a Spark or Hadoop job, which stays where it is"
 
@@ -52,7 +54,25 @@ def test_what_tools_leave_beside_files_is_noted_in_the_ledger_and_left_alone(bat
 def test_the_copy_of_a_version_that_is_too_large_is_made_by_the_job(batch: JudgedBatch) -> None:
     key = named("an object over 5 GB").object_key
     (entry,) = [entry for entry in batch.verdict["rejected"] if entry["key"] == key]
-    assert batch.copied_to_error[entry["target_key"]] == b"a lot"
+    assert entry["copy"] == "made"
+    assert batch.copied_to_error == {target_key(names.ERROR_PREFIX, key, entry["version_id"]): b"a lot"}
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("an archived object", "none"),
+        ("an object under a key of its sender", "none"),
+        ("an object under a KMS key", "none"),
+        ("an object that is gone", "none"),
+        ("a prefix that is no dataset", "staged"),
+    ],
+)
+def test_the_verdict_says_of_each_rejected_file_whether_there_is_a_copy(
+    batch: JudgedBatch, name: str, copy: str
+) -> None:
+    (entry,) = [entry for entry in batch.verdict["rejected"] if entry["key"] == named(name).object_key]
+    assert entry["copy"] == copy
 
 
 def test_no_personal_value_is_in_the_reports_the_email_or_the_log(batch: JudgedBatch) -> None:
@@ -61,15 +81,15 @@ def test_no_personal_value_is_in_the_reports_the_email_or_the_log(batch: JudgedB
     )
     first_row = "\n".join(batch.reports[named("no header").object_key]["in_words"])
     assert "u0" not in first_row
-    told = [*batch.log.splitlines(), *batch.verdict["email"]["message"].splitlines()]
+    told = [*batch.log.splitlines(), *batch.email["message"].splitlines()]
     assert [line for line in told if "éééééé" in line and "raw/" not in line] == [], "but for a file's key"
 
 
 def test_the_email_stays_within_what_a_state_can_carry(batch: JudgedBatch) -> None:
-    message = batch.verdict["email"]["message"]
+    message = batch.email["message"]
     assert len(message.encode()) <= MAX_MESSAGE_BYTES
     assert f"{len(batch.verdict['rejected'])} of " in message
-    assert " more: see the output of the execution" in message
+    assert " more, each with the rules that reject it" in message
 
 
 def test_spark_does_not_warn_of_headers_that_are_as_they_should_be(batch: JudgedBatch) -> None:

@@ -13,12 +13,13 @@ import boto3
 import pytest
 
 from glue_scripts import names
+from glue_scripts.objects import file_name
 from stacks.packaging import build_zip
 from tests.local.s3_and_glue import BUCKET, Aws, ended, log_of, running_jobs, serving
 
 ROOT = Path(__file__).parents[2]
 USER = "u-4711-amelie"
-STAGED = "processing/execution/staged"
+STAGED = "processing/execution/" + file_name("raw/users/users.csv", "v1")
 USERS = f"user_id,user_name,user_age,user_country,created_at\nu1,Ann,{USER},Norway,2024-01-01\n"
 
 GUARDED = "CASE WHEN {text} RLIKE r'{_INTEGER}' THEN CAST({text} AS BIGINT) END"
@@ -47,7 +48,7 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Crash]:
             _create_table(aws, table, keys)
         aws.write("code/packages.zip", _packages_with_the_defect(work_dir))
         aws.write(STAGED, USERS.encode())
-        _write(aws, names.MANIFEST_NAME, names.MANIFEST_FORMAT, {"size": len(USERS), "etag": "e", "staged_key": STAGED})
+        _write(aws, names.MANIFEST_NAME, names.MANIFEST_FORMAT, {"size": len(USERS), "etag": "e"})
         header = USERS.split("\n")[0].split(",")
         source = {"dataset": "users", "uri": f"s3://{BUCKET}/{STAGED}", "header": header, "is_line_per_row": False}
         _write(aws, names.ACCEPTED_NAME, names.ACCEPTED_FORMAT, source)

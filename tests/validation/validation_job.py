@@ -34,8 +34,8 @@ class Staged:
         uploaded: when the version was uploaded; None for one that is gone.
         size: what the event said; None for the size of the content.
         in_raw: bytes that the job would find under the key itself; None for none.
-        is_copied: whether there is a copy in processing/.
-        content_type: of the copy; None for what S3 makes of an upload without one.
+        refused: the rule by which the state machine has no copy of it in processing/; None where it has one.
+        is_directory: whether the uploader gave it the content type of a folder.
     """
 
     key: str
@@ -43,8 +43,8 @@ class Staged:
     uploaded: str | None = UPLOADED
     size: int | None = None
     in_raw: bytes | None = None
-    is_copied: bool = True
-    content_type: str | None = None
+    refused: str | None = None
+    is_directory: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class JudgedBatch:
     """What the job has left.
 
     Attributes:
-        verdict: what the state machine reads.
+        verdict: what the state machine reads; `key` and `version_id` stand beside each file's place in the manifest.
+        email: what is sent about the rejected files.
         accepted: what the KPI job reads, by key.
         reports: by key.
         ledger: item by key.
@@ -62,6 +63,7 @@ class JudgedBatch:
     """
 
     verdict: dict[str, Any]
+    email: dict[str, str]
     accepted: dict[str, dict[str, Any]]
     reports: dict[str, dict[str, Any]]
     ledger: dict[str, dict[str, Any]]
@@ -101,7 +103,7 @@ def judge(work_dir: Path, files: Sequence[Staged], *, snapshot_rows: Mapping[str
         run = ended(aws, run_id, JOB, seconds=500)
         log = log_of(aws, run_id, JOB)
         assert run["JobRunState"] == "SUCCEEDED", log
-        return _collect(aws, table, log)
+        return _collect(aws, table, log, [(file.key, version) for file, version in zip(files, versions, strict=True)])
 
 
 def _create_ledger(aws: Aws) -> Table:
@@ -150,11 +152,8 @@ def _stage(aws: Aws, file: Staged) -> str:
     version = "v1"
     if file.in_raw is not None:
         version = aws.s3.put_object(Bucket=BUCKET, Key=file.key, Body=file.in_raw)["VersionId"]
-    staged_key = FOLDER + file_name(file.key, version)
-    if file.content_type:
-        aws.s3.put_object(Bucket=BUCKET, Key=staged_key, Body=file.content, ContentType=file.content_type)
-    elif file.is_copied:
-        aws.write(staged_key, file.content)
+    if file.refused is None:
+        aws.write(FOLDER + file_name(file.key, version), file.content)
     return version
 
 
@@ -165,8 +164,9 @@ def _write_manifest(aws: Aws, files: Sequence[Staged], versions: Sequence[str]) 
             "version_id": version,
             "size": len(file.content) if file.size is None else file.size,
             "etag": "etag",
-            "staged_key": FOLDER + file_name(file.key, version) if file.is_copied else None,
+            **({"refused": file.refused} if file.refused else {}),
             **({"last_modified": file.uploaded} if file.uploaded else {}),
+            "is_directory": file.is_directory,
         }
         for file, version in zip(files, versions, strict=True)
     ]
@@ -174,8 +174,11 @@ def _write_manifest(aws: Aws, files: Sequence[Staged], versions: Sequence[str]) 
     aws.write(FOLDER + names.MANIFEST_NAME, json.dumps(document).encode())
 
 
-def _collect(aws: Aws, table: Table, log: str) -> JudgedBatch:
+def _collect(aws: Aws, table: Table, log: str, files: Sequence[tuple[str, str]]) -> JudgedBatch:
     verdict = json.loads(aws.content(FOLDER + names.VERDICT_NAME))
+    for entry in [*verdict["accepted"], *verdict["rejected"], *verdict["skipped"]]:
+        entry["key"], entry["version_id"] = files[entry["file"]]
+    email = json.loads(aws.content(FOLDER + names.REJECTION_EMAIL_NAME)) if verdict["rejected"] else {}
     accepted = json.loads(aws.content(FOLDER + names.ACCEPTED_NAME))["files"]
     items = {str(item["pk"]): item for item in table.scan()["Items"]}
     entries = [*verdict["accepted"], *verdict["rejected"], *verdict["skipped"]]
@@ -193,4 +196,5 @@ def _collect(aws: Aws, table: Table, log: str) -> JudgedBatch:
         if report["quarantine"]
     }
     in_error = {key: aws.content(key) for key in aws.keys(names.ERROR_PREFIX)}
-    return JudgedBatch(verdict, {file["key"]: file for file in accepted}, reports, ledger, quarantined, in_error, log)
+    by_key = {file["key"]: file for file in accepted}
+    return JudgedBatch(verdict, email, by_key, reports, ledger, quarantined, in_error, log)

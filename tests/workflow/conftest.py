@@ -55,8 +55,7 @@ def deployed(assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         with EmbeddedAws(assembly, work_dir) as aws:
             outputs = {name: value for stack in aws.outputs.values() for name, value in stack.items()}
             environment = aws.environment()
-            region = environment["AWS_DEFAULT_REGION"]
-            sns, events = client(aws.endpoint_url, region, "sns"), client(aws.endpoint_url, region, "events")
+            sns, events = client(environment, "sns"), client(environment, "events")
             sns.subscribe(TopicArn=outputs["AlertTopicArn"], Protocol="email", Endpoint="operator@example.com")
             (uploads,) = events.list_rules(NamePrefix="music-kpi-dev-object-created")["Rules"]
             events.disable_rule(Name=uploads["Name"])

@@ -105,17 +105,17 @@ class Faults:
     def _patch(self, operation: str) -> None:
         service, _, action = operation.partition(":")
         method = xform_name(action)
-        answer: Callable[[Any], Any] = getattr(_RESPONSES[service], method)
+        answer: Callable[..., Any] = getattr(_RESPONSES[service], method)
 
-        def answer_or_fail(response: Any) -> Any:  # noqa: ANN401 # whatever moto answers with
+        def answer_or_fail(response: Any, *given: Any) -> Any:  # noqa: ANN401 # whatever moto is given and answers with
             hit = [fault for fault in self._faults[operation] if fault.hits(_subject(service, response))]
             if not hit:
-                return answer(response)
+                return answer(response, *given)
             if hit[0].meanwhile:
                 hit[0].meanwhile()
-                return answer(response)
+                return answer(response, *given)
             if hit[0].is_done:
-                answer(response)
+                answer(response, *given)
             return _refusal(service, hit[0].error, f"the test makes {operation} fail")
 
         self._monkeypatch.setattr(_RESPONSES[service], method, answer_or_fail)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote_plus
 
-import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.exceptions import ReadTimeoutError
 from pyspark.sql import SparkSession
@@ -26,9 +25,8 @@ from glue_scripts.objects import Location, read_json
 from glue_scripts.publication import Snapshots
 from glue_scripts.staged_files import check_batch
 from glue_scripts.validation import Validation
-from local_aws.environment import ACCESS_KEY, SECRET_KEY
 from tests import fault_table, oracle
-from tests.workflow.pipeline import File, Pipeline
+from tests.workflow.pipeline import File, Pipeline, session_of
 from validators.reports import EmailSettings
 
 TOP: Final = 3
@@ -85,9 +83,9 @@ class Wire:
         """End the fault: the cause is gone."""
         self.failing = None
 
-    def session(self, region: str) -> Any:  # noqa: ANN401
+    def session(self, environment: Mapping[str, str]) -> Any:  # noqa: ANN401
         """A boto3 session of a job run."""
-        return self.watched(boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name=region))
+        return self.watched(session_of(environment))
 
     def watched(self, session: Any) -> Any:  # noqa: ANN401
         """A session whose calls go through here."""
@@ -169,7 +167,7 @@ class KpiJob:
 
     def _load(self, arguments: Mapping[str, str]) -> None:
         pipeline = self._pipeline
-        session = self._wire.session(pipeline.s3.meta.region_name)
+        session = self._wire.session(pipeline.environment)
         given = {"endpoint_url": pipeline.s3.meta.endpoint_url}
         metrics = Metrics(session.client("cloudwatch", **given), "dev")
         with metered(metrics, job=names.COMPUTE_KPIS, dpus=2.0):
@@ -203,7 +201,7 @@ class ValidationJob:
 
     def _validate(self, arguments: Mapping[str, str]) -> None:
         pipeline = self._pipeline
-        session = self._wire.session(pipeline.s3.meta.region_name)
+        session = self._wire.session(pipeline.environment)
         given = {"endpoint_url": pipeline.s3.meta.endpoint_url}
         metrics = Metrics(session.client("cloudwatch", **given), "dev")
         with metered(metrics, job=names.VALIDATE_BATCH, dpus=2.0):

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Ledger, file_key
-from glue_scripts.objects import target_key
+from glue_scripts.objects import file_name, has_long_target, target_key
 from tests.local.workflow_server import ScriptedGlue
 from tests.workflow.faults import Faults
 
@@ -36,19 +36,33 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
     return value
 
 
-@cache
-def client(endpoint_url: str, region: str, service: str) -> Any:  # noqa: ANN401
+def session_of(environment: Mapping[str, str]) -> Any:  # noqa: ANN401
+    """Return a session with the keys and the region of a client's environment."""
+    keys = (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
+    return boto3.session.Session(*keys, region_name=environment["AWS_REGION"])
+
+
+def client(environment: Mapping[str, str], service: str) -> Any:  # noqa: ANN401
     """Return the client of a service; making one takes longer than most tests."""
-    config = Config(retries={"total_max_attempts": 1})
-    make_client: Any = boto3.session.Session("local", "local", region_name=region).client
-    return make_client(service, endpoint_url=endpoint_url, config=config)
+    return _client(tuple(environment.items()), service)
 
 
 @cache
-def table_of(endpoint_url: str, region: str, name: str) -> Any:  # noqa: ANN401
+def _client(environment: tuple[tuple[str, str], ...], service: str) -> Any:  # noqa: ANN401
+    variables = dict(environment)
+    config = Config(retries={"total_max_attempts": 1})
+    return session_of(variables).client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], config=config)
+
+
+def table_of(environment: Mapping[str, str], name: str) -> Any:  # noqa: ANN401
     """Return the resource of a table."""
-    session: Any = boto3.session.Session("local", "local", region_name=region)
-    return session.resource("dynamodb", endpoint_url=endpoint_url).Table(name)
+    return _tables(tuple(environment.items())).Table(name)
+
+
+@cache
+def _tables(environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
+    variables = dict(environment)
+    return session_of(variables).resource("dynamodb", endpoint_url=variables["AWS_ENDPOINT_URL"])
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,11 @@ class File:
         return target_key(names.ERROR_PREFIX, self.key, self.version_id)
 
 
+def _plain_email(rejected: list[dict[str, Any]], execution_arn: str) -> dict[str, str]:
+    subject = f"[dev] Music KPI pipeline: {len(rejected)} file(s) rejected"
+    return {"subject": subject, "message": f'line "one"\nline \\two {{% $no %}}\nExecution: {execution_arn}'}
+
+
 class ScriptedJobs:
     """What the two Glue jobs leave behind, without Spark: ledger items, reports, `verdict.json`, `accepted.json`.
 
@@ -90,28 +109,30 @@ class ScriptedJobs:
 
     Attributes:
         change_verdict: changes the text of a verdict before it is written; None: it is not written.
+        compose_email: subject and message about rejected files, given each one's entries in manifest and verdict, and
+            the execution.
     """
 
     def __init__(self, s3: Any, bucket: str, ledger: Ledger) -> None:  # noqa: ANN401
         self._s3, self._bucket, self._ledger = s3, bucket, ledger
         self.change_verdict: Callable[[dict[str, Any]], object] = lambda verdict: verdict
+        self.compose_email: Callable[[list[dict[str, Any]], str], dict[str, str]] = _plain_email
 
     def validate(self, arguments: Mapping[str, str]) -> str:
         """Judge every file of a manifest."""
         manifest_key = arguments["--manifest_uri"].removeprefix(f"s3://{self._bucket}/")
         manifest = self._read(manifest_key)
         verdict: dict[str, Any] = {"format": names.VERDICT_FORMAT, "accepted": [], "rejected": [], "skipped": []}
-        for entry in manifest["files"]:
-            kind, judged = self._judge(entry, manifest["execution_arn"])
-            verdict[kind].append(judged)
-        count = len(verdict["rejected"])
-        subject = f"[dev] Music KPI pipeline: {count} file(s) rejected"
-        message = f'line "one"\nline \\two {{% $no %}}\nExecution: {manifest["execution_arn"]}'
-        verdict["email"] = {"subject": subject, "message": message} if count else None
-        staged = {entry["key"]: entry for entry in manifest["files"]}
-        sources = [{**entry, **self._source(staged[entry["key"]])} for entry in verdict["accepted"]]
-        accepted = {"format": names.ACCEPTED_FORMAT, "files": sources}
         folder = manifest_key.removesuffix(names.MANIFEST_NAME)
+        for number, entry in enumerate(manifest["files"]):
+            kind, judged = self._judge(entry, manifest["execution_arn"])
+            verdict[kind].append({"file": number, **judged})
+        rejected = [{**manifest["files"][entry["file"]], **entry} for entry in verdict["rejected"]]
+        if rejected:
+            email = self.compose_email(rejected, manifest["execution_arn"])
+            self._write(folder + names.REJECTION_EMAIL_NAME, json.dumps(email).encode())
+        sources = [self._source(folder, manifest["files"][entry["file"]]) for entry in verdict["accepted"]]
+        accepted = {"format": names.ACCEPTED_FORMAT, "files": sources}
         self._write(folder + names.ACCEPTED_NAME, json.dumps(accepted).encode())
         changed = self.change_verdict(verdict)
         if changed is not None:
@@ -128,30 +149,32 @@ class ScriptedJobs:
 
     def _judge(self, entry: Mapping[str, Any], execution_arn: str) -> tuple[str, dict[str, Any]]:
         key, version_id = entry["key"], entry["version_id"]
-        judged = {"key": key, "version_id": version_id}
         status = self._ledger.file_status(key, version_id)
-        is_gone = "last_modified" not in entry
-        if status is FileStatus.ARCHIVED or (is_gone and status is not None):
-            return "skipped", {**judged, "reason": f"already {status}"}
-        judged["staged_key"] = entry["staged_key"]
+        refused = entry.get("refused")
+        if status is FileStatus.ARCHIVED or (refused == "object_missing" and status is not None):
+            return "skipped", {"reason": f"already {status}"}
         self._ledger.receive_file(key, version_id, {"execution": execution_arn})
-        if not is_gone and not key.rpartition("/")[2].startswith("bad"):
+        if not refused and not key.rpartition("/")[2].startswith("bad"):
             self._ledger.advance_file(key, version_id, FileStatus.ACCEPTED, {"rows": 1})
-            return "accepted", {**judged, "target_key": target_key(names.ARCHIVE_PREFIX, key, version_id)}
+            return "accepted", {"long_key": has_long_target(names.ARCHIVE_PREFIX, key, version_id)}
         self._ledger.advance_file(key, version_id, FileStatus.REJECTED, {"rows": 1})
-        report_key = f"{names.QUALITY_PREFIX}reports/{version_id}.json"
+        report_key = f"{names.QUALITY_PREFIX}reports/{file_name(key, version_id)}.json"
         self._write(report_key, REPORT)
-        target = target_key(names.ERROR_PREFIX, key, version_id)
-        reasons = ["object_missing"] if is_gone else ["bad_timestamp", "null_key"]
-        return "rejected", {**judged, "target_key": target, "report_key": report_key, "reasons": reasons}
+        long_key = has_long_target(names.ERROR_PREFIX, key, version_id)
+        reasons = [refused] if refused else ["bad_timestamp", "null_key"]
+        copy = "none" if refused else "staged"
+        return "rejected", {"long_key": long_key, "copy": copy, "report_key": report_key, "reasons": reasons}
 
-    def _source(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+    def _source(self, folder: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What the KPI job needs to know of an accepted file."""
-        text = self._s3.get_object(Bucket=self._bucket, Key=entry["staged_key"])["Body"].read().decode()
+        staged_key = folder + file_name(entry["key"], entry["version_id"])
+        text = self._s3.get_object(Bucket=self._bucket, Key=staged_key)["Body"].read().decode()
         return {
+            "key": entry["key"],
+            "version_id": entry["version_id"],
             "dataset": entry["key"].split("/")[1],
             "last_modified": entry["last_modified"],
-            "uri": f"s3://{self._bucket}/{entry['staged_key']}",
+            "uri": f"s3://{self._bucket}/{staged_key}",
             "header": text.partition("\n")[0].split(","),
             "is_line_per_row": False,
         }
@@ -191,10 +214,10 @@ class Pipeline:
         self.validate_job = outputs["ValidateBatchJobName"]
         self.compute_job = outputs["ComputeKpisJobName"]
         self.glue, self.faults = glue, faults
-        endpoint_url, region = environment["AWS_ENDPOINT_URL"], environment["AWS_DEFAULT_REGION"]
-        self.s3, self.sfn = client(endpoint_url, region, "s3"), client(endpoint_url, region, "stepfunctions")
-        self.ledger = table_of(endpoint_url, region, outputs["LedgerTableName"])
-        self.kpis = table_of(endpoint_url, region, outputs["KpisTableName"])
+        self.environment = environment
+        self.s3, self.sfn = client(environment, "s3"), client(environment, "stepfunctions")
+        self.ledger = table_of(environment, outputs["LedgerTableName"])
+        self.kpis = table_of(environment, outputs["KpisTableName"])
         self.jobs = ScriptedJobs(self.s3, self.bucket, Ledger(self.ledger))
         glue.outcomes = {self.validate_job: self.jobs.validate, self.compute_job: self.jobs.compute}
 
@@ -204,13 +227,14 @@ class Pipeline:
         """Put a file into the test's folder in raw/."""
         return self.upload_as(self.folder + name, content)
 
-    def upload_as(self, key: str, content: bytes) -> File:
-        """Put a file under any key."""
-        answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+    def upload_as(self, key: str, content: bytes, **properties: Any) -> File:  # noqa: ANN401
+        """Put a file under any key, with further parameters of PutObject."""
+        answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content, **properties)
         described = {"key": key, "size": len(content), "etag": answer["ETag"].strip('"')}
-        described |= {"version-id": answer["VersionId"], "sequencer": "0055AED6DCD90281E5"}
+        described |= {"sequencer": "0055AED6DCD90281E5"}
+        described |= {"version-id": answer["VersionId"]} if "VersionId" in answer else {}
         event = {"version": "0", "bucket": {"name": self.bucket}, "object": described, "reason": "PutObject"}
-        return File(key, answer["VersionId"], content, event)
+        return File(key, answer.get("VersionId", "null"), content, event)
 
     def delete(self, file: File) -> None:
         """Delete a version for good."""

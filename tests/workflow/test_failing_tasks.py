@@ -25,6 +25,8 @@ class Task:
         about: what the call is about, in terms of the execution's name and the two files of the batch.
         within: the Map around it.
         attempts: how often it is tried before the execution fails.
+        fails_at: the state at which the execution fails; empty: this one.
+        is_cold: the bad file is one that S3 does not hand out.
     """
 
     name: str
@@ -32,6 +34,13 @@ class Task:
     about: str
     within: str | None = None
     attempts: int = 5
+    fails_at: str = ""
+    is_cold: bool = False
+
+    @property
+    def failing(self) -> str:
+        """The state at which the execution fails, and is resumed."""
+        return self.fails_at or self.name
 
     @property
     def purpose(self) -> str:
@@ -40,20 +49,24 @@ class Task:
 
 
 TASKS = [
-    Task("FindVersion", "s3:ListObjectVersions", "{good.key}", "Stage", attempts=10),
-    Task("CopyToProcessing", "s3:CopyObject", "processing/{execution}/", "Stage", attempts=10),
+    Task("FindVersion", "s3:HeadObject", "{good.key}", "Stage", attempts=10, fails_at="FindVersionAgain"),
+    Task("CopyToProcessing", "s3:CopyObject", "processing/{execution}/", "Stage", attempts=10, fails_at="CopyAgain"),
     Task("WriteManifest", "s3:PutObject", "processing/{execution}/manifest.json"),
     Task("Validate", "glue:StartJobRun", "processing/{execution}/manifest.json", attempts=2),
     Task("ReadVerdict", "s3:GetObject", "processing/{execution}/verdict.json"),
     Task("CopyToError", "s3:CopyObject", "{bad.error_key}", "MoveRejectedToError"),
     Task("CopyReportToError", "s3:CopyObject", "{bad.error_key}.report.json", "MoveRejectedToError"),
     Task("DeleteRejectedFromRaw", "s3:DeleteObject", "{bad.key}", "MoveRejectedToError"),
+    Task("CopyReportAlone", "s3:CopyObject", "{bad.error_key}.report.json", "MoveRejectedToError", is_cold=True),
     Task("ComputeKpis", "glue:StartJobRun", "processing/{execution}/accepted.json", attempts=2),
     Task("CopyToArchive", "s3:CopyObject", "{good.archive_key}", "Archive"),
     Task("DeleteArchivedFromRaw", "s3:DeleteObject", "{good.key}", "Archive"),
     Task("MarkArchived", "dynamodb:UpdateItem", "{good.archive_key}", "Archive"),
+    Task("ReadRejectionEmail", "s3:GetObject", "processing/{execution}/rejection_email.json"),
     Task("SendRejectionEmail", "sns:Publish", "1 file(s) rejected"),
 ]
+REPEATED = {"FindVersionAgain", "CopyAgain", "CopyUndescribed"}
+"""Tasks of Stage that repeat a call of another one, or ask why that was refused."""
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
 
@@ -69,7 +82,9 @@ class Batch:
     def __init__(self, pipeline: Pipeline, task: Task, **how: int | str | bool | None) -> None:
         self.pipeline = pipeline
         self.good = pipeline.upload("good.csv", b"good")
-        self.bad = pipeline.upload("bad.csv", b"bad")
+        cold = {"StorageClass": "GLACIER"} if task.is_cold else {}
+        self.bad = pipeline.upload_as(f"{pipeline.folder}bad.csv", b"bad", **cold)
+        self.task = task
         self.execution = f"{task.name}-{pipeline.folder.split('/')[2]}"
         about = task.about.format(execution=self.execution, good=self.good, bad=self.bad)
         self.fault: Fault = pipeline.faults.fail(task.operation, about, **how)  # type: ignore[arg-type]
@@ -83,6 +98,7 @@ class Batch:
         moved = self.pipeline.moved()
         for file, target in ((self.good, self.good.archive_key), (self.bad, self.bad.error_key)):
             assert self.pipeline.is_in_raw(file) or moved[target][0] == file.content
+            assert self.pipeline.is_in_raw(file) or not (file is self.bad and self.task.is_cold)
             if not self.pipeline.is_in_raw(file) and file is self.bad:
                 assert moved[f"{target}.report.json"][0] == REPORT
 
@@ -90,13 +106,12 @@ class Batch:
         """Everything is as if nothing had failed."""
         assert ended["status"] == "SUCCEEDED"
         moved = self.pipeline.moved()
-        assert {key: set(versions) for key, versions in moved.items()} == {
-            self.good.archive_key: {b"good"},
-            self.bad.error_key: {b"bad"},
-            f"{self.bad.error_key}.report.json": {REPORT},
-        }
+        wanted = {self.good.archive_key: {b"good"}, f"{self.bad.error_key}.report.json": {REPORT}}
+        assert {key: set(versions) for key, versions in moved.items()} == (
+            wanted if self.task.is_cold else wanted | {self.bad.error_key: {b"bad"}}
+        )
         assert max(len(versions) for versions in moved.values()) == copies
-        assert self.pipeline.objects(self.pipeline.folder) == {}
+        assert [self.pipeline.is_in_raw(file) for file in (self.good, self.bad)] == [False, self.task.is_cold]
         assert self._statuses(self.good, self.bad) == ["ARCHIVED", "REJECTED"]
         assert self.pipeline.jobs_run() == [self.pipeline.validate_job, self.pipeline.compute_job]
 
@@ -128,16 +143,17 @@ def test_a_task_that_fails_for_good_fails_the_execution_and_a_redrive_resumes_at
     batch.assert_nothing_is_lost()
     (email,) = pipeline.failure_emails(arn)
     assert email["subject"] == "[dev] Music KPI pipeline FAILED: somebody must look"
-    assert f"State:     {task.name}" in email["message"]
+    assert f"State:     {task.failing}" in email["message"]
     assert f"aws stepfunctions redrive-execution --execution-arn {arn}" in email["message"]
-    assert f"the test makes {task.operation} fail" in email["message"]
+    # The answer to HEAD has no body.
+    assert f"the test makes {task.operation} fail" in email["message"] or task.operation == "s3:HeadObject"
     before = pipeline.states(arn)
 
     batch.fault.lift()
     ended = pipeline.redrive(arn)
 
     resumed = pipeline.states_after_redrive(arn)
-    assert resumed[: 2 if task.within else 1] == [name for name in (task.within, task.name) if name]
+    assert resumed[: 2 if task.within else 1] == [name for name in (task.within, task.failing) if name]
     done_before = {"Validate", "ComputeKpis"} & set(before) - {task.name}
     assert not done_before & set(resumed), "a job that had succeeded ran again"
     batch.assert_ended_well(ended)
@@ -152,7 +168,7 @@ def test_a_task_that_fails_for_good_fails_the_execution_and_a_redrive_resumes_at
 )
 def test_a_task_whose_answer_was_lost_is_repeated_without_harm(pipeline: Pipeline, task: Task) -> None:
     batch = Batch(pipeline, task, times=1, is_done=True)
-    is_copy_kept = task.name in ("CopyToError", "CopyReportToError", "CopyToArchive")
+    is_copy_kept = task.name in ("CopyToError", "CopyReportToError", "CopyReportAlone", "CopyToArchive")
     batch.assert_ended_well(pipeline.ended(batch.run()), copies=2 if is_copy_kept else 1)
 
 
@@ -183,10 +199,11 @@ def test_files_beside_one_that_fails_are_neither_lost_nor_moved_twice(pipeline: 
     assert ended["status"] == "SUCCEEDED"
     moved = pipeline.moved()
     for file in files:
-        (target,) = {file.archive_key, file.error_key} & moved.keys()
-        assert moved[target] == [file.content]
+        is_cold = task.is_cold and file is batch.bad
+        targets = {file.archive_key, file.error_key} & moved.keys()
+        assert [moved[target] for target in targets] == ([] if is_cold else [[file.content]])
+        assert pipeline.is_in_raw(file) is is_cold
     assert [len(ended["output"][kind]) for kind in ("accepted", "rejected")] == [3, 3]
-    assert pipeline.objects(pipeline.folder) == {}
     assert len(pipeline.rejection_emails(arn)) == 1
 
 
@@ -200,3 +217,18 @@ def test_a_version_that_vanishes_between_look_and_copy_fails_nobody(pipeline: Pi
     assert [one["reasons"] for one in ended["output"]["rejected"]] == [["object_missing"]]
     assert pipeline.moved() == {f"{gone.error_key}.report.json": [REPORT], other.archive_key: [other.content]}
     assert pipeline.emails(ended["executionArn"]) == pipeline.rejection_emails(ended["executionArn"])
+
+
+@pytest.mark.parametrize("times", [5, None])
+def test_a_refused_look_that_is_not_about_the_object_is_no_verdict(pipeline: Pipeline, times: int | None) -> None:
+    """HEAD answers 400 without a reason, and not only where a key is missing: the copy, which has one, succeeds."""
+    good = pipeline.upload("good.csv", b"good")
+    fault = pipeline.faults.fail("s3:HeadObject", good.key, error="BadRequest", times=times)
+    ended = pipeline.run([good])
+    if times is None:
+        assert ended["status"] == "FAILED"
+        assert pipeline.states(ended["executionArn"])[-1] == "FindVersionAgain"
+        fault.lift()
+        ended = pipeline.redrive(ended["executionArn"])
+    assert ended["status"] == "SUCCEEDED"
+    assert pipeline.moved() == {good.archive_key: [b"good"]}

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from glue_scripts import names
+from glue_scripts.objects import target_key
 from tests.golden_emails import assert_is_committed
 from tests.workflow.pipeline import File, Pipeline, wait_for
 from validators.reports import EmailSettings, JudgedFile, RejectedFile, rejection_email
@@ -23,10 +25,10 @@ def name_of(pipeline: Pipeline, scenario: str) -> str:
     return f"{scenario}-{pipeline.folder.split('/')[2]}"
 
 
-def with_the_real_email(pipeline: Pipeline) -> Callable[[dict[str, Any]], object]:
-    """What the validation job composes, in place of the test's own words."""
+def the_real_email(pipeline: Pipeline, *, accepted: int) -> Callable[[list[dict[str, Any]], str], dict[str, str]]:
+    """What the validation job composes in place of the test's own words."""
 
-    def change(verdict: dict[str, Any]) -> object:
+    def compose(files: list[dict[str, Any]], _: str) -> dict[str, str]:
         rejected = [
             RejectedFile(
                 JudgedFile(
@@ -38,17 +40,16 @@ def with_the_real_email(pipeline: Pipeline) -> Callable[[dict[str, Any]], object
                     last_modified="2024-06-26T02:13:45Z",
                     problem=("no_rows", "there is nothing below the header"),
                 ),
-                one["target_key"],
+                target_key(names.ERROR_PREFIX, one["key"], one["version_id"]),
                 one["report_key"],
             )
-            for one in verdict["rejected"]
+            for one in files
         ]
         settings = EmailSettings(environment="dev", bucket=pipeline.bucket, error_days=90, runbook="docs/runbook.md")
         arn = f"{pipeline.machine.replace(':stateMachine:', ':execution:')}:batch"
-        email = rejection_email(rejected, settings=settings, accepted=len(verdict["accepted"]), execution_arn=arn)
-        return verdict | {"email": email if rejected else None}
+        return rejection_email(rejected, settings=settings, accepted=accepted, execution_arn=arn)
 
-    return change
+    return compose
 
 
 def the_email(pipeline: Pipeline, arn: str) -> dict[str, str]:
@@ -79,7 +80,7 @@ def assert_committed(pipeline: Pipeline, golden: str, arn: str, files: Sequence[
 @pytest.mark.parametrize(("state", "golden"), [("Validate", "failed_validation"), ("ComputeKpis", "failed_kpis")])
 def test_the_email_about_a_job_that_crashed_is_the_committed_one(pipeline: Pipeline, state: str, golden: str) -> None:
     job = pipeline.validate_job if state == "Validate" else pipeline.compute_job
-    pipeline.jobs.change_verdict = with_the_real_email(pipeline)
+    pipeline.jobs.compose_email = the_real_email(pipeline, accepted=1)
     pipeline.glue.error_messages[job] = SAFE_MESSAGE
     pipeline.glue.outcomes[job] = lambda _: "FAILED"
     files = [pipeline.upload("good.csv"), pipeline.upload("bad.csv")]
@@ -98,7 +99,7 @@ def test_the_email_about_files_that_could_not_be_copied_is_the_committed_one(pip
 
 
 def test_the_email_about_a_refused_rejection_email_holds_that_one(pipeline: Pipeline) -> None:
-    pipeline.jobs.change_verdict = with_the_real_email(pipeline)
+    pipeline.jobs.compose_email = the_real_email(pipeline, accepted=0)
     pipeline.faults.fail("sns:Publish", "1 file rejected", error="AccessDenied", times=5)
     files = [pipeline.upload("bad.csv")]
     arn = pipeline.start(files, name_of(pipeline, "batch"))

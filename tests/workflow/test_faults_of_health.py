@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import boto3
 import pytest
@@ -35,10 +35,7 @@ def wire(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Wire:
     monkeypatch.setenv("LEDGER_TABLE", deployed.outputs["LedgerTableName"])
     monkeypatch.setenv("DATA_BUCKET", deployed.outputs["DataBucketName"])
     monkeypatch.setattr("lambdas.pipeline_health.handler.FORGOTTEN_AFTER", timedelta(minutes=-1))
-    put_object: Any = client(
-        deployed.environment["AWS_ENDPOINT_URL"], deployed.environment["AWS_DEFAULT_REGION"], "s3"
-    ).put_object
-    put_object(
+    client(deployed.environment, "s3").put_object(
         Bucket=deployed.outputs["DataBucketName"], Key="raw/streams/known-to-nobody.csv", Body=b"user_id,x,y" * 9
     )
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)

@@ -30,6 +30,7 @@ CALLS: Final = [
     Call("s3:PutObject", "quality/reports/", "a report"),
     Call("dynamodb:UpdateItem", "report_key", "a file's verdict"),
     Call("s3:PutObject", "accepted.json", "the list of accepted files"),
+    Call("s3:PutObject", "rejection_email.json", "the e-mail about rejected files"),
     Call("s3:PutObject", "verdict.json", "the verdict"),
     Call("cloudwatch:PutMetricData", "", "metrics"),
 ]

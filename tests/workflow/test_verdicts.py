@@ -26,8 +26,7 @@ def _with(verdict: Verdict, kind: str, **members: object) -> Verdict:
 
 
 UNREADABLE: dict[str, tuple[Callable[[Verdict], object], str]] = {
-    # S3 tells of a missing object only who may list the bucket, and the pipeline may not.
-    "it is missing": (lambda _: None, "S3.S3Exception"),
+    "it is missing": (lambda _: None, "S3.NoSuchKeyException"),
     "it is empty": (lambda _: b"", "States.QueryEvaluationError"),
     "it is not JSON": (lambda _: b"all files are valid", "States.QueryEvaluationError"),
     "it was cut off": (lambda verdict: json.dumps(verdict).encode()[:-9], "States.QueryEvaluationError"),
@@ -38,7 +37,7 @@ NOT_UNDERSTOOD: dict[str, Callable[[Verdict], object]] = {
     "it is a list": lambda verdict: [verdict],
     "it is a text": lambda _: "valid",
     "it is null": lambda _: b"null",
-    "it is of another format": lambda verdict: _put(verdict, format="batch-verdict/2"),
+    "it is of another format": lambda verdict: _put(verdict, format="batch-verdict/1"),
     "it has no format": lambda verdict: {key: value for key, value in verdict.items() if key != "format"},
     "it has no accepted files": lambda verdict: {key: value for key, value in verdict.items() if key != "accepted"},
     "its accepted files are null": lambda verdict: _put(verdict, accepted=None),
@@ -48,28 +47,28 @@ NOT_UNDERSTOOD: dict[str, Callable[[Verdict], object]] = {
     "the accepted file is missing": lambda verdict: _put(verdict, accepted=[]),
     "the rejected file is missing": lambda verdict: _put(verdict, rejected=[]),
     "all files are missing": lambda verdict: _put(verdict, accepted=[], rejected=[]),
-    "it judges a file too many": lambda verdict: _put(
-        verdict, skipped=[{"key": "raw/streams/x.csv", "version_id": "1", "reason": "already ARCHIVED"}]
-    ),
+    "it judges a file too many": lambda verdict: _put(verdict, skipped=[{"file": 2, "reason": "already ARCHIVED"}]),
     "it judges one file twice and the other not at all": lambda verdict: _put(
         verdict, accepted=verdict["accepted"] * 2, rejected=[]
     ),
     "it accepts and rejects the same file": lambda verdict: _put(
-        verdict, rejected=[{**verdict["rejected"][0], "key": verdict["accepted"][0]["key"]}]
+        verdict, rejected=[{**verdict["rejected"][0], "file": verdict["accepted"][0]["file"]}]
     ),
-    "it judges another version": lambda verdict: _with(verdict, "accepted", version_id="another"),
-    "it judges another key": lambda verdict: _with(verdict, "rejected", key="raw/streams/another.csv"),
+    "it judges a file that is not there": lambda verdict: _with(verdict, "accepted", file=2),
+    "it counts files from the end": lambda verdict: _with(verdict, "rejected", file=-1),
+    "it names a file by a text": lambda verdict: _with(verdict, "accepted", file="0"),
+    "it names a file by a fraction": lambda verdict: _with(verdict, "accepted", file=0.5),
+    "it names several files in one entry": lambda verdict: _with(verdict, "accepted", file=[0]),
     "an entry is a text": lambda verdict: _put(verdict, accepted=["good.csv"]),
     "an entry is null": lambda verdict: _put(verdict, accepted=[None]),
-    "an accepted file has no target": lambda verdict: _without(verdict, "accepted", "target_key"),
-    "an accepted file has no copy": lambda verdict: _without(verdict, "accepted", "staged_key"),
-    "the copy of an accepted file is null": lambda verdict: _with(verdict, "accepted", staged_key=None),
-    "a rejected file has no staged_key": lambda verdict: _without(verdict, "rejected", "staged_key"),
-    "the staged_key of a rejected file is a number": lambda verdict: _with(verdict, "rejected", staged_key=1),
-    "a rejected file has no target": lambda verdict: _without(verdict, "rejected", "target_key"),
+    "an entry names no file": lambda verdict: _without(verdict, "accepted", "file"),
+    "an accepted file has no place": lambda verdict: _without(verdict, "accepted", "long_key"),
+    "the place of an accepted file is a text": lambda verdict: _with(verdict, "accepted", long_key="no"),
+    "a rejected file has no place": lambda verdict: _without(verdict, "rejected", "long_key"),
+    "it is not known whether a rejected file has a copy": lambda verdict: _without(verdict, "rejected", "copy"),
+    "the copy of a rejected file is a number": lambda verdict: _with(verdict, "rejected", copy=1),
+    "the copy of a rejected file is another": lambda verdict: _with(verdict, "rejected", copy="somewhere"),
     "a rejected file has no report": lambda verdict: _without(verdict, "rejected", "report_key"),
-    "a file is rejected and there is no e-mail": lambda verdict: _put(verdict, email=None),
-    "the e-mail has no subject": lambda verdict: _put(verdict, email={"message": "two lines"}),
 }
 
 
