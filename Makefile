@@ -110,7 +110,8 @@ trust: $(SET_UP) $(GLUE) $(WHEELS) $(CDK_CLI) docs ## The long proofs of docs/tr
 	TRUST_ROWS=50000 TRUST_ROW_FILES=3000 $(PY) -m pytest tests/robustness/test_fuzzed_rows.py --timeout 0 --numprocesses 0
 	TRUST_BATCHES=10 TRUST_BATCH_FILES=50 $(PY) -m pytest tests/robustness/test_fuzzed_batches.py --timeout 0 --dist load
 	TRUST_FAULTS=all $(PY) -m pytest tests/workflow/test_fault_matrix.py tests/workflow/test_faults_of_validation.py \
-		tests/workflow/test_faults_of_health.py tests/kpi_api/test_faults.py --timeout 0
+		tests/workflow/test_faults_of_health.py tests/workflow/test_faults_of_recompute.py \
+		tests/kpi_api/test_faults.py --timeout 0
 	$(PY) -m pytest tests/end_to_end/job_limits.py --timeout 0 --numprocesses 0
 	LOCAL_AWS_SPARK_DRIVER_MEMORY=4g $(PY) -m pytest tests/end_to_end/large_file.py --timeout 0 --numprocesses 0
 	EXACTNESS_BURST=500 $(PY) -m pytest tests/end_to_end/test_nasty_histories.py -k burst --timeout 0 --numprocesses 0

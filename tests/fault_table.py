@@ -28,6 +28,7 @@ CALLERS: Final = (
     "Glue job `validate_batch`",
     "Glue job `compute_kpis`",
     "State machine `notify_failure`",
+    "State machine `recompute`",
     "Lambda `kpi_api`",
     "Lambda `pipeline_health`",
 )
@@ -41,6 +42,7 @@ how). `make test` runs some of the cells and compares them with this page, `make
 - **job again**: the job run fails, the state machine starts another one, and that one succeeds.
 - **redriven**: the execution fails, one e-mail says where and why; when the cause is gone, a redrive resumes there, and
   in the end every file is where it belongs and the KPIs are exact.
+- **repeated**: the operator's command says that it failed, and why; repeated, it succeeds.
 - **goes on**: the work succeeds; only metrics lack.
 - **alarm**: nothing is sent or measured, which an alarm tells; the next run, or a redrive of the notifier, makes it up.
 - **503**, **500**: what the API answers; the next request is answered as ever.

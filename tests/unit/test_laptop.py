@@ -18,6 +18,7 @@ from laptop.outcome import problems
 from laptop.pipeline import Answers, Execution, Snapshot, Uploaded, is_run_of, plain_numbers
 from laptop.show import data_console, email_panels, executions_table, files_table, kpi_tables, rejection_reasons
 from laptop.watch import StuckError, is_over, progress_lines, progress_table, watch
+from operations.output import lines
 
 NOON = datetime(2024, 6, 25, 12, tzinfo=UTC)
 STREAMS = Uploaded("raw/streams/streams1.csv", "v1")
@@ -291,6 +292,40 @@ class TestTables:
         text = printed(files_table(rejected))
         assert SONGS.key in text
         assert "No rows [at all]" in text
+
+    def test_what_a_producer_chose_does_not_reach_the_terminal_as_an_instruction(self) -> None:
+        hostile, shown = "[b]:x:\x1b[2J\x9b\u202e", r"[b]:x:\x1b[2J\x9b\u202e"
+        file = Uploaded(f"raw/songs/{hostile}.csv", "v")
+        output = {"accepted": [], "rejected": [{"key": file.key, "reasons": [hostile]}], "skipped": []}
+        found = answers(executions=[described(output=json.dumps(output))], file_statuses={file.ledger_key: "REJECTED"})
+        rows = [{**row, "genre": hostile, "sk": row["sk"].replace("pop", hostile)} for row in DAY[:2]]
+        top = [{"rank": 1, "genre": hostile, "listens": 3}]
+        summary = {**SUMMARY, "top_genres": top, "listens_by_country": {hostile: 3}}
+
+        text = printed(
+            executions_table([described(status="FAILED", output=None, error=hostile, cause=hostile)]),
+            files_table(found),
+            *email_panels([Email(hostile, hostile)]),
+            *kpi_tables([*rows, summary]),
+            progress_table([file], snapshot(execution("RUNNING", state=hostile)), NOON),
+        )
+
+        assert text.replace("\n", "").isprintable()
+        assert text.count(shown) >= 10
+        with pytest.raises(StuckError) as stuck:
+            raise StuckError("x", [Uploaded("raw/a\nb.csv", "v")], snapshot())
+        assert [printed(lines(line)) for line in stuck.value.lines][1] == (
+            "  raw/a\\x0ab.csv is not known to the ledger\n"
+        )
+
+    def test_a_long_key_is_folded_and_not_cut(self) -> None:
+        key = "raw/streams/" + "".join(f"{number:04}" for number in range(200))
+        shown = printed(files_table(answers(file_statuses={f"FILE#{key}#v": "ARCHIVED"})))
+        panel = printed(*email_panels([Email("s", f"aws s3 presign {key}")]))
+
+        for text, bar in ((shown, "│"), (panel, "│")):
+            cells = [line.split(bar)[1].strip() for line in text.splitlines() if bar in line]
+            assert key in "".join(cells).replace("aws s3 presign ", "")
 
     def test_a_long_email_is_cut(self) -> None:
         text = printed(*email_panels([Email("[dev] A subject", "\n".join(f"line {n}" for n in range(40)))]))
