@@ -235,8 +235,9 @@ class Settings:
     """Rule id -> the fraction of a file's rows that may fail it (0 to 1) where it differs from the rule's own."""
 
     api_access: Annotated[str, _OneOf("iam", "api_key")]
-    """Who may call the KPI API: `iam`, who signs requests with credentials of this account that allow it; `api_key`,
-    who has the key and comes from `api_allowed_cidrs`. A browser cannot sign: only `api_key` has the page."""
+    """Who may call the KPI API: `iam`, who has the key and signs requests with credentials of this account that allow
+    it; `api_key`, who has the key and comes from `api_allowed_cidrs`. A browser cannot sign: only `api_key` has the
+    page."""
 
     api_allowed_cidrs: Annotated[tuple[str, ...], _Cidrs()]
     """Addresses that reach the API. With `api_key` there must be one; with `iam` an empty list is no limit."""
@@ -251,7 +252,7 @@ class Settings:
     """Requests at once that the steady rate does not hold back."""
 
     api_requests_per_day: Annotated[int, _Whole(1, 10_000_000, "requests")]
-    """Quota of the API key, from midnight UTC on; `iam` has no key and no quota."""
+    """Quota of the API key, from midnight UTC on, with `iam`, too: there requests are signed and carry the key."""
 
     retain_data: Annotated[bool, _OneOf(True, False)]
     """Whether bucket, tables and topic outlive their stack, with deletion and termination protection."""
