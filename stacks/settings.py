@@ -195,7 +195,8 @@ class Settings:
     """Where docs/runbook.md can be read in a browser: e-mails link its entries. Empty: they name the file instead."""
 
     batch_window_seconds: Annotated[int, _Whole(0, 300, "seconds")]
-    """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds)."""
+    """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds). At low traffic a
+    pipe may wait up to 20 seconds all the same."""
 
     batch_size: Annotated[int, _Whole(1, 100, "files")]
     """Most files in one batch: 100 events with keys of 1,024 bytes stay below the 256 KiB that an execution takes."""
