@@ -5,12 +5,16 @@ Standard library only: `stacks` imports this module and nothing else of the runt
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 DATASETS: Final = ("users", "songs", "streams")
 NO_DATASET: Final = "none"
 """In place of a dataset, where a key names none."""
+HTTPS_ONLY: Final[Mapping[str, str]] = {"Strict-Transport-Security": "max-age=31536000"}
+"""The header by which browsers ask the KPI API by HTTPS only, for a year. The function and API Gateway send it."""
+
 FIRST_DATE: Final = "2000-01-01"
 """No accepted play is older: rule early_listen_time."""
 

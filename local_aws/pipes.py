@@ -1,5 +1,8 @@
 """EventBridge Pipes from a queue to a state machine, which moto does not run.
 
+A pipe here has one poller, and waits no longer than its window. On AWS several pollers may fill batches side by side,
+and at low traffic each may wait up to 20 seconds whatever its window.
+
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-sqs.html
 """
 

@@ -42,5 +42,4 @@ class ApiStack(cdk.Stack):
         self.rest_api = KpiRestApi(self, "RestApi", answers=kpi_api, settings=settings)
 
         cdk.CfnOutput(self, "ApiUrl", value=self.rest_api.api.url)
-        if self.rest_api.key is not None:
-            cdk.CfnOutput(self, "ApiKeyId", value=self.rest_api.key.key_id)
+        cdk.CfnOutput(self, "ApiKeyId", value=self.rest_api.key.key_id)

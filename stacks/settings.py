@@ -196,10 +196,11 @@ class Settings:
     """Where docs/runbook.md can be read in a browser: e-mails link its entries. Empty: they name the file instead."""
 
     batch_window_seconds: Annotated[int, _Whole(0, 300, "seconds")]
-    """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds)."""
+    """How long uploads are collected before a batch starts (EventBridge Pipes takes 0 to 300 seconds). At low traffic a
+    pipe may wait up to 20 seconds all the same."""
 
     batch_size: Annotated[int, _Whole(1, 100, "files")]
-    """Most files in one batch: 100 events with keys of 1,024 bytes stay below the 256 KiB that an execution takes."""
+    """Most files in one batch. An execution's input takes 256 KiB: 33 events fit, whatever their keys hold."""
 
     worker_type: Annotated[str, _OneOf("G.1X", "G.2X", "G.4X", "G.8X")]
     """Size of a Glue worker; G.1X is 1 DPU (4 vCPU, 16 GB)."""
@@ -236,8 +237,9 @@ class Settings:
     """Rule id -> the fraction of a file's rows that may fail it (0 to 1) where it differs from the rule's own."""
 
     api_access: Annotated[str, _OneOf("iam", "api_key")]
-    """Who may call the KPI API: `iam`, who signs requests with credentials of this account that allow it; `api_key`,
-    who has the key and comes from `api_allowed_cidrs`. A browser cannot sign: only `api_key` has the page."""
+    """Who may call the KPI API: `iam`, who has the key and signs requests with credentials of this account that allow
+    it; `api_key`, who has the key and comes from `api_allowed_cidrs`. A browser cannot sign: only `api_key` has the
+    page."""
 
     api_allowed_cidrs: Annotated[tuple[str, ...], _Cidrs()]
     """Addresses that reach the API. With `api_key` there must be one; with `iam` an empty list is no limit."""
@@ -252,7 +254,7 @@ class Settings:
     """Requests at once that the steady rate does not hold back."""
 
     api_requests_per_day: Annotated[int, _Whole(1, 10_000_000, "requests")]
-    """Quota of the API key, from midnight UTC on; `iam` has no key and no quota."""
+    """Quota of the API key, from midnight UTC on, with `iam`, too: there requests are signed and carry the key."""
 
     retain_data: Annotated[bool, _OneOf(True, False)]
     """Whether bucket, tables and topic outlive their stack, with deletion and termination protection."""

@@ -10,6 +10,8 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
+from glue_scripts import names
+
 JSON = "application/json"
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make an encoder for every value
@@ -94,7 +96,7 @@ class Response:
         """As the proxy integration of API Gateway takes it."""
         return {
             "statusCode": int(self.status),
-            "headers": dict(self.headers),
+            "headers": {**self.headers, **names.HTTPS_ONLY},
             "body": self.body,
             "isBase64Encoded": False,
         }

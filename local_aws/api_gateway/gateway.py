@@ -3,9 +3,9 @@
 What is as there: routes with `{name}`, `{name+}` and `ANY`, the resource policy's addresses, signatures, API keys of
 usage plans, the event and the answer of the proxy integration, its timeout, and the errors of the gateway itself.
 
-What is not: nothing is throttled, counted, cached,
-compressed, traced or written to an access log; header names come in one spelling; there are no gateway responses of
-one's own and no stage variables.
+What is not: nothing is throttled, counted, cached, compressed, traced or written to an access log; header names come in
+one spelling; gateway responses of one's own add headers to all 4xx or all 5xx, and no more; there are no stage
+variables.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -95,6 +96,9 @@ class Gateway:
             answer = self.answer(request)
         except GatewayError as error:
             answer = error.answer()
+            if request.stage in self.api.stages:
+                of_api = self.api.headers_of_error(answer.status)
+                answer = replace(answer, headers=(*answer.headers, *of_api.items()))
         status = HTTPStatus(answer.status)
         headers = [*answer.headers, ("x-amzn-RequestId", request.id), ("Content-Length", str(len(answer.body)))]
         start_response(f"{status.value} {status.phrase}", headers)

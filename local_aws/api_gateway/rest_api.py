@@ -19,6 +19,8 @@ _TYPE: Final = "AWS::ApiGateway::"
 _FUNCTION_URI: Final = re.compile(r"arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/([^/]+)/invocations")
 _INTEGRATION_PROPERTIES: Final = frozenset({"Type", "IntegrationHttpMethod", "Uri", "TimeoutInMillis"})
 
+_FIXED_HEADER: Final = re.compile(r"gatewayresponse\.header\.(?P<name>[A-Za-z0-9-]+)='(?P<value>[^']*)'")
+
 
 @dataclass(frozen=True)
 class Method:
@@ -79,6 +81,7 @@ class RestApi:
         stages: Names of its stages.
         policy: Its resource policy.
         binary_media_types: Bodies of these travel in base64.
+        error_headers: Headers that the gateway adds to its own errors, by `DEFAULT_4XX` and `DEFAULT_5XX`.
     """
 
     id: str
@@ -86,6 +89,11 @@ class RestApi:
     stages: frozenset[str]
     policy: ResourcePolicy | None
     binary_media_types: tuple[str, ...]
+    error_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def headers_of_error(self, status: int) -> Mapping[str, str]:
+        """Return what the gateway adds to an error of its own."""
+        return self.error_headers.get(f"DEFAULT_{status // 100}XX", {})
 
     def route(self, http_method: str, raw_path: str) -> Route | None:
         """Find what answers a request: a fixed part goes before `{name}`, and that before `{name+}`.
@@ -164,7 +172,30 @@ def _rest_api(api: DeployedResource, deployment: Deployment) -> RestApi:
         stages=frozenset(stage.created.ref for stage in of_api("Stage")),
         policy=None if policy is None else ResourcePolicy.read(policy, where=str(api.logical_id)),
         binary_media_types=tuple(api.properties.get("BinaryMediaTypes", ())),
+        error_headers={part.properties["ResponseType"]: _error_headers(part) for part in of_api("GatewayResponse")},
     )
+
+
+def _error_headers(part: DeployedResource) -> dict[str, str]:
+    """Read a response of the gateway's own.
+
+    Raises:
+        DeploymentError: It is of a single error, changes the status or the body, or has a header with no fixed value.
+    """
+    where = f"{part.stack_name}/{part.logical_id} (AWS::ApiGateway::GatewayResponse)"
+    properties = part.properties
+    parameters: Mapping[str, str] = properties.get("ResponseParameters", {})
+    headers = {name: _FIXED_HEADER.fullmatch(f"{name}={value}") for name, value in parameters.items()}
+    if (
+        properties["ResponseType"] not in ("DEFAULT_4XX", "DEFAULT_5XX")
+        or properties.keys() & {"ResponseTemplates", "StatusCode"}
+        or None in headers.values()
+    ):
+        raise DeploymentError(
+            f"{where}: only DEFAULT_4XX and DEFAULT_5XX with headers such as gatewayresponse.header.Name: 'value' "
+            f"are emulated, not {dict(properties)!r}."
+        )
+    return {found["name"]: found["value"] for found in headers.values() if found is not None}
 
 
 def _method(part: DeployedResource) -> Method:

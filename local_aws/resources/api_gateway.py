@@ -65,6 +65,14 @@ def create_stage(target: Target, properties: Properties) -> Created:
     return Created(ref=properties.required("StageName"))
 
 
+def create_gateway_response(target: Target, properties: Properties) -> Created:
+    """Create what the gateway adds to its own errors."""
+    for name in ("RestApiId", "ResponseType"):
+        properties.required(name)
+    properties.present("ResponseParameters", "ResponseTemplates", "StatusCode")
+    return Created(ref=properties.generated_name(max_length=64))
+
+
 def create_api_key(target: Target, properties: Properties) -> Created:
     """Create an API key; its value is generated if the template gives none."""
     key_id = target.client("apigateway").create_api_key(
@@ -110,6 +118,7 @@ CREATORS: Final[Mapping[str, Creator]] = {
     "AWS::ApiGateway::Account": create_account,
     "AWS::ApiGateway::ApiKey": create_api_key,
     "AWS::ApiGateway::Deployment": create_deployment,
+    "AWS::ApiGateway::GatewayResponse": create_gateway_response,
     "AWS::ApiGateway::Method": create_method,
     "AWS::ApiGateway::Resource": create_resource,
     "AWS::ApiGateway::RestApi": create_rest_api,

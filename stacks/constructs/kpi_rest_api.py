@@ -9,6 +9,7 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from glue_scripts import names
 from stacks.constructs.log_groups import log_group
 from stacks.constructs.permissions import acknowledge
 from stacks.constructs.python_function import PythonFunction
@@ -42,8 +43,9 @@ _LOGS_POLICY_FINDING: Final = (
 class KpiRestApi(Construct):
     """A regional REST API whose every request goes to one function.
 
-    With `api_key` everything is for the allowed addresses only: `/v1/…` wants the key, the page and its assets do not.
-    With `iam`, `/v1/…` wants a signature, and there is nothing else: a browser cannot sign.
+    `/v1/…` wants the key in either case, because API Gateway counts the requests of a day by nothing else. With
+    `api_key` everything is for the allowed addresses only, and the page and its assets want no key. With `iam`, `/v1/…`
+    wants a signature as well, and there is nothing else: a browser cannot sign.
 
     Args:
         scope: Parent construct.
@@ -55,10 +57,11 @@ class KpiRestApi(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, answers: PythonFunction, settings: Settings) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
-        self._has_key = settings.api_access == "api_key"
+        self._signs = settings.api_access == "iam"
         self.api = self._rest_api()
         self._add_methods(apigateway.LambdaIntegration(answers.function, allow_test_invoke=False))
-        self.key = self._key() if self._has_key else None
+        self._add_headers_to_errors()
+        self.key = self._key()
         self._acknowledge()
 
     def _rest_api(self) -> apigateway.RestApi:
@@ -96,15 +99,24 @@ class KpiRestApi(Construct):
 
     def _add_methods(self, integration: apigateway.LambdaIntegration) -> None:
         v1 = self.api.root.add_resource("v1").add_resource("{proxy+}")
-        authorization = apigateway.AuthorizationType.NONE if self._has_key else apigateway.AuthorizationType.IAM
+        authorization = apigateway.AuthorizationType.IAM if self._signs else apigateway.AuthorizationType.NONE
         for method in ("GET", "HEAD"):
-            v1.add_method(method, integration, authorization_type=authorization, api_key_required=self._has_key)
+            v1.add_method(method, integration, authorization_type=authorization, api_key_required=True)
         if self._settings.api_cors_allowed_origins:
             # A browser asks with neither key nor signature whether a page of another site may ask.
             v1.add_method("OPTIONS", integration)
-        if self._has_key:
+        if not self._signs:
             self.api.root.add_method("GET", integration)
             self.api.root.add_resource("assets").add_resource("{proxy+}").add_method("GET", integration)
+
+    def _add_headers_to_errors(self) -> None:
+        """Let API Gateway send with its own errors what the function sends with its answers."""
+        headers = {name: f"'{value}'" for name, value in names.HTTPS_ONLY.items()}
+        for construct_id, kind in {
+            "ClientErrors": apigateway.ResponseType.DEFAULT_4_XX,
+            "ServerErrors": apigateway.ResponseType.DEFAULT_5_XX,
+        }.items():
+            self.api.add_gateway_response(construct_id, type=kind, response_headers=headers)
 
     def _key(self) -> apigateway.IApiKey:
         name = self._settings.name("kpi-api")

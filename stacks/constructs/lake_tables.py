@@ -71,6 +71,11 @@ def _dates(last: str) -> dict[str, str]:
     }
 
 
+_NAME_A_DAY: Final = (
+    f"Name the days by a condition on {{}}: without one Athena lists each day since {names.FIRST_DATE}."
+)
+"""A query's planning lists the prefix of each partition of the projection that its conditions leave."""
+
 _DATASETS: Final = {"type": "enum", "values": ",".join((*names.DATASETS, names.NO_DATASET))}
 
 _RULE_ENTRY: Final = (
@@ -88,7 +93,7 @@ _RULE_ENTRY: Final = (
 
 REPORTS: Final = LakeTable(
     name="reports",
-    description="How each file was judged: a row a file, an entry a rule",
+    description=f"How each file was judged: a row a file, an entry a rule. {_NAME_A_DAY.format('date')}",
     prefix=names.REPORTS_PREFIX,
     folder="dataset=${dataset}/date=${date}/",
     columns=(
@@ -122,7 +127,8 @@ QUARANTINE: Final = LakeTable(
 
 PLAYS: Final = LakeTable(
     name="plays",
-    description="Accepted plays; one play may stand in several runs, so count distinct rows",
+    description="Accepted plays; one play may stand in several runs, so count distinct rows. "
+    + _NAME_A_DAY.format("listen_date"),
     prefix=names.PLAYS_PREFIX,
     folder="listen_date=${listen_date}/",
     columns=(("user_id", "string"), ("track_id", "string"), ("listen_time", "timestamp")),

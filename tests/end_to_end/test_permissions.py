@@ -35,11 +35,14 @@ STREAMS: Final = (
     + b"u1,unknown,2025-03-01 12:00:00\n,t1,2025-03-01 12:00:01\n"
 )
 REJECTED: Final = b"user_id,track_id\nu1,t1\n"
+# So many that Spark writes them: few broken rows the job writes itself.
+BROKEN: Final = b"user_id,track_id,listen_time\n" + b"u1,t1,no time\n" * 6_000
 FIRST: Final = {
     "users/users.csv": USERS,
     "songs/songs.csv": SONGS,
     "streams/streams.csv": STREAMS,
     "streams/rejected.csv": REJECTED,
+    "streams/broken.csv": BROKEN,
 }
 # The rows of the genre pop vanish; the plays are judged by the catalogue of before.
 SECOND: Final = {

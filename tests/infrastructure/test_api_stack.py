@@ -58,13 +58,36 @@ def _methods(template: Template) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def test_without_a_key_everything_needs_a_signature_and_there_is_no_page(deployment: Deployment) -> None:
+def test_with_iam_everything_needs_a_signature_and_there_is_no_page(deployment: Deployment) -> None:
     methods = _methods(deployment.api)
     assert methods.keys() == {"GET /v1/{proxy+}", "HEAD /v1/{proxy+}"}
     assert {method["AuthorizationType"] for method in methods.values()} == {"AWS_IAM"}
     assert "Policy" not in properties(deployment.api, "AWS::ApiGateway::RestApi")
-    assert not resources(deployment.api, "AWS::ApiGateway::ApiKey")
-    assert set(deployment.api["Outputs"]) == {"ApiUrl"}
+    assert set(deployment.api["Outputs"]) == {"ApiUrl", "ApiKeyId"}
+
+
+def test_a_signed_request_needs_the_key_as_well_because_nothing_else_bounds_a_day(deployment: Deployment) -> None:
+    for method in _methods(deployment.api).values():
+        assert (method["AuthorizationType"], method["ApiKeyRequired"]) == ("AWS_IAM", True)
+    plan = properties(deployment.api, "AWS::ApiGateway::UsagePlan")
+    assert plan["Quota"] == {"Limit": deployment.settings.api_requests_per_day, "Period": "DAY"}
+    (of_plan,) = [one["Properties"] for one in resources(deployment.api, "AWS::ApiGateway::UsagePlanKey")]
+    (key,) = [name for name, one in deployment.api["Resources"].items() if one["Type"] == "AWS::ApiGateway::ApiKey"]
+    assert of_plan["KeyId"] == {"Ref": key}
+    (stage,) = plan["ApiStages"]
+    assert "Api" in text(stage["ApiId"])
+
+
+def test_every_error_of_the_gateway_says_that_it_is_asked_by_https_only(
+    deployment: Deployment, with_key: Template
+) -> None:
+    for template in (deployment.api, with_key):
+        responses = {
+            one["Properties"]["ResponseType"]: one["Properties"]["ResponseParameters"]
+            for one in resources(template, "AWS::ApiGateway::GatewayResponse")
+        }
+        strict = {"gatewayresponse.header.Strict-Transport-Security": "'max-age=31536000'"}
+        assert responses == {"DEFAULT_4XX": strict, "DEFAULT_5XX": strict}
 
 
 def test_with_a_key_data_needs_it_and_the_page_does_not(with_key: Template) -> None:

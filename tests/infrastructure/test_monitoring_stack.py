@@ -191,6 +191,30 @@ def test_an_alarm_about_dynamodb_recovers_when_its_metric_has_no_data_any_more(d
         assert re.sub(r"FILL\(\w+, 0\)", "", expression).strip(" +") == "", name
 
 
+@pytest.mark.parametrize(("table", "day"), [("reports", "date"), ("plays", "listen_date")])
+def test_a_table_of_days_says_that_a_query_must_name_them(deployment: Deployment, table: str, day: str) -> None:
+    (found,) = [
+        one["Properties"]["TableInput"]
+        for one in resources(deployment.monitoring, "AWS::Glue::Table")
+        if one["Properties"]["TableInput"]["Name"] == table
+    ]
+    assert (
+        f"Name the days by a condition on {day}: without one Athena lists each day since 2000-01-01."
+        in found["Description"]
+    )
+    assert f"projection.{day}.range" in found["Parameters"]
+
+
+def test_every_query_of_the_document_names_its_days() -> None:
+    document = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    queries = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
+    assert len(queries) > 3
+    for query in queries:
+        (table,) = re.findall(r"\bFROM (reports|plays|quarantine)\b", query)
+        day = {"reports": r'"date" (=|>=|BETWEEN) ', "plays": r"listen_date (=|>=|BETWEEN) ", "quarantine": ""}[table]
+        assert re.search(rf"\b(WHERE|AND) {day}", query), query
+
+
 def test_every_alarm_says_what_to_do_and_stands_in_the_document(deployment: Deployment) -> None:
     document = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
     headings = set(re.findall(r"^### (.+)$", document, re.MULTILINE))

@@ -100,6 +100,7 @@ def _without_names(template: object, environment: str) -> object:
     written = re.sub(r"(AllowEventRule\w+?)([0-9A-F]{8})+\b", r"\1", json.dumps(_masked(template)))
     written = re.sub(r"(Deployment[0-9A-F]{8})[0-9a-f]{32}\b", r"\1", written)
     written = re.sub(r"(ApiPermissionMusicKpi\w+?Api)[0-9A-F]{8}(\w*?)[0-9A-F]{8}\b", r"\1\2", written)
+    written = re.sub(r"(UsagePlanKeyResourceMusicKpi\w+?Key)[0-9A-F]{16}\b", r"\1", written)
     return json.loads(re.sub(rf"(?<![a-zA-Z]){environment}(?![a-zA-Z])|(?<=MusicKpi){environment}", "ENV", written))
 
 

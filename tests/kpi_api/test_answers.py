@@ -221,6 +221,35 @@ def test_other_sites_read_answers_only_where_they_are_allowed(kpis: Kpis) -> Non
     assert "x-api-key" in preflight.headers["Access-Control-Allow-Headers"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "query", "status"),
+    [
+        ("GET", "/v1/days", {}, 200),
+        ("HEAD", "/v1/days", {}, 200),
+        ("OPTIONS", "/v1/days", {}, 204),
+        ("GET", "/v1/openapi.json", {}, 200),
+        ("GET", "/", {}, 200),
+        ("GET", "/assets/page.css", {}, 200),
+        ("GET", "/v1/days", {"limit": "none"}, 400),
+        ("GET", "/v1/days/1999-01-01", {}, 404),
+        ("GET", "/nowhere", {}, 404),
+        ("POST", "/v1/days", {}, 405),
+    ],
+)
+def test_every_answer_says_that_the_api_is_asked_by_https_only(
+    kpis: Kpis, method: str, path: str, query: dict[str, Any], status: int
+) -> None:
+    answer = kpis.get(path, method=method, **query)
+    assert answer.status == status
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_an_answer_that_was_not_modified_says_it_as_well(kpis: Kpis) -> None:
+    tag = kpis.get("/v1/days").headers["ETag"]
+    again = kpis.get("/v1/days", headers={"if-none-match": tag})
+    assert (again.status, again.headers["Strict-Transport-Security"]) == (304, "max-age=31536000")
+
+
 def test_numbers_keep_their_digits() -> None:
     text = '{"a":12345678901234567.89,"b":[1,null,true],"c":"\\"é"}'
     assert json_text({"a": Decimal("12345678901234567.89"), "b": [1, None, True], "c": '"é'}) == text

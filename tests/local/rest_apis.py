@@ -97,6 +97,22 @@ def resources(api: Mapping[str, object] | None = None) -> dict[str, Any]:
         "GetDays": method({"Ref": "Days"}, AuthorizationType="AWS_IAM"),
         "Slow": resource("slow"),
         "GetSlow": method({"Ref": "Slow"}, Integration=slow),
+        "ClientErrors": (
+            "AWS::ApiGateway::GatewayResponse",
+            {
+                "RestApiId": API,
+                "ResponseType": "DEFAULT_4XX",
+                "ResponseParameters": {"gatewayresponse.header.X-Of-The-Gateway": "'a client error'"},
+            },
+        ),
+        "ServerErrors": (
+            "AWS::ApiGateway::GatewayResponse",
+            {
+                "RestApiId": API,
+                "ResponseType": "DEFAULT_5XX",
+                "ResponseParameters": {"gatewayresponse.header.X-Of-The-Gateway": "'a server error'"},
+            },
+        ),
         "Deployment": {"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": API}, "DependsOn": ["Root"]},
         "Stage": (
             "AWS::ApiGateway::Stage",

@@ -107,6 +107,16 @@ def test_where_there_is_nothing_the_gateway_says_what_it_says_on_aws(api: Api, m
     assert reply.headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
 
 
+def test_a_gateway_response_adds_its_headers_to_errors_of_the_gateway_and_to_nothing_else(api: Api) -> None:
+    added = "X-Of-The-Gateway"
+    assert api.ask("/v1/x").headers[added] == "a client error"
+    assert api.ask("/nowhere").headers[added] == "a client error"
+    failed = api.answered("not what the proxy integration takes")
+    assert (failed.status, failed.headers[added]) == (502, "a server error")
+    assert added not in api.ask("/").headers
+    assert added not in api.answered({"statusCode": 404, "body": ""}).headers
+
+
 def test_an_unknown_stage_is_forbidden(api: Api) -> None:
     other = dataclasses.replace(api, url=api.url.replace("/live/", "/other/"))
 

@@ -73,6 +73,13 @@ def test_an_address_that_is_not_let_in_is_told_so_before_anything_else_is_looked
         ("Api", {"Policy": policy("Allow", "StringEquals", "x")}, "resource policy"),
         ("Api", {"ApiKeySourceType": "AUTHORIZER"}, "ApiKeySourceType"),
         ("Stage", {"Variables": {"a": "b"}}, "Variables"),
+        ("ClientErrors", {"ResponseType": "THROTTLED"}, "only DEFAULT_4XX and DEFAULT_5XX"),
+        ("ClientErrors", {"ResponseTemplates": {"application/json": "{}"}}, "only DEFAULT_4XX and DEFAULT_5XX"),
+        (
+            "ClientErrors",
+            {"ResponseParameters": {"gatewayresponse.header.X": "method.request.header.X"}},
+            "only DEFAULT_4XX and DEFAULT_5XX with headers",
+        ),
     ],
 )
 def test_what_is_not_emulated_is_an_error_that_names_it(
