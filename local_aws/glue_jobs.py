@@ -2,16 +2,20 @@
 
 What is as on AWS: the script comes from `Command.ScriptLocation`, `--extra-py-files` and `--extra-files` from S3; the
 arguments are the job's, overlaid by the run's; JOB_ID, JOB_RUN_ID and JOB_NAME are among them; exit status, timeout,
-stop, MaxConcurrentRuns and queuing decide the state; standard output and error are kept in a log file.
+stop, MaxConcurrentRuns and queuing decide the state. Standard output and error of the script go to the log group
+`<prefix>/output` while it runs, what Glue says about the run to `<prefix>/error`, both with the job's role and to the
+stream that is called like the run; the prefix is `--custom-logGroup-prefix`, or `/aws-glue/jobs`. The output is in a
+file of the work folder, too.
 
 The interpreter that runs the scripts is a setting, so that they can have the packages that Glue has and no others:
 
     LOCAL_AWS_GLUE_PYTHON   a Python with pyspark, usually of a virtual environment (default: the one that runs this)
 
 What is not: `--additional-python-modules` must be installed there already; `--extra-jars`, MaxRetries above 0 and other
-job types than `glueetl` and `pythonshell` are refused; there is one machine, so workers and capacity change nothing,
-and the account's limit of concurrent job runs is small (`RUNS_PER_CORE`); an inherited PYTHONPATH is dropped, because
-on AWS only `--extra-py-files` are importable.
+job types than `glueetl` and `pythonshell` are refused; Spark's own messages are in `<prefix>/output`, on Glue they are
+in `<prefix>/error`; a security configuration and `--custom-logStream-prefix` change no name of a log; there is one
+machine, so workers and capacity change nothing, and the account's limit of concurrent job runs is small
+(`RUNS_PER_CORE`); an inherited PYTHONPATH is dropped, because on AWS only `--extra-py-files` are importable.
 """
 
 from __future__ import annotations
@@ -53,6 +57,7 @@ from local_aws.environment import client_environment
 from local_aws.iam import enforcement
 from local_aws.iam.policies import Role
 from local_aws.iam.principals import OPERATOR, Credentials
+from local_aws.log_streams import FollowedLog, LogStream
 from local_aws.patching import JsonValue, MotoObject, replace
 from local_aws.spark_accesses import SparkAccesses
 
@@ -69,6 +74,7 @@ RUNS_PER_CORE: Final = 2
 
 LOG_GROUP: Final = "/aws-glue/jobs"
 
+_LOG_GROUP_PREFIX: Final = "--custom-logGroup-prefix"
 _SYNCHRONIZE_SECONDS: Final = 0.5
 _ACCESSES: Final = "accesses.log"
 _SESSION: Final = "GlueJobRunnerSession"
@@ -383,7 +389,20 @@ class GlueJobs:
     def _run_process(self, run: JobRun, folder: Path) -> tuple[str, str | None]:
         """Runs the script to its end; returns the final state and the ErrorMessage."""
         credentials = _credentials(run)
-        command = self._prepare(run, folder, credentials)
+        system_log = self._log_stream(run, "error", credentials)
+        try:
+            command = self._prepare(run, folder, credentials)
+        except LaunchError as error:
+            system_log.put([str(error)])
+            raise
+        state, message = self._run_command(command, run, folder, credentials)
+        state = "STOPPED" if run.stop_requested.is_set() else state
+        system_log.put([f"Job run {run.job_run_id} of {run.job.name} is {state}", *([message] if message else [])])
+        return state, message
+
+    def _run_command(
+        self, command: list[str], run: JobRun, folder: Path, credentials: Credentials
+    ) -> tuple[str, str | None]:
         log = self._work_dir / "logs" / "glue" / quote(run.job.name, safe=" ") / f"{run.job_run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output, self._lock:
@@ -401,8 +420,9 @@ class GlueJobs:
             )
             run.change_state("RUNNING")
         accesses = SparkAccesses(folder / _ACCESSES, Role(_role_arn(run.job), _SESSION))
+        followed = FollowedLog(log, self._log_stream(run, "output", credentials))
         try:
-            status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute, accesses)
+            status = self._wait(process, run.timeout_minutes * self._seconds_per_timeout_minute, accesses, followed)
             accesses.check()
         except enforcement.AccessDeniedError as error:
             return "FAILED", f"AccessDeniedException: {error}"
@@ -411,13 +431,26 @@ class GlueJobs:
             _kill_group(process)
             process.wait()
             s3_directory.synchronize()
+            followed.finish()
         if status is None:
             return "TIMEOUT", f"Job run exceeded its timeout of {run.timeout_minutes} minutes."
         return ("SUCCEEDED", None) if status == 0 else ("FAILED", _error_message(folder, status))
 
+    def _log_stream(self, run: JobRun, kind: str, credentials: Credentials) -> LogStream:
+        """The stream of a run in its log group of a kind, `output` or `error`.
+
+        https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html
+        """
+        group = f"{run.arguments.get(_LOG_GROUP_PREFIX, LOG_GROUP)}/{kind}"
+        return LogStream(self._endpoint_url, self._region, credentials, group=group, name=run.job_run_id)
+
     @staticmethod
-    def _wait(process: subprocess.Popen[bytes], seconds: float, accesses: SparkAccesses) -> int | None:
-        """Waits for the child's exit status, None after `seconds`; the S3 API learns meanwhile of what it writes.
+    def _wait(
+        process: subprocess.Popen[bytes], seconds: float, accesses: SparkAccesses, log: FollowedLog
+    ) -> int | None:
+        """Waits for the child's exit status, None after `seconds`.
+
+        The S3 API and CloudWatch Logs learn meanwhile of what it writes.
 
         Raises:
             AccessDeniedError: the job's role may not access what Spark has accessed.
@@ -429,6 +462,7 @@ class GlueJobs:
             except subprocess.TimeoutExpired:
                 accesses.check()
                 s3_directory.synchronize(settled_seconds=_SYNCHRONIZE_SECONDS)
+                log.follow()
         return None
 
     def _prepare(self, run: JobRun, folder: Path, credentials: Credentials) -> list[str]:

@@ -3,7 +3,9 @@
 What is as on AWS: the code comes from the function's zip; it can import that, the standard library and boto3, and
 nothing else; its environment holds the function's variables and what the runtime sets, and nothing of this process's;
 an environment answers one event at a time, is used again, and is given up after an exception outside of the handler, a
-timeout or its end; errors have the form that Lambda gives them; standard output is kept in a log file.
+timeout or its end; errors have the form that Lambda gives them; standard output and error go to the function's log
+group with its role, soon after they are written, to a stream for each environment. They are in a file of the work
+folder, too.
 
 What is not: code runs on this Python, so other runtimes, container images and layers are refused; memory, ephemeral
 storage and reserved concurrency limit nothing; a function has at most MAX_ENVIRONMENTS environments and further events
@@ -39,6 +41,7 @@ from moto.utilities.arns import parse_arn
 from local_aws.environment import client_environment
 from local_aws.iam import enforcement
 from local_aws.iam.principals import Credentials
+from local_aws.log_streams import FollowedLog, LogStream
 from local_aws.patching import JsonValue, MotoObject, replace
 
 _LOG: Final = logging.getLogger(__name__)
@@ -56,6 +59,8 @@ _INIT_SECONDS: Final = 60.0
 """How long importing a handler may take. Lambda gives 10 seconds; a laptop that runs Spark jobs is slower."""
 
 _LOG_TAIL_BYTES: Final = 4096
+_LOG_SECONDS: Final = 0.5
+"""How often the streams get what functions have written."""
 
 # boto3 with everything that it needs: what AWS's Python runtimes bring beside the standard library.
 _RUNTIME_PACKAGES: Final = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
@@ -96,6 +101,9 @@ class LambdaFunctions:
         self._region = region
         self._changed = threading.Condition()
         self._environments: list[_Environment] = []
+        self._followed: list[_Environment] = []
+        self._follower: threading.Thread | None = None
+        self._are_all_ended = threading.Event()
         self._starting: list[str] = []
         self._later: set[threading.Thread] = set()
         self._closed = False
@@ -121,6 +129,9 @@ class LambdaFunctions:
             environment.kill()
         for thread in tuple(self._later):
             thread.join()
+        self._are_all_ended.set()
+        if self._follower:
+            self._follower.join()
 
     def _hang_up(self) -> None:
         for environment in self._environments:
@@ -197,6 +208,7 @@ class LambdaFunctions:
                 self._changed.notify_all()
                 if environment is not None:
                     self._environments.append(environment)
+                    self._follow_log_of(environment)
                     if self._closed:
                         self._drop(environment)
         failure = environment.wait_until_ready()
@@ -217,6 +229,26 @@ class LambdaFunctions:
         if environment in self._environments:
             self._environments.remove(environment)
 
+    def _follow_log_of(self, environment: _Environment) -> None:
+        self._followed.append(environment)
+        if self._follower is None:
+            self._follower = threading.Thread(target=self._follow_logs, name="lambda logs")
+            self._follower.start()
+
+    def _follow_logs(self) -> None:
+        """Put what environments write into their streams, until none can write any more."""
+        is_last = False
+        while not is_last:
+            is_last = self._are_all_ended.wait(_LOG_SECONDS)
+            with self._changed:
+                ended = [one for one in self._followed if is_last or one.has_ended]
+                self._followed = [one for one in self._followed if one not in ended]
+                others = list(self._followed)
+            for environment in ended:
+                environment.log.finish()
+            for environment in others:
+                environment.log.follow()
+
     def _prepare(self, version: _Version, function: MotoObject) -> _Launch:
         """Unpack the code where it is not yet, and say how to start an environment of it."""
         folder = self._work_dir / "lambda"
@@ -230,10 +262,18 @@ class LambdaFunctions:
             "log_group_name": function.logs_group_name,
             "log_stream_name": f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{function.version}]{environment_id}",
         }
+        credentials = _credentials(function)
         variables = _runtime_variables(function, code, log_names) | {
             **version.variables(),
-            **client_environment(self._endpoint_url, self._region, _credentials(function)),
+            **client_environment(self._endpoint_url, self._region, credentials),
         }
+        stream = LogStream(
+            self._endpoint_url,
+            self._region,
+            credentials,
+            group=log_names["log_group_name"],
+            name=log_names["log_stream_name"],
+        )
         return _Launch(
             handler=function.handler,
             timeout=float(function.timeout),
@@ -241,6 +281,7 @@ class LambdaFunctions:
             code=code,
             settings_file=folder / f"{environment_id}.json",
             log=log,
+            stream=stream,
             variables=variables,
             context={
                 "function_name": function.function_name,
@@ -280,6 +321,7 @@ class _Launch:
     code: Path
     settings_file: Path
     log: Path
+    stream: LogStream
     variables: Mapping[str, str]
     context: Mapping[str, str]
 
@@ -291,6 +333,7 @@ class _Environment:
         version: What it was made of.
         busy: Whether it works on an event, or is being started for one.
         usable: Whether it can take another event.
+        log: What it writes.
     """
 
     def __init__(self, version: _Version, launch: _Launch, work_dir: Path) -> None:
@@ -301,6 +344,8 @@ class _Environment:
         self._launch: Final = launch
         self._connection, theirs = Pipe()
         launch.log.parent.mkdir(parents=True, exist_ok=True)
+        launch.log.touch()
+        self.log: Final = FollowedLog(launch.log, launch.stream)
         settings = {
             "connection": theirs.fileno(),
             "handler": launch.handler,
@@ -392,6 +437,11 @@ class _Environment:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process writes nothing more."""
+        return self._process.poll() is not None
 
     def hang_up(self) -> None:
         """Close this end of the socket."""

@@ -14,7 +14,15 @@ from typing import ClassVar, Final, Self
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.responses import get_backend
 
-from local_aws import cloudwatch, dynamodb_transactions, events, previous_runs, s3_directory, step_functions
+from local_aws import (
+    cloudwatch,
+    cloudwatch_logs,
+    dynamodb_transactions,
+    events,
+    previous_runs,
+    s3_directory,
+    step_functions,
+)
 from local_aws.api_gateway.listeners import ApiListeners
 from local_aws.api_gateway.rest_api import rest_apis
 from local_aws.assembly import read_assembly
@@ -141,6 +149,7 @@ class EmbeddedAws:
         events.install()
         dynamodb_transactions.install()
         cloudwatch.install()
+        cloudwatch_logs.install()
         mailbox = Mailbox(work_dir / EMAILS)
         mailbox.install()
 

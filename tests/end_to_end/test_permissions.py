@@ -69,13 +69,24 @@ def _kind(use: Use) -> Iterator[dict[str, Any]]:
     if job in JOBS:
         caller = use.caller if use.caller == "glue.amazonaws.com" else "role"
         context = {key: [_folder(value) for value in values] for key, values in use.context if key in _KEYS}
-        resource = (
-            f"{_folder(use.resource)}example" if use.resource.count("/") and ":s3:" in use.resource else use.resource
-        )
-        yield {"job": job, "caller": caller, "action": use.action, "resource": resource, "context": context}
+        yield {
+            "job": job,
+            "caller": caller,
+            "action": use.action,
+            "resource": _example(use.resource),
+            "context": context,
+        }
 
 
 _KEYS: Final = ("aws:securetransport", "aws:sourceaccount", "aws:sourcearn", "cloudwatch:namespace", "s3:prefix")
+
+
+def _example(resource: str) -> str:
+    """The resource without the names of one run: of an object the bucket's first folder, of a log stream the group."""
+    if ":s3:" in resource and "/" in resource:
+        return f"{_folder(resource)}example"
+    group, of_stream, _ = resource.partition(":log-stream:")
+    return f"{group}{of_stream}example" if of_stream else resource
 
 
 def _folder(text: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from laptop.collect import Email
 from laptop.pipeline import Execution
 from tests.end_to_end.conftest import DEADLINE_SECONDS, Deployed
 from tests.end_to_end.kpi_api import days_told_by_the_api, status_without_key
@@ -80,6 +82,7 @@ class TestSomebodyMustLook:
         assert email.subject == "[dev] Music KPI pipeline FAILED: somebody must look"
         assert failed.arn in email.message
         assert "the disk of this machine is on fire" in email.message
+        assert any("the disk of this machine is on fire" in line for line in self.log_named_by(email, deployed))
         assert deployed.kpi_rows() == []
 
         repair()
@@ -117,6 +120,14 @@ class TestSomebodyMustLook:
         assert statuses == ["ABORTED", "TIMED_OUT"]
         assert deployed.emails()[1].subject == "[dev] Music KPI pipeline TIMED OUT: somebody must look"
         wait_until(lambda: not self.unfinished_job_runs(deployed), "the end of the job runs that nobody waits for")
+
+    def log_named_by(self, email: Email, deployed: Deployed) -> list[str]:
+        """What the command of an e-mail shows: `aws logs tail` asks FilterLogEvents for the same."""
+        found = re.search(r"aws logs tail (\S+) --log-stream-name-prefix (\S+) --since 14d", email.message)
+        assert found is not None
+        pages = deployed.client("logs").get_paginator("filter_log_events")
+        asked = pages.paginate(logGroupName=found[1], logStreamNamePrefix=found[2], interleaved=True)
+        return [event["message"] for page in asked for event in page["events"]]
 
     def break_job(self, deployed: Deployed, output: str) -> Callable[[], object]:
         """Replaces a job's script by one that raises. Returns what brings the right one back."""
