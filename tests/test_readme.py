@@ -74,7 +74,7 @@ def test_the_runbook_has_an_entry_for_every_failure_email() -> None:
     arguments = NOTIFIER["States"]["SendFailureEmail"]["Arguments"]
     before, after = re.findall(r"'(\[\$\{Environment\}\][^']+)' .* & '([^']+)' %\}", arguments["Subject"])[0]
 
-    assert "'Runbook:   ${Runbook}#' & $lowercase($replace($detail.status, '_', '-'))" in arguments["Message"]
+    assert "'Runbook:   ${Runbook}#' & $lowercase($replace($execution.status, '_', '-'))" in arguments["Message"]
     for status in told:
         subject = f"{before.replace('${Environment}', '<env>')}{status.replace('_', ' ')}{after}"
         assert f'<a id="{status.lower().replace("_", "-")}"></a>\n## `{subject}`' in RUNBOOK

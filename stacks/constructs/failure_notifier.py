@@ -51,7 +51,7 @@ class FailureNotifier(Construct):
             },
             settings=settings,
         )
-        pipeline.grant_describe_executions(self.notifier.role)
+        pipeline.grant_read_history(self.notifier.role)
         pipeline.grant_list_executions(self.notifier.role)
         data_bucket.grant_read_verdicts(self.notifier.role)
         alerts.grant_publish(self.notifier.role)

@@ -84,11 +84,11 @@ class StateMachine(Construct):
         """Let a role start executions."""
         allow(role, actions=["states:StartExecution"], resources=[self.machine.state_machine_arn])
 
-    def grant_describe_executions(self, role: iam.IRole) -> None:
+    def grant_read_history(self, role: iam.IRole) -> None:
         """Let a role read how executions ended, and where."""
         allow(
             role,
-            actions=["states:DescribeExecution", "states:GetExecutionHistory"],
+            actions=["states:GetExecutionHistory"],
             resources=[self._execution_arns],
             wildcard_because="An execution gets its name when it starts.",
         )

@@ -159,7 +159,6 @@ NEEDED_BY_TASK = {
     },
     "arn:aws:states:::dynamodb:updateItem": {"dynamodb:UpdateItem"},
     "arn:aws:states:::sns:publish": {"sns:Publish"},
-    "arn:aws:states:::aws-sdk:sfn:describeExecution": {"states:DescribeExecution"},
     "arn:aws:states:::aws-sdk:sfn:getExecutionHistory": {"states:GetExecutionHistory"},
     "arn:aws:states:::aws-sdk:sfn:listExecutions": {"states:ListExecutions"},
     "arn:aws:states:::aws-sdk:s3:listObjectsV2": {"s3:ListBucket"},

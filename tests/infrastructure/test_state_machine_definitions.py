@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import Any
@@ -63,10 +64,11 @@ def test_the_state_machine_waits_longer_than_two_job_runs_take(deployment: Deplo
 
 def test_the_failure_email_names_log_groups_that_are_there(deployment: Deployment) -> None:
     lines = _definition("notify_failure.asl.json")["States"]["ComposeParts"]["Assign"]["job_lines"]
-    assert "$group := '/aws-glue/jobs/' & $job & '/error'" in lines
+    assert "$groups := '/aws-glue/jobs/' & $job & '/'; $group := $groups & 'output'; " in lines
+    assert "& $groups & 'error.'" in lines
     name = f"music-kpi-{deployment.environment}-notify-failure"
     machine = properties(deployment.pipeline, "AWS::StepFunctions::StateMachine", StateMachineName=name)
-    for job in ("validate-batch", "compute-kpis"):
-        group = f"/aws-glue/jobs/music-kpi-{deployment.environment}-{job}/error"
+    for job, kind in itertools.product(("validate-batch", "compute-kpis"), ("output", "error")):
+        group = f"/aws-glue/jobs/music-kpi-{deployment.environment}-{job}/{kind}"
         assert properties(deployment.pipeline, "AWS::Logs::LogGroup", LogGroupName=group)
     assert {"ValidateBatchJob", "ComputeKpisJob"} <= machine["DefinitionSubstitutions"].keys()

@@ -70,7 +70,6 @@ def test_a_call_of_the_state_machine_fails(pipeline: Pipeline, task: Task, error
 
 
 NOTIFYING: Final = [
-    Call("states:DescribeExecution", "{arn}", "DescribeExecution"),
     Call("states:GetExecutionHistory", "{arn}", "FindState"),
     Call("states:ListExecutions", '{machine}"', "CountFailures"),
     Call("s3:ListObjectsV2", "processing/{name}/verdict.json", "FindVerdict"),
