@@ -92,6 +92,10 @@ class KpiRestApi(Construct):
         resource.security_policy = "SecurityPolicy_TLS13_1_2_PFS_PQ_2025_09"
         resource.endpoint_access_mode = "STRICT"
         api.node.try_remove_child("Endpoint")  # an output; the stack has one of its own
+        # API Gateway makes the group of its execution log itself where there is none: without an expiry, and it stays
+        # when the stack is deleted.
+        name = f"API-Gateway-Execution-Logs_{api.rest_api_id}/{STAGE}"
+        api.deployment_stage.node.add_dependency(log_group(self, "ExecutionLogs", name=name, settings=self._settings))
         return api
 
     def _add_methods(self, integration: apigateway.LambdaIntegration) -> None:

@@ -57,7 +57,8 @@ def add_job_alarms(alarms: Alarms, *, pipeline: PipelineStack, settings: Setting
             at_least=1,
             is_told_otherwise=True,
             description="Job runs failed or were stopped by their timeout. Where that fails the execution, an e-mail "
-            "says so; where it does not, the second run went well: read the first one's log when it happens often.",
+            "says so; where it does not, the second run went well: read the first one's log when it happens often, in "
+            f"/aws-glue/jobs/{settings.name(name)}/output.",
         )
     ended = pipeline.pipeline.machine.metric_succeeded(period=HOUR)
     measured = own_metric(names.DPU_SECONDS, settings=settings, period=HOUR, of=names.VALIDATE_BATCH)
@@ -72,7 +73,7 @@ def add_job_alarms(alarms: Alarms, *, pipeline: PipelineStack, settings: Setting
         at_least=1,
         periods=2,  # the job puts its metrics before the execution ends: they may be in the hour before
         description="Executions succeed and their jobs' metrics do not arrive: dashboard and alarms are blind. "
-        "Look for MetricsNotPutError in the jobs' logs.",
+        "Look for MetricsNotPutError in the jobs' logs, /aws-glue/jobs/<job>/output.",
     )
 
 

@@ -141,9 +141,11 @@ def test_the_function_is_small_bounded_and_traced(deployment: Deployment, with_k
 
 def test_every_log_group_expires(deployment: Deployment) -> None:
     groups = [group["Properties"] for group in resources(deployment.api, "AWS::Logs::LogGroup")]
-    assert {group["LogGroupName"] for group in groups} == {
+    (api,) = (key for key, one in deployment.api["Resources"].items() if one["Type"] == "AWS::ApiGateway::RestApi")
+    assert {text(group["LogGroupName"]) for group in groups} == {
         f"/aws/lambda/music-kpi-{deployment.environment}-kpi-api",
         f"/aws/apigateway/music-kpi-{deployment.environment}-kpi-api",
+        f"API-Gateway-Execution-Logs_<{api}>/live",
     }
     assert {group["RetentionInDays"] for group in groups} == {deployment.settings.log_retention_days}
 
