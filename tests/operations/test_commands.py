@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +15,10 @@ from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Snapshot, file_key
 from glue_scripts.objects import target_key
 from operations.deployment import PREFIX
+from operations.executions import FAIL_STATES
 from operations.journal import Journal
 from stacks import settings
+from stacks.constructs.state_machine import DEFINITIONS
 from tests.local.workflow_server import REGION, wait_for
 from tests.operations.conftest import BUCKET, DAY, World
 
@@ -85,6 +88,19 @@ def test_wrong_usage_is_told_in_one_sentence(world: World, arguments: list[str],
     assert "Traceback" not in ended.err
 
 
+def test_the_fail_states_are_those_of_the_definition() -> None:
+    """A redrive of an execution that ended in one enters it again: the command has to know all of them."""
+
+    def errors(machine: dict[str, Any]) -> Iterator[str]:
+        for state in machine["States"].values():
+            if state["Type"] == "Fail":
+                yield state["Error"]
+            yield from errors(state.get("ItemProcessor", {"States": {}}))
+
+    definition = json.loads((DEFINITIONS / "pipeline.asl.json").read_text(encoding="utf-8"))
+    assert set(FAIL_STATES) == set(errors(definition))
+
+
 class TestStatus:
     """`status`."""
 
@@ -111,6 +127,7 @@ class TestStatus:
 
         assert found["files"] == {
             "RECEIVED": 0,
+            "SKIPPED": 0,
             "ACCEPTED": 1,
             "REJECTED": 1,
             "LOADED": 0,
