@@ -49,7 +49,7 @@ class ServerState:
     Attributes:
         pid: Its process.
         endpoint_url: Where it answers.
-        emails_url: Address of the page with every e-mail that was sent. Who knows it may read them.
+        emails_url: Address of the page with every e-mail that was sent. Anyone who knows it may read them.
         outputs: Stack name to output name to value.
         environment: The environment variables of a client process, the operator's secret key among them.
     """

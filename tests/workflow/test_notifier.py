@@ -201,17 +201,22 @@ def test_whatever_the_pipeline_was_started_with_an_email_is_sent(
     assert "State:     Validate" in message
 
 
-@pytest.mark.parametrize("given", ["5", "null", '"text"', "[]", "{}", "[[]]", '[{"object": 7}]', '{"object": {}}'])
-def test_an_input_that_names_no_file_is_told_by_the_command_that_shows_it(pipeline: Pipeline, given: str) -> None:
-    ended = pipeline.ended(pipeline.sfn.start_execution(stateMachineArn=pipeline.machine, input=given)["executionArn"])
-    if ended["status"] == "SUCCEEDED":
-        return  # there was nothing to do
-    (email,) = pipeline.failure_emails(ended["executionArn"])
-    if "object" in given:
-        assert "\n  (no key)  version null" in email["message"]
-    else:
-        assert "A batch is not done" in email["message"]
-        assert "names no file:\n  aws stepfunctions describe-execution --execution-arn " in email["message"]
+@pytest.mark.parametrize("given_input", ["5", "null", '"text"', "[]", "{}", "[[]]", '[{"size": 7}]'])
+def test_an_input_that_names_no_file_is_told_by_the_command_that_shows_it(
+    pipeline: Pipeline, failed: str, given_input: str
+) -> None:
+    message = told_of(pipeline, failed, given_input)
+    assert message.startswith("A batch is not done: its execution FAILED")
+    command = f"  aws stepfunctions describe-execution --execution-arn {failed} --query input --output text"
+    assert message.endswith(f"The input of the execution names no file:\n{command}")
+
+
+def test_a_batch_that_was_started_by_hand_with_nothing_of_an_upload_is_told(pipeline: Pipeline) -> None:
+    given_input = '[{"object": 7}, {"object": {"key": 7}}]'
+    arn = pipeline.sfn.start_execution(stateMachineArn=pipeline.machine, input=given_input)["executionArn"]
+    assert pipeline.ended(arn)["status"] == "FAILED"
+    (email,) = pipeline.failure_emails(arn)
+    assert email["message"].endswith("Files of the batch:\n  (no key)  version null\n  7  version null")
 
 
 def test_a_file_without_a_version_id_has_the_version_null(pipeline: Pipeline, failed: str) -> None:
