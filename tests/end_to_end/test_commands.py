@@ -9,17 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from glue_scripts.ledger import FileStatus
 from laptop.aws_cli import SAMPLES
-from laptop.pipeline import Pipeline, Uploaded, all_outputs
-from laptop.watch import watch
+from laptop.pipeline import Pipeline, all_outputs
 from local_aws.work_dir import ServerState, read_state
 from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY
 from tests.end_to_end.music import FIRST_STREAMS, expected_rows
@@ -186,17 +186,21 @@ class TestUp:
 
         ended = in_shell(home, upload)
         assert ended.returncode == 0, ended.stderr
-        assert "upload queue" in ended.stdout
-        deployed = pipeline(state)
-        bucket = deployed.outputs["DataBucketName"]
-        versions = deployed.s3.list_object_versions(Bucket=bucket, Prefix="raw/")["Versions"]
-        files = [Uploaded(version["Key"], version["VersionId"]) for version in versions]
-        assert len(files) == len(SAMPLES)
-        watch(deployed.snapshot, files, Console(), deadline_seconds=DEADLINE_SECONDS)
+        assert "RECEIVED" in ended.stdout
+        wait_until_archived(pipeline(state), len(SAMPLES))
         ended = in_shell(home, [commands[0], *ask])
         assert ended.returncode == 0, ended.stderr
         assert '"date":"2025-03-01"' in ended.stdout.replace(" ", "")
         assert "KPIs of 2025-03-01" in ended.stdout
+
+
+def wait_until_archived(deployed: Pipeline, files: int) -> None:
+    """Waits until so many files are archived and nothing runs."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    archived = Counter({FileStatus.ARCHIVED: files})
+    while not (snapshot := deployed.snapshot()).is_idle or Counter(snapshot.file_statuses.values()) != archived:
+        assert time.monotonic() < deadline, snapshot
+        time.sleep(0.5)
 
 
 def in_shell(home: Path, lines: Sequence[str]) -> subprocess.CompletedProcess[str]:
