@@ -21,8 +21,8 @@ SECONDS_A_DAY: Final = 86_400
 JOB_SECONDS: Final = 90
 """Billed time of a job run, an estimate: what a small batch takes with its start."""
 JOBS: Final = 2
-STATES_OF_BATCH: Final = 15
-STATES_OF_FILE: Final = 6
+STATES_OF_BATCH: Final = 16
+STATES_OF_FILE: Final = 8
 """What state_machines/pipeline.asl.json enters for a batch and for each accepted file of it."""
 ROWS_OF_DAY: Final = 2_708
 """KPI rows of the day of the public files: what a batch writes at most. A row is below 1 KB, so one write unit."""
