@@ -176,7 +176,9 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
 
 def _evaluate_in_state(self: MotoObject, env: MotoObject) -> None:
     """Replace `StringJSONata._eval_body`."""
-    variables = {**env.variable_store._outer_scope, **env.variable_store._inner_scope}
+    scope = {**env.variable_store._outer_scope, **env.variable_store._inner_scope}
+    # Only those that the expression may name: copying large ones for each expression takes longer than evaluating it.
+    variables = {name: value for name, value in scope.items() if f"${name}" in self.expression}
     states = {name: value for name, value in env.states._states_data.items() if value is not None or name == "input"}
     try:
         result = evaluate(self.expression, {**json_value(variables), "states": json_value(states)})

@@ -45,7 +45,7 @@ def test_glue_costs_what_deploying_says() -> None:
 
 
 def test_the_states_of_a_batch_and_of_a_file_are_those_of_the_definition() -> None:
-    """A batch of good files enters each state but those of failures, of rejections and of what is not there."""
+    """A batch of good files enters each state but those of failures, of rejections and of what S3 refuses."""
     definition = json.loads((ROOT / "state_machines/pipeline.asl.json").read_text())
     others = (
         *("NotUnderstood", "NotStaged", "DidNotSucceed", "TooLarge", "MoveRejected", "RejectionEmail", "WhyNot"),

@@ -107,15 +107,17 @@ class Faults:
         method = xform_name(action)
         answer: Callable[..., Any] = getattr(_RESPONSES[service], method)
 
-        def answer_or_fail(response: Any, *given: Any) -> Any:  # noqa: ANN401 # whatever moto is given and answers with
-            hit = [fault for fault in self._faults[operation] if fault.hits(_subject(service, response))]
+        def answer_or_fail(response: Any, *given: Any, **named: Any) -> Any:  # noqa: ANN401 # whatever moto gives
+            # Of HEAD, moto has not read the request when it answers: it is given bucket, query and key.
+            subject = str(given[2]) if given else _subject(service, response)
+            hit = [fault for fault in self._faults[operation] if fault.hits(subject)]
             if not hit:
-                return answer(response, *given)
+                return answer(response, *given, **named)
             if hit[0].meanwhile:
                 hit[0].meanwhile()
-                return answer(response, *given)
+                return answer(response, *given, **named)
             if hit[0].is_done:
-                answer(response, *given)
+                answer(response, *given, **named)
             return _refusal(service, hit[0].error, f"the test makes {operation} fail")
 
         self._monkeypatch.setattr(_RESPONSES[service], method, answer_or_fail)
