@@ -52,7 +52,10 @@ def make_environment(folder: Path) -> Path:
     Raises:
         OtherVersionError: a package is installed here in another version, or one of the jobs' wheels is not.
     """
-    installed = {_normalized(one.name): one for one in importlib.metadata.distributions()}
+    # Not all of sys.path: once setuptools is imported, that has the packages which setuptools brings for itself.
+    installed = {
+        _normalized(one.name): one for one in importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+    }
     wanted = {name: version for name, version in packages_of_glue().items() if name in installed}
     wanted |= packages_of_the_jobs()
     _check(wanted, {name: one.version for name, one in installed.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -168,6 +169,17 @@ def test_a_package_that_is_here_in_another_version_than_glue_has_is_an_error(
     with pytest.raises(OtherVersionError, match=r"Glue's jobs have boto3 1\.0, here is 1\.40\.61: correct"):
         make_environment(tmp_path / "environment")
     assert not (tmp_path / "environment").exists()
+
+
+def test_a_package_that_another_brings_for_itself_is_not_taken_for_an_installed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once setuptools is imported, sys.path has its own packaging, in another version."""
+    vendored = tmp_path / "vendored/packaging-99.0.dist-info"
+    vendored.mkdir(parents=True)
+    (vendored / "METADATA").write_text("Metadata-Version: 2.1\nName: packaging\nVersion: 99.0\n")
+    monkeypatch.setattr("sys.path", [*sys.path, str(vendored.parent)])
+    make_environment(tmp_path / "environment")
 
 
 def test_it_is_made_anew_in_place_of_one_that_is_there(tmp_path: Path) -> None:
