@@ -30,7 +30,9 @@ CALLS: Final = [
 @pytest.fixture
 def wire(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Wire:
     """What the function's boto3 goes through."""
-    for name, value in {**deployed.environment, "ENVIRONMENT": "dev"}.items():
+    # Lambda sets both variables of the region.
+    region = {"AWS_DEFAULT_REGION": deployed.environment["AWS_REGION"]}
+    for name, value in {**deployed.environment, **region, "ENVIRONMENT": "dev"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LEDGER_TABLE", deployed.outputs["LedgerTableName"])
     monkeypatch.setenv("DATA_BUCKET", deployed.outputs["DataBucketName"])
