@@ -111,7 +111,8 @@ def test_bad_files_end_in_error_and_good_ones_of_the_same_batch_in_the_kpis(ende
 def test_every_alarm_and_every_graph_watches_a_metric_that_was_put(ended: Ended) -> None:
     cloudwatch, functions = ended.deployed.client("cloudwatch"), ended.deployed.client("lambda")
     payload = functions.invoke(FunctionName="music-kpi-dev-pipeline-health")["Payload"]
-    assert json.load(payload) == {"OldestUnpublishedFile": 0, "UnpublishedFiles": 0, "UnpublishedDays": 0}
+    measured = ("OldestUnpublishedFile", "UnpublishedFiles", "UnpublishedDays", "ForgottenFiles")
+    assert json.load(payload) == dict.fromkeys(measured, 0)
     alarms = cloudwatch.describe_alarms()["MetricAlarms"]
     dashboard = json.loads(cloudwatch.get_dashboard(DashboardName="music-kpi-dev-pipeline")["DashboardBody"])
     watched = {one for alarm in alarms for one in watched_by_alarm(alarm)} | set(watched_by_dashboard(dashboard))
