@@ -69,7 +69,8 @@ def test_the_worst_objects_beside_good_files(deployed: Deployed, tmp_path: Path)
     assert sorted(answers.left_in_raw) == sorted(reasons), "what was not copied is not deleted"
     emails = "\n".join(email.message for email in deployed.emails())
     for file in kept:
-        assert f"{file.key}, where it was uploaded" in emails
+        # The first files of an e-mail are described, the others are named with their rules.
+        assert f"{file.key}, where it was uploaded" in emails or f"{file.key}: {reasons[file.key][0]}" in emails
         report = pipeline.s3.get_object(
             Bucket=bucket, Key=f"{target_key(names.ERROR_PREFIX, file.key, file.version_id)}.report.json"
         )["Body"]
