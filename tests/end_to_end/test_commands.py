@@ -191,7 +191,7 @@ class TestUp:
         ended = in_shell(home, [commands[0], *ask])
         assert ended.returncode == 0, ended.stderr
         assert '"date":"2025-03-01"' in ended.stdout.replace(" ", "")
-        assert "KPIs of 2025-03-01" in ended.stdout
+        assert "2025-03-01: published" in ended.stdout
 
 
 def wait_until_archived(deployed: Pipeline, files: int) -> None:
