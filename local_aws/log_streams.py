@@ -152,7 +152,7 @@ class FollowedLog:
             end = data.rfind(b"\n") + 1
             if not end and (has_ended or len(data) == _READ_BYTES):
                 # The end of a log, or a part of a long line, without half a character.
-                _, end = codecs.utf_8_decode(data, "replace", has_ended)
+                _, end = codecs.utf_8_decode(data, "replace", has_ended and len(data) < _READ_BYTES)
             self._stream.put(self._messages(data[:end]))
 
     def _messages(self, data: bytes) -> Iterator[str]:

@@ -32,6 +32,7 @@ from local_aws.log_streams import (
 )
 from local_aws.server import EmbeddedAws
 from tests.local.assemblies import role, template, write_assembly
+from tests.local.clients import operators_client
 from tests.local.functions import MODULE, zip_of
 from tests.local.s3_and_glue import BUCKET, Aws, create_job, ended, log_of, running_jobs, serving, start, until
 
@@ -323,8 +324,7 @@ def assembly(folder: Path, deployed: dict[str, Any]) -> Path:
     return folder
 
 
-def run_job(endpoint_url: str) -> dict[str, Any]:
-    glue = client_of(endpoint_url, "glue")
+def run_job(glue: Any) -> dict[str, Any]:  # noqa: ANN401
     run_id = glue.start_job_run(JobName="prints")["JobRunId"]
 
     def run() -> dict[str, Any]:
@@ -347,10 +347,10 @@ def test_a_role_that_may_not_write_its_log_runs_without_one(
     tmp_path: Path, actions: tuple[str, ...], found: list[str]
 ) -> None:
     with EmbeddedAws(assembly(tmp_path / "cdk.out", stack(*actions)), tmp_path / "aws") as aws:
-        run = run_job(aws.endpoint_url)
+        run = run_job(operators_client(aws.environment(), "glue"))
 
         assert run["JobRunState"] == "SUCCEEDED"
-        assert messages(client_of(aws.endpoint_url), "/jobs/prints/output") == found
+        assert messages(operators_client(aws.environment(), "logs"), "/jobs/prints/output") == found
         log = (tmp_path / f"aws/logs/glue/prints/{run['Id']}.log").read_text()
     warnings = (tmp_path / "aws/logs/server.log").read_text(encoding="utf-8")
     assert log == "hello\n"
@@ -359,7 +359,7 @@ def test_a_role_that_may_not_write_its_log_runs_without_one(
 
 def test_what_a_function_writes_is_in_a_stream_for_each_environment(tmp_path: Path) -> None:
     with EmbeddedAws(assembly(tmp_path / "cdk.out", stack()), tmp_path / "aws") as aws:
-        logs, functions = client_of(aws.endpoint_url), client_of(aws.endpoint_url, "lambda")
+        logs, functions = operators_client(aws.environment(), "logs"), operators_client(aws.environment(), "lambda")
 
         def invoke(event: str) -> Any:  # noqa: ANN401
             answer = functions.invoke(FunctionName="answers", Payload=json.dumps(event), LogType="Tail")
@@ -382,9 +382,9 @@ def test_what_a_function_writes_is_in_a_stream_for_each_environment(tmp_path: Pa
 def test_a_function_s_role_must_be_allowed_to_write_its_log(tmp_path: Path) -> None:
     deployed = stack(function_actions=("logs:CreateLogStream",))
     with EmbeddedAws(assembly(tmp_path / "cdk.out", deployed), tmp_path / "aws") as aws:
-        client_of(aws.endpoint_url, "lambda").invoke(FunctionName="answers", Payload=b"1")
+        operators_client(aws.environment(), "lambda").invoke(FunctionName="answers", Payload=b"1")
         log = tmp_path / "aws/logs/server.log"
         told = "of the log group /aws/lambda/answers gets nothing more: "
         until(lambda: told in log.read_text(encoding="utf-8"), 60, "the warning")
 
-        assert messages(client_of(aws.endpoint_url), "/aws/lambda/answers") == []
+        assert messages(operators_client(aws.environment(), "logs"), "/aws/lambda/answers") == []

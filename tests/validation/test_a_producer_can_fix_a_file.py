@@ -53,4 +53,4 @@ def test_three_rejected_files_are_accepted_once_they_are_mended(batch: JudgedBat
         (given.object_key for given in PRODUCER), "accepted"
     )
     assert {report["quarantined"] for report in second.reports.values()} == {0}
-    assert second.verdict["email"] is None
+    assert second.email == {}
