@@ -156,7 +156,7 @@ class TestErrors:
         secret = "listener-of-no-trace"
         world.deployment.ledger.receive_file(secret, "v", {"execution": "e"})
         monkeypatch.setattr(
-            "operations.replay.find_error_files",
+            "operations.replay.find",
             lambda *_: world.deployment.s3.head_object(Bucket=world.deployment.bucket, Key=secret),
         )
 
