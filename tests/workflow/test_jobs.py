@@ -42,11 +42,14 @@ def test_a_start_that_glue_refuses_for_now_is_tried_eight_times_more(
     assert pipeline.jobs_run() == [pipeline.validate_job, pipeline.compute_job]
 
 
-def test_a_start_that_glue_refuses_for_good_fails_the_execution_by_its_name(pipeline: Pipeline) -> None:
-    fault = pipeline.faults.fail("glue:StartJobRun", error="ConcurrentRunsExceededException", times=None)
+@pytest.mark.parametrize(("error", "calls"), [("ConcurrentRunsExceededException", 100), ("ThrottlingException", 9)])
+def test_a_start_that_glue_refuses_for_good_fails_the_execution_by_its_name(
+    pipeline: Pipeline, error: str, calls: int
+) -> None:
+    fault = pipeline.faults.fail("glue:StartJobRun", error=error, times=None)
     failed = pipeline.run([pipeline.upload("good.csv")])
-    assert (failed["status"], failed["error"]) == ("FAILED", "Glue.ConcurrentRunsExceededException")
-    assert fault.calls == 9
+    assert (failed["status"], failed["error"]) == ("FAILED", f"Glue.{error}")
+    assert fault.calls == calls
     fault.lift()
     assert pipeline.redrive(failed["executionArn"])["status"] == "SUCCEEDED"
 
