@@ -26,9 +26,9 @@ MAX_VERSION_BYTES: Final = 1018
 WORST: Final = {
     "quotes and backslashes": ('"\\', ["bad"]),
     "control characters": ("\x01", ["bad", "good"]),
-    "all kinds": ('a"\\\x01\n\x7fé€😀% +?#&', ["good", "bad"]),
+    "all kinds": ('a"\\\x01\r\x7fé€😀% +?#&', ["good", "bad"]),
 }
-"""Characters of the keys, and what becomes of one file after the other."""
+"""Characters of the keys, and what becomes of one file after the other. moto answers 404 for a key with a line feed."""
 KINDS: Final = ("accepted", "rejected", "skipped")
 
 
@@ -99,7 +99,7 @@ def test_the_largest_batch_of_the_longest_keys_ends_well(pipeline: Pipeline, kin
 @given(data=st.data())
 def test_a_batch_of_any_keys_versions_verdicts_and_sizes_ends_well(pipeline: Pipeline, data: st.DataObject) -> None:
     worst_verdicts(pipeline)
-    text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=400)
+    text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/\n"), min_size=1, max_size=400)
     example = data.draw(st.uuids())
     files = []
     for number in range(data.draw(st.integers(1, 12))):
