@@ -280,7 +280,7 @@ ENCODINGS: Final = [
     ),
     rejected(
         "a damaged gzip",
-        gzip.compress(GOOD_STREAMS.encode(), mtime=0)[:10] + b"junk" * 9,
+        gzip.compress(GOOD_STREAMS.encode(), mtime=0)[:10] + b"\xff" * 9,
         "unreadable",
         "the gzip is damaged: no more than 0 bytes could be unpacked",
         "Check a gzip with `gzip -t`",
@@ -503,9 +503,7 @@ OBJECTS: Final = [
         uploaded=None,
         refused="encrypted_by_customer_key",
     ),
-    rejected(
-        "an object under a KMS key", b"", "unusable_kms_key", "may not use the KMS key", refused="unusable_kms_key"
-    ),
+    rejected("an object under a KMS key", b"", "unusable_kms_key", "may not use the key", refused="unusable_kms_key"),
     rejected("a prefix that is no dataset", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/plays/a.csv"),
     rejected("no folder", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/streams.csv"),
     skipped("raw/streams/"),

@@ -46,7 +46,7 @@ def test_what_tools_leave_beside_files_is_noted_in_the_ledger_and_left_alone(bat
     for key, reason in reasons.items():
         item = batch.ledger[key]
         assert (item["status"], f"{item['skipped_as']}, which stays where it is") == ("SKIPPED", reason)
-        assert f". {key}\n" not in batch.verdict["email"]["message"]
+        assert f". {key}\n" not in batch.email["message"]
     assert reasons["raw/streams/"] == reasons["raw/streams/marked"] == "a folder, which stays where it is"
     assert reasons["raw/streams/out/_SUCCESS"] == "a marker of a Spark or Hadoop job, which stays where it is"
 
