@@ -78,7 +78,7 @@ def _rows() -> Iterator[Worst]:
     row = '"' + "a\n" * 500_000 + '"\n'
     yield Worst("rows of half a million lines", packed(STREAMS_HEADER, row * 5), ("malformed_row",))
     yield Worst("good rows of 4 MB", packed(EXTRA_COLUMN, f"u1,t1,{TIME},{LONGEST}\n" * 15))
-    tracks = "".join(f"t{n},n,{LONGEST},b,pop,1,1,true\n" for n in range(60))
+    tracks = "".join(f"t{n},n,{LONGEST},b,pop,1,1,true\n" for n in range(15))
     yield Worst("good songs of 4 MB", packed(SONGS_HEADER, tracks), dataset="songs")
     genres = "".join(f"t1,n,a,b,g{n},1,1,true\n" for n in range(30_000))
     yield Worst("a track of 30,000 genres", packed(SONGS_HEADER, genres), ("too_many_genres",), dataset="songs")
