@@ -63,7 +63,7 @@ def aws_failure(error: ClientError | BotoCoreError) -> str:
     """Which call of AWS was refused or not answered, and how.
 
     Of other errors than a refusal AWS and boto3 repeat what they were sent, which may be a value of a file. A refusal
-    names role, action and resource: its text is told, cut after MESSAGE_CHARACTERS.
+    names role, action and resource: its text is repeated, cut after MESSAGE_CHARACTERS.
     """
     if isinstance(error, ClientError):
         told = error.response["Error"]

@@ -187,7 +187,7 @@ def _remove(
 
 @contextmanager
 def _telling_of_the_pause(deployment: Deployment, tell: Callable[[str], None]) -> Iterator[None]:
-    """Whatever ends a purge before its time, the operator is told that the pipe rests, and how to go on."""
+    """If a purge ends early for any reason, its message says that the pipe is stopped and how to go on."""
     is_done = False
     try:
         yield

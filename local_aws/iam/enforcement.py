@@ -44,7 +44,7 @@ _LOG: Final = logging.getLogger(__name__)
 _TOPIC: Final = "arn:aws:sns:"
 """moto gives a topic without a policy one of its own, about `aws:SourceOwner`, as AWS does."""
 _NOT_OF_AWS: Final = ("/moto-api", "/favicon.ico", "/latest/meta-data/", "/latest/api/")
-"""Where paths begin that moto itself answers, whoever asks: its dashboard, its settings, and what only EC2 has."""
+"""Prefixes of the paths that moto answers without a signature: its dashboard, its settings, and EC2 metadata."""
 _READS: Final = frozenset({"GetObject", "HeadObject"})
 _API: Final = "execute-api"
 

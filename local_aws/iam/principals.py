@@ -42,7 +42,7 @@ class Principals:
     """Gives credentials to the operator and to sessions of roles, and tells whose an access key is.
 
     Attributes:
-        operator: Credentials of whoever works at this computer, made at random: may do everything, as an administrator
+        operator: Credentials of the person at this computer, made at random: may do everything, as an administrator
             of an account.
     """
 

@@ -74,7 +74,7 @@ class SignatureRefusedError(Exception):
 
     Args:
         fault: What is wrong.
-        message: What the caller is told.
+        message: The text of the answer.
         service: Service that the request was signed for; S3 where that is not known.
     """
 

@@ -21,7 +21,7 @@ DEADLINE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class SlowAssembly:
-    """A cloud assembly with an asset that is a named pipe: whoever deploys it waits for its writer."""
+    """A cloud assembly with an asset that is a named pipe: its deployment waits for a writer."""
 
     folder: Path
 
