@@ -57,12 +57,13 @@ def sentence(folder: Path, what: str = "The previous run's files") -> str:
 
 
 def _new_folder(previous: Path) -> Path:
+    previous.mkdir(0o700, exist_ok=True)  # as private as what it holds
     now = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
     folder, number = previous / now, 1
     while folder.exists():
         number += 1
         folder = previous / f"{now}-{number}"
-    folder.mkdir(parents=True)
+    folder.mkdir(0o700)
     return folder
 
 

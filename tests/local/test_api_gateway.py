@@ -184,7 +184,7 @@ def test_the_signatures_that_the_documents_show_are_accepted(api: Api, language:
     (sample,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (command,) = re.findall(r"^    (curl --aws-sigv4 .*\n.*)$", page, re.MULTILINE)
     if language == "python":
-        arguments = [sys.executable, "-c", sample, api.url]
+        arguments = [sys.executable, "-c", sample, api.url, api.key]
     else:
         arguments = ["bash", "-c", command.replace("<ApiUrl>", api.url).replace("curl ", "curl --silent --fail ", 1)]
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
