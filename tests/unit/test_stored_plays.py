@@ -45,7 +45,7 @@ def stored_rows(account: Account, stored: StoredPlays) -> list[Row]:
     assert [str(column.type) for column in table.columns] == ["string", "string", "timestamp[us, tz=UTC]", "string"]
     rows = table.select(["user_id", "listen_time", "track_id", "file"]).to_pylist()
     assert table.num_rows == stored.rows
-    return [tuple(row.values()) for row in rows]  # type: ignore[misc]
+    return [tuple(row.values()) for row in rows]
 
 
 def by_bytes(row: Row) -> tuple[bytes, datetime, bytes, bytes]:
