@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ClientError, HTTPClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -120,7 +120,7 @@ def _get(bucket: str, key: str, start: int, end: int, etag: str | None = None) -
             if error.response["Error"]["Code"] == "PreconditionFailed":
                 raise ObjectChangedError(f"s3://{bucket}/{key} was overwritten while it was read.") from error
             raise
-        except (HTTPClientError, IncompleteReadError):
+        except HTTPClientError:
             if attempt == MAX_TRIES:
                 raise
     raise AssertionError("the last try returns or raises")

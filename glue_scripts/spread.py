@@ -6,6 +6,7 @@ Work is a function from a part's blobs to blobs. `Here` has one part, `Spread` o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from glue_scripts.blobs import Blob
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 Work = Callable[[Iterable[Blob]], Iterable[Blob]]
 """Pickled for Spark's workers: a function of a module, or a `functools.partial` of one with small arguments."""
 Part = Sequence[Blob]
+
+HERE_PLAYS = 2_000_000
+"""Up to here the driver alone, about a second for a million plays, is done before Spark has started on two cores."""
 
 
 class Blobs(Protocol):
@@ -85,6 +89,19 @@ class Spread:
     def collect(self) -> list[Blob]:
         """See `Blobs`."""
         return self._blobs.collect()
+
+
+def here_or_spread(plays: int, context: Callable[[], SparkContext]) -> Callable[[Sequence[Part]], Blobs]:
+    """Decide where to work on so many plays.
+
+    Args:
+        plays: rows.
+        context: gives the Spark context; called only where work is spread, so that few plays need no Spark at all.
+
+    Returns:
+        What starts the work: it takes the parts.
+    """
+    return Here if plays <= HERE_PLAYS else partial(Spread.of, context())
 
 
 def _blobs_of_part(part: Part) -> Iterator[Blob]:

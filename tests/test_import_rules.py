@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_the_shared_names_need_the_standard_library_only() -> None:
     assert modules <= sys.stdlib_module_names
     package = (ROOT / "glue_scripts" / "__init__.py").read_text(encoding="utf-8")
     assert not list(imported_modules(package, "glue_scripts"))
+
+
+def test_storing_and_counting_import_neither_aws_nor_spark() -> None:
+    """Neither do the modules that they import."""
+    modules = ("counting", "kpi_items", "spread")
+    program = f"""
+import importlib, sys
+for module in {modules}:
+    importlib.import_module("glue_scripts." + module)
+print(sorted(set(sys.modules) & {{"boto3", "botocore", "pyspark", "awsglue"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("module", ["names", "ledger", "metrics"])

@@ -64,7 +64,7 @@ def spread(tmp_path: Path, spark: SparkSession) -> Account:
 BUCKETS = [[1], [2], [64], [1, 1], [4, 16], [16, 1, 4, 16]]
 
 
-@pytest.mark.parametrize(("seed", "buckets"), enumerate(BUCKETS), ids=str)
+@pytest.mark.parametrize(("seed", "buckets"), list(enumerate(BUCKETS)), ids=str)
 def test_on_random_data(here: Account, seed: int, buckets: list[int]) -> None:
     data = random_data(seed, plays=3000, tracks=80, users=60, countries=6)
     assert_equals_oracle(here, data, buckets=buckets)

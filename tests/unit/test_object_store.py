@@ -181,7 +181,7 @@ def test_a_connection_that_breaks_again_and_again_is_an_error(
     s3_like: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Answers, "broken", 100)
-    with pytest.raises(BotoCoreError, match="(?i)incomplete"):
+    with pytest.raises(BotoCoreError, match=r"IncompleteRead"):
         s3_like.read("key")
     assert Answers.broken == 100 - object_store.MAX_TRIES
 
