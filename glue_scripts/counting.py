@@ -11,7 +11,7 @@ A run may have fewer buckets than another of the same day. Its objects are read 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -107,38 +108,45 @@ def store_plays(plays: Blobs, storing: Storing, parts: int) -> StoredRun:
         parts: over how many tasks to spread the buckets.
     """
     days: defaultdict[str, list[StoredPlays]] = defaultdict(list)
-    rows_of_files: defaultdict[str, int] = defaultdict(int)
+    rows_of_files: Counter[str] = Counter()
     for blob in plays.by_key(parts).map(partial(_store_part, storing)).collect():
-        entry = json.loads(blob.payload)
-        of_day = days[entry["date"]]
-        if entry["rows"]:
-            key = object_key(storing.run, entry["date"], blob.key, storing.buckets)
-            of_day.append(StoredPlays(entry["date"], blob.key, storing.buckets, key, entry["rows"], entry["size"]))
-        for file, rows in entry["rows_of_files"].items():
-            rows_of_files[file] += rows
+        stored_days, of_bucket = json.loads(blob.payload)
+        rows_of_files.update(of_bucket)
+        for date, rows, size in stored_days:
+            of_day = days[date]
+            if rows:
+                key = object_key(storing.run, date, blob.key, storing.buckets)
+                of_day.append(StoredPlays(date, blob.key, storing.buckets, key, rows, size))
     in_order = {date: sorted(days[date], key=lambda stored: stored.bucket) for date in sorted(days)}
-    return StoredRun(PlaysRun(storing.run, storing.buckets, in_order), dict(rows_of_files))
+    return StoredRun(PlaysRun(storing.run, storing.buckets, in_order), rows_of_files)
 
 
 def _store_part(storing: Storing, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Store buckets, one after another; tell of each its days, their rows and bytes, and its rows by file."""
     with closed_connection(storing.share) as db, ThreadPoolExecutor(PARALLEL_WRITES) as pool:
         for bucket, of_bucket in by_key(blobs).items():
             plays = Plays.of([table_of(blob) for blob in of_bucket])
-            days = plays_by_day(db, plays, storing.tombstones)
-            yield from pool.map(partial(_store_day, storing, bucket), days)
+            rows_of_files: Counter[str] = Counter()
+            days: list[tuple[str, int, int]] = []
+            by_day = plays_by_day(db, plays, storing.tombstones)
+            for day, size in pool.map(partial(_store_day, storing, bucket), by_day):
+                rows_of_files += _rows_of_files(day.plays)
+                days.append((day.date, len(day.plays), size))
+            yield Blob(bucket, _STORED, json.dumps([days, rows_of_files]).encode())
 
 
-def _store_day(storing: Storing, bucket: int, day: PlaysOfDay) -> Blob:
-    size = 0
-    if len(day.plays):
-        body = plays_to_parquet(day.plays)
-        size = len(body)
-        storing.objects.write(object_key(storing.run, day.date, bucket, storing.buckets), body)
-    files = day.plays.files
-    counts = pc.value_counts(files.array())
-    rows_of_files = dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
-    entry = {"date": day.date, "rows": len(day.plays), "size": size, "rows_of_files": rows_of_files}
-    return Blob(bucket, _STORED, json.dumps(entry).encode())
+def _store_day(storing: Storing, bucket: int, day: PlaysOfDay) -> tuple[PlaysOfDay, int]:
+    """Write the object of a day, if it has plays; return its size in bytes."""
+    if not len(day.plays):
+        return day, 0
+    body = plays_to_parquet(day.plays)
+    storing.objects.write(object_key(storing.run, day.date, bucket, storing.buckets), body)
+    return day, len(body)
+
+
+def _rows_of_files(plays: Plays) -> Counter[str]:
+    counts = np.bincount(plays.files.codes, minlength=len(plays.files.values))
+    return Counter(dict(zip(plays.files.values.to_pylist(), counts.tolist(), strict=True)))
 
 
 # --- Counting
@@ -183,7 +191,7 @@ class Unit:
 
     def blob(self) -> Blob:
         """Describe the unit to the task that counts it."""
-        return Blob(self.key, _UNIT, json.dumps([self.bucket, self.buckets, list(self.objects)]).encode())
+        return Blob(self.key, _UNIT, json.dumps(list(self.objects)).encode())
 
 
 @dataclass(frozen=True)
@@ -318,13 +326,16 @@ def _count_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
 
 def _count_unit(counting: Counting, db: duckdb.DuckDBPyConnection, blobs: Sequence[Blob]) -> Iterator[Blob]:
     (unit,) = (blob for blob in blobs if blob.name == _UNIT)
-    bucket, buckets, keys = json.loads(unit.payload)
+    keys = json.loads(unit.payload)
     pieces = [table_of(blob) for blob in blobs if blob.name == _PLAYS]
     tables = [*pieces, *(plays.table() for plays in _read_plays(counting.objects, keys))]
     if not tables:
         return
-    users = read_users(counting.objects, counting.users, bucket, buckets) if counting.users else no_users()
-    for name, result in count_bucket(db, Plays.of(tables), users, counting.tombstones).items():
+    plays = Plays.of(tables)
+    users = no_users()
+    if counting.users:
+        users = read_users(db, counting.objects, counting.users, plays.users.values)
+    for name, result in count_bucket(db, plays, users, counting.tombstones).items():
         for day in pc.unique(result["day"]):
             yield from blobs_of(result.filter(pc.equal(result["day"], day)), day_number(day.as_py()), name)
 

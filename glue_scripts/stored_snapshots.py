@@ -4,13 +4,14 @@ A snapshot is a folder of immutable Parquet objects and a document, and never li
 
 - songs: `tracks.parquet`, `genres.parquet` and `track_genres.parquet`, the tables of `kpi_sql.CATALOGUE`;
 - users: `part-<bucket>-of-<buckets>.parquet`, the table of `kpi_sql.USERS` by the bucket of the user: counting a bucket
-  of plays reads the users of that bucket and not all of them.
+  of plays, or a few plays, reads the users of those buckets and not all of them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glue_scripts.count_plays import Catalogue, users_of_rows
+from glue_scripts.count_plays import Catalogue, no_users, users_of_rows
 from glue_scripts.objects import DocumentError, Objects, json_line
 from glue_scripts.purged_users import is_purged
 from glue_scripts.user_buckets import BUCKET_HASH, buckets_for, buckets_of, check_buckets
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 USERS_FORMAT = "users-snapshot/1"
 USERS_PER_BUCKET = 2**15
 """About half a megabyte of Parquet."""
+PARALLEL_READS = 8
 
 _CATALOGUE_TABLES = ("tracks", "genres", "track_genres")
 
@@ -52,11 +54,6 @@ class UsersSnapshot:
     def key(self, bucket: int) -> str:
         """Return the key of a bucket's users."""
         return f"{self.folder}part-{bucket:04}-of-{self.buckets:04}.parquet"
-
-    def keys_of(self, bucket: int, buckets: int) -> list[str]:
-        """Return the keys that hold all users of one bucket out of `buckets`; they may hold other users, too."""
-        step = min(buckets, self.buckets)
-        return [self.key(number) for number in range(bucket % step, self.buckets, step)]
 
     def document(self) -> dict[str, Any]:
         """Return the snapshot's document."""
@@ -124,9 +121,21 @@ def write_users(
     return snapshot
 
 
-def read_users(objects: Objects, snapshot: UsersSnapshot, bucket: int, buckets: int) -> pa.Table:
-    """Read user_id and user_country of at least the users of one bucket out of `buckets`."""
-    return pa.concat_tables([_table(objects.read(key)) for key in snapshot.keys_of(bucket, buckets)])
+def read_users(
+    db: duckdb.DuckDBPyConnection, objects: Objects, snapshot: UsersSnapshot, user_ids: pa.Array
+) -> pa.Table:
+    """Read user_id and user_country of at least some users: the objects of their buckets, and no other.
+
+    Args:
+        db: a connection.
+        objects: where to read.
+        snapshot: the snapshot.
+        user_ids: strings without nulls, each once; those that the snapshot does not know are not in the result.
+    """
+    buckets = np.unique(buckets_of(db, user_ids, snapshot.buckets)).tolist()
+    with ThreadPoolExecutor(PARALLEL_READS) as pool:
+        bodies = pool.map(objects.read, map(snapshot.key, buckets))
+        return pa.concat_tables([no_users(), *map(_table, bodies)])
 
 
 def read_users_snapshot(objects: Objects, folder: str) -> UsersSnapshot:

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -21,6 +22,7 @@ from glue_scripts.ledger import NO_TOMBSTONES
 from glue_scripts.spread import Blobs, Here
 from glue_scripts.stored_plays import StoredPlays
 from glue_scripts.stored_snapshots import UsersSnapshot, read_users, read_users_snapshot, write_songs, write_users
+from glue_scripts.user_buckets import buckets_of
 from tests import oracle
 from tests.oracle import Play, Song, User
 from tests.stored import Account, FolderObjects, plays_of, share, songs_table, users_table
@@ -120,21 +122,28 @@ def test_each_object_is_read_once_also_where_it_is_divided(tmp_path: Path) -> No
     assert set(of_plays.values()) == {1}
 
 
-def test_a_bucket_reads_its_own_users_only(tmp_path: Path, db: duckdb.DuckDBPyConnection) -> None:
+def test_only_the_buckets_of_the_listeners_are_read(tmp_path: Path, db: duckdb.DuckDBPyConnection) -> None:
     objects = CountingObjects(tmp_path)
-    ids = [f"user {number}" for number in range(100_000)]
+    ids = pa.array([f"user {number}" for number in range(100_000)])
     rows = pa.table({"user_id": ids, "user_country": ["NO"] * len(ids)})
     write_users(db, objects, "users/", rows, NO_TOMBSTONES)
     snapshot = read_users_snapshot(objects, "users/")
     assert snapshot == UsersSnapshot("users/", 4, 100_000)
-    objects.reads.clear()
-    for buckets in (1, 2, 4, 16):
-        seen = [read_users(objects, snapshot, bucket, buckets)["user_id"].to_pylist() for bucket in range(buckets)]
-        assert all(len(each) < 1.1 * max(100_000 // buckets, 25_000) for each in seen)
-        assert set().union(*seen) == set(ids)
-        reads = objects.reads
-        assert max(reads.values()) == max(buckets // 4, 1)
-        reads.clear()
+    bucket_of = buckets_of(db, ids, 16)
+    for wanted, expected in ((range(16), 4), (range(5, 6), 1), (range(1, 14, 12), 1), (range(1, 3), 2), (range(0), 0)):
+        listeners = ids.filter(pa.array(np.isin(bucket_of, wanted)))
+        objects.reads.clear()
+        found = read_users(db, objects, snapshot, listeners)["user_id"].to_pylist()
+        assert set(found) >= set(listeners.to_pylist())
+        assert len(objects.reads) == sum(objects.reads.values()) == expected
+
+
+def test_listeners_whom_the_users_file_does_not_know_are_not_found(
+    tmp_path: Path, db: duckdb.DuckDBPyConnection
+) -> None:
+    snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table([User("a", "NO")]), NO_TOMBSTONES)
+    found = read_users(db, FolderObjects(tmp_path), snapshot, pa.array(["b"]))
+    assert "b" not in found["user_id"].to_pylist()
 
 
 @pytest.mark.parametrize("parts", [1, 3, 200])
@@ -236,5 +245,5 @@ def test_a_songs_snapshot_resolves_conflicts_and_numbers_tracks_by_their_bytes(
 def test_a_users_snapshot_has_the_least_country_of_each_user(tmp_path: Path, db: duckdb.DuckDBPyConnection) -> None:
     users = [User("a", "SE"), User("a", None), User("a", "NO"), User("b", None), User("c", "é")]
     snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table(users), NO_TOMBSTONES)
-    found = read_users(FolderObjects(tmp_path), snapshot, 0, 1)
+    found = read_users(db, FolderObjects(tmp_path), snapshot, pa.array(["a"]))
     assert {row["user_id"]: row["user_country"] for row in found.to_pylist()} == {"a": "NO", "b": None, "c": "é"}
