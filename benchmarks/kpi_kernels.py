@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -225,15 +225,13 @@ def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Bl
     _finish(folder, clock, rows)
 
 
-def _divide(share: Share, buckets: int, blobs: Sequence[Blob]) -> list[Blob]:
+def _divide(share: Share, buckets: int, blobs: Iterable[Blob]) -> Iterator[Blob]:
     """Stands for the judge, which hands on valid plays: reads them from Parquet."""
-    made: list[Blob] = []
-    for blob in blobs:
-        table = pq.read_table(blob.payload.decode(), partitioning=None, use_threads=False)
-        file = pa.DictionaryArray.from_arrays(pa.array([0] * table.num_rows, pa.int32()), pa.array(["f" * 64]))
-        with closed_connection(share) as db:
-            made += divided(db, Plays.of([table.append_column("file", file)]), buckets)
-    return made
+    with closed_connection(share) as db:
+        for blob in blobs:
+            table = pq.read_table(blob.payload.decode(), partitioning=None, use_threads=False)
+            file = pa.DictionaryArray.from_arrays(pa.array([0] * table.num_rows, pa.int32()), pa.array(["f" * 64]))
+            yield from divided(db, Plays.of([table.append_column("file", file)]), buckets)
 
 
 _CONTENDERS: Final[dict[str, Callable[[Path], None]]] = {SPARK: _today, SQL_SPREAD: _sql_spread, SQL_HERE: _sql_here}

@@ -216,7 +216,7 @@ def plays_by_day(db: duckdb.DuckDBPyConnection, plays: Plays, tombstones: Tombst
     """
     users, tracks, files = plays.users.ranked(), plays.tracks.ranked(), plays.files.ranked()
     day, second = np.divmod(plays.seconds, SECONDS_PER_DAY)
-    first_day = day.min(initial=0)
+    first_day = day.min() if len(day) else 0
     columns = distinct_rows(
         [day - first_day, *(column.astype(np.int64) for column in (users.codes, second, tracks.codes, files.codes))]
     )

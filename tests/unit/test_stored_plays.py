@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from glue_scripts import coded
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones, salted_hash
 from glue_scripts.objects import DocumentError
 from glue_scripts.stored_plays import Plays, PlaysRun, StoredPlays, plays_from_parquet, plays_to_parquet
@@ -94,6 +95,17 @@ def test_rows_that_do_not_fit_into_63_bits_are_stored_the_same(account: Account)
     (last,) = run.days[max(run.days)]
     rows = stored_rows(account, last)
     assert rows == sorted(rows, key=by_bytes)
+
+
+def test_a_month_of_a_bucket_is_sorted_by_one_key(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days count from the first one: five bits, where days since 1970 have fifteen."""
+    monkeypatch.delattr(coded, "_by_several_keys")
+    plays = [
+        Play(f"user {number}", f"track {number}", START + timedelta(days=9000 + number % 31)) for number in range(2**17)
+    ]
+    files = [plays_of(plays, f"file-{number}") for number in range(2)]
+    run = account.store(files, run="r", buckets=1).run
+    assert sum(each.rows for objects in run.days.values() for each in objects) == 2**18
 
 
 def test_a_repeated_task_writes_equal_objects_whatever_came_first(tmp_path: Path) -> None:
