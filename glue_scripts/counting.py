@@ -179,14 +179,10 @@ class Unit:
 
     Attributes:
         key: the unit's number.
-        bucket: the bucket.
-        buckets: of how many.
         objects: the keys of the objects that hold this bucket and no other.
     """
 
     key: int
-    bucket: int
-    buckets: int
     objects: Sequence[str]
 
     def blob(self) -> Blob:
@@ -248,7 +244,7 @@ def plan(objects: Iterable[StoredPlays], plays_per_task: int = PLAYS_PER_BUCKET)
             for stored in group:
                 if stored.buckets == buckets:
                     whole[stored.bucket].append(stored.key)
-            units += [Unit(first_unit + bucket, bucket, buckets, keys) for bucket, keys in enumerate(whole)]
+            units += [Unit(first_unit + bucket, keys) for bucket, keys in enumerate(whole)]
             coarser = [[stored] for stored in group if stored.buckets < buckets]
             divisions += [
                 Division([stored.key for stored in some], first_unit, buckets)
@@ -264,11 +260,13 @@ def _rows(objects: Iterable[StoredPlays]) -> int:
 def _together(groups: Iterable[Sequence[StoredPlays]], max_rows: int) -> Iterator[list[StoredPlays]]:
     """Join neighbouring groups as long as they have at most max_rows rows together; a larger one stays alone."""
     joined: list[StoredPlays] = []
+    rows = 0
     for group in groups:
-        if joined and _rows(joined) + _rows(group) > max_rows:
+        if joined and rows + _rows(group) > max_rows:
             yield joined
-            joined = []
+            joined, rows = [], 0
         joined.extend(group)
+        rows += _rows(group)
     if joined:
         yield joined
 

@@ -23,7 +23,7 @@ HERE_PLAYS = 2_000_000
 
 
 class Blobs(Protocol):
-    """Blobs in parts. Nothing is worked on before `collect`."""
+    """Blobs in parts, used once. Work is done when they are collected, or exchanged before."""
 
     def map(self, work: Work) -> Blobs:
         """Replace the blobs of each part by what the work makes of them."""
@@ -53,8 +53,8 @@ class Here:
         return Here([work(self._blobs)])
 
     def by_key(self, parts: int) -> Here:
-        """See `Blobs`."""
-        return self
+        """See `Blobs`. What is done before ends here: two works never hold their memory at the same time."""
+        return Here([list(self._blobs)])
 
     def collect(self) -> list[Blob]:
         """See `Blobs`."""

@@ -53,12 +53,13 @@ def check(planned: Plan, objects: Sequence[StoredPlays]) -> None:
     assert [unit.key for unit in planned.units] == list(range(len(planned.units)))
     named = [key for unit in planned.units for key in unit.objects]
     for unit in planned.units:
-        assert {(by_key[key].bucket, by_key[key].buckets) for key in unit.objects} <= {(unit.bucket, unit.buckets)}
+        assert len({(by_key[key].bucket, by_key[key].buckets) for key in unit.objects}) <= 1
     for division in planned.divisions:
         named += division.objects
-        assert planned.units[division.first_unit].bucket == 0
         targets = planned.units[division.first_unit : division.first_unit + division.buckets]
-        assert [unit.bucket for unit in targets] == list(range(division.buckets))
+        assert len(targets) == division.buckets
+        for bucket, unit in enumerate(targets):
+            assert {(by_key[key].bucket, by_key[key].buckets) for key in unit.objects} <= {(bucket, division.buckets)}
         assert all(by_key[key].buckets < division.buckets for key in division.objects)
     assert Counter(named) == Counter(list(by_key))
 
@@ -83,7 +84,7 @@ def test_many_small_runs_of_a_day_get_as_many_buckets_as_their_rows_ask_for() ->
     objects = [stored for _ in range(100) for stored in of_run("2024-06-25", 1, 10)]
     planned = plan(objects, plays_per_task=100)
     check(planned, objects)
-    assert [unit.buckets for unit in planned.units] == [16] * 16
+    assert [list(unit.objects) for unit in planned.units] == [[]] * 16
     assert [len(division.objects) for division in planned.divisions] == [10] * 10
 
 
@@ -91,7 +92,7 @@ def test_days_of_different_numbers_of_buckets_stay_apart() -> None:
     objects = [*of_run("2024-06-25", 4, 10), *of_run("2024-06-26", 1, 10), *of_run("2024-06-27", 4, 10)]
     planned = plan(objects, plays_per_task=100)
     check(planned, objects)
-    assert [unit.buckets for unit in planned.units] == [4, 4, 4, 4, 1]
+    assert [len(unit.objects) for unit in planned.units] == [2, 2, 2, 2, 1]
     assert planned.divisions == []
 
 
