@@ -36,8 +36,8 @@ from glue_scripts.stored_plays import (
     object_key,
     plays_by_bucket,
     plays_by_day,
-    plays_from_parquet,
     plays_to_parquet,
+    table_from_parquet,
 )
 from glue_scripts.stored_snapshots import UsersSnapshot, read_songs, read_users
 from glue_scripts.user_buckets import buckets_for
@@ -310,7 +310,7 @@ def _divide_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
             continue
         buckets, keys = json.loads(blob.payload)
         with closed_connection(counting.share) as db:
-            plays = Plays.of([plays.table() for plays in _read_plays(counting.objects, keys)])
+            plays = Plays.of(_read_plays(counting.objects, keys))
             yield from divided(db, plays, buckets, first_key=blob.key)
 
 
@@ -326,7 +326,7 @@ def _count_unit(counting: Counting, db: duckdb.DuckDBPyConnection, blobs: Sequen
     (unit,) = (blob for blob in blobs if blob.name == _UNIT)
     keys = json.loads(unit.payload)
     pieces = [table_of(blob) for blob in blobs if blob.name == _PLAYS]
-    tables = [*pieces, *(plays.table() for plays in _read_plays(counting.objects, keys))]
+    tables = [*pieces, *_read_plays(counting.objects, keys)]
     if not tables:
         return
     plays = Plays.of(tables)
@@ -347,9 +347,9 @@ def _finish_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
             yield from blobs_of(table, 0, name)
 
 
-def _read_plays(objects: Objects, keys: Sequence[str]) -> list[Plays]:
+def _read_plays(objects: Objects, keys: Sequence[str]) -> list[pa.Table]:
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        return [plays_from_parquet(body) for body in pool.map(objects.read, keys)]
+        return [table_from_parquet(body) for body in pool.map(objects.read, keys)]
 
 
 def _catalogue(counting: Counting, db: duckdb.DuckDBPyConnection) -> Catalogue:

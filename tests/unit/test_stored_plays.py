@@ -16,7 +16,7 @@ import pytest
 from glue_scripts import coded
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones, salted_hash
 from glue_scripts.objects import DocumentError
-from glue_scripts.stored_plays import Plays, PlaysRun, StoredPlays, plays_from_parquet, plays_to_parquet
+from glue_scripts.stored_plays import Plays, PlaysRun, StoredPlays, plays_to_parquet, table_from_parquet
 from glue_scripts.user_buckets import BucketCountError
 from tests.oracle import Play
 from tests.stored import Account, FolderObjects, plays_of
@@ -135,7 +135,7 @@ def test_purged_users_are_not_stored_and_a_day_of_theirs_alone_stays_in_the_run(
 
 def test_plays_come_back_from_parquet_with_each_id_once() -> None:
     plays = plays_of(random_plays(3, 500), "f")
-    again = plays_from_parquet(plays_to_parquet(plays))
+    again = Plays.of([table_from_parquet(plays_to_parquet(plays))])
     assert again.table().to_pylist() == plays.table().to_pylist()
     assert len(set(again.users.values.to_pylist())) == len(again.users.values)
 
