@@ -226,7 +226,7 @@ def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Bl
 
 
 def _divide(share: Share, buckets: int, blobs: Iterable[Blob]) -> Iterator[Blob]:
-    """Stands for the judge, which hands on valid plays: reads them from Parquet."""
+    """Reads valid plays from Parquet, in place of the judge."""
     with closed_connection(share) as db:
         for blob in blobs:
             table = pq.read_table(blob.payload.decode(), partitioning=None, use_threads=False)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 PARALLEL_READS = 8
 PARALLEL_WRITES = 4
 UNITS_PER_PART = 8
-"""At most so many buckets whose divided plays one task holds."""
+"""The most buckets whose divided plays one task holds."""
 
 _PLAYS = "plays"
 _UNIT = "unit"

@@ -26,7 +26,7 @@ class Query:
     """A table made by a query.
 
     Attributes:
-        table: what the result is called in the queries after it, and for whoever takes it out.
+        table: the name of the result, for later queries and for Python.
         sql: a SELECT. Its comment is the contract: columns, types, units, what is exact.
     """
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 RANGE_BYTES = 8 * 2**20
-"""Larger reads go in ranges of so many bytes, PARALLEL_RANGES at a time: S3 gives one connection some 90 MB/s."""
+"""Larger reads are divided into ranges of this size, PARALLEL_RANGES at a time: S3 gives one connection about 90 MB/s."""
 PARALLEL_RANGES = 8
 MAX_TRIES = 4
-"""Of a range whose connection broke while its body was read; botocore repeats only what breaks before."""
+"""Tries of one range whose connection breaks while its body is read: botocore repeats only what fails before that."""
 
 # A signed body is hashed once, by SHA-256, and S3 compares. A checksum on top would hash it a second time.
 _CONFIG = Config(

@@ -1,7 +1,7 @@
 """Accepted plays as they are stored: a run is one Parquet object for each day and bucket of users, and one document.
 
 Objects are immutable, and their keys follow from the run, the day and the bucket. A repeated task writes the same rows
-in the same order under the same key. Whoever reads a run reads its document, and lists nothing.
+in the same order under the same key. Readers of a run read its document; they list nothing.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class PlaysOfDay:
 
     Attributes:
         date: yyyy-mm-dd.
-        plays: sorted by user_id, listen_time, track_id and file, text by its UTF-8 bytes. A play stands there once for
+        plays: sorted by user_id, listen_time, track_id and file, text by its UTF-8 bytes. Each play has one row for
             each file that has it.
     """
 

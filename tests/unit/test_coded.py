@@ -55,7 +55,7 @@ def test_compact_drops_what_no_row_has() -> None:
 
 
 def random_rows(seed: int, rows: int, bits: list[int]) -> list[npt.NDArray[np.int64]]:
-    """Columns whose greatest value has exactly so many bits; a third of the rows is repeated."""
+    """Columns whose greatest values have exactly these numbers of bits; a third of the rows is repeated."""
     rng = random.Random(seed)
     table = [[rng.choice([0, 1, rng.randrange(1 << width), (1 << width) - 1]) for width in bits] for _ in range(rows)]
     table += rng.choices(table, k=rows // 2)

@@ -42,7 +42,7 @@ _numbers = count()
 
 
 def of_run(date: str, buckets: int, rows: int) -> list[StoredPlays]:
-    """The objects of a run of a day, each of so many rows."""
+    """The objects of a run of a day, all with this number of rows."""
     run = next(_numbers)
     return [StoredPlays(date, bucket, buckets, f"{date}/{run}/{bucket}", rows, 0) for bucket in range(buckets)]
 

@@ -127,7 +127,7 @@ def test_it_can_be_sent_to_a_task_and_equal_ones_are_one(store: ObjectStore) -> 
     assert {store, again} == {store}
 
 
-# --- What only a broken network shows: a server that answers as S3 does, and breaks when it is told to
+# --- What only a broken network shows: a server that answers as S3 does, and breaks on demand
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -135,9 +135,9 @@ class Answers(BaseHTTPRequestHandler):
 
     body = content(5 * RANGE)
     broken = 0
-    """So many answers still end in the middle of their body."""
+    """How many of the next answers end in the middle of their body."""
     together = threading.Barrier(1)
-    """Ranges but the first are answered when so many have come."""
+    """Holds back every range but the first, until enough of them have come."""
 
     def log_message(self, format: str, *args: object) -> None:
         """Writes nothing."""

@@ -1,4 +1,4 @@
-"""The bucket of a user id is what the run's document promises, for ever."""
+"""The bucket of a user id never changes: stored runs depend on it."""
 
 from __future__ import annotations
 
