@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 RANGE_BYTES = 8 * 2**20
-"""Larger reads are divided into ranges of this size, PARALLEL_RANGES at a time: S3 gives one connection about 90 MB/s."""
+"""Larger reads are divided into ranges, PARALLEL_RANGES at a time: S3 gives one connection about 90 MB/s."""
 PARALLEL_RANGES = 8
 MAX_TRIES = 4
 """Tries of one range whose connection breaks while its body is read: botocore repeats only what fails before that."""
