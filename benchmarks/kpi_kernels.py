@@ -101,7 +101,7 @@ def main() -> None:
         _CONTENDERS[contender](folder)
         return
     with tempfile.TemporaryDirectory() as work:
-        _make(Path(work), Size(**options))
+        make_rows(Path(work), Size(**options))
         measured = {name: _run(name, Path(work)) for name in _CONTENDERS}
     check_equal({name: result["rows"] for name, result in measured.items()})
     print(f"{options['plays']} plays of {options['days']} days, {len(measured[SPARK]['rows'])} equal rows")
@@ -125,7 +125,7 @@ def _run(contender: str, folder: Path) -> dict[str, Any]:
     return {**result, "peak": peak.mebibytes}
 
 
-def _make(folder: Path, size: Size) -> None:
+def make_rows(folder: Path, size: Size) -> None:
     """Makes the CSV files and, from them, valid rows as Parquet: what the judge hands on."""
     make(folder / "csv", size)
     with duckdb.connect() as db:
@@ -199,7 +199,8 @@ def _sql_spread(folder: Path) -> None:
     _sql(folder, "spread", partial(Spread.of, _session().sparkContext))
 
 
-def _sql_here(folder: Path) -> None:
+def sql_here(folder: Path) -> None:
+    """Stores and counts what `make_rows` made, without Spark; writes `result.json`."""
     _sql(folder, "here", Here)
 
 
@@ -234,7 +235,7 @@ def _divide(share: Share, buckets: int, blobs: Iterable[Blob]) -> Iterator[Blob]
             yield from divided(db, Plays.of([table.append_column("file", file)]), buckets)
 
 
-_CONTENDERS: Final[dict[str, Callable[[Path], None]]] = {SPARK: _today, SQL_SPREAD: _sql_spread, SQL_HERE: _sql_here}
+_CONTENDERS: Final[dict[str, Callable[[Path], None]]] = {SPARK: _today, SQL_SPREAD: _sql_spread, SQL_HERE: sql_here}
 
 
 if __name__ == "__main__":
