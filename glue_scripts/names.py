@@ -31,6 +31,9 @@ RECOMPUTE_PREFIX: Final = PROCESSING_PREFIX + "recompute/"
 PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
 """The lake of accepted plays: `curated/plays/listen_date=<yyyy-mm-dd>/run=<Glue job run id>/*.parquet`."""
 
+RUNS_PREFIX: Final = CURATED_PREFIX + "runs/"
+"""The document of each run of plays: `curated/runs/<Glue job run id>.json`."""
+
 REPORTS_PREFIX: Final = QUALITY_PREFIX + "reports/"
 """A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of the upload>/<name>.json`."""
 QUARANTINE_PREFIX: Final = QUALITY_PREFIX + "quarantine/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,6 +118,19 @@ def test_a_module_that_the_stacks_import_needs_the_standard_library_only(module:
     for imported in imported_modules(source, package):
         assert _is_of(imported, *STANDARD_LIBRARY_ONLY) or _is_standard(imported)
     assert not list(imported_modules((ROOT / package / "__init__.py").read_text(encoding="utf-8"), package))
+
+
+def test_storing_and_counting_import_neither_aws_nor_spark() -> None:
+    """Neither do the modules that they import."""
+    modules = ("counting", "kpi_items", "spread")
+    program = f"""
+import importlib, sys
+for module in {modules}:
+    importlib.import_module("glue_scripts." + module)
+print(sorted(set(sys.modules) & {{"boto3", "botocore", "pyspark", "awsglue"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("module", OF_LAMBDAS)

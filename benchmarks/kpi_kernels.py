@@ -1,0 +1,243 @@
+"""Storing and counting alone, by today's Spark code and by SQL: `python -m benchmarks.kpi_kernels --plays 10000000`.
+
+Each contender is a process of its own that takes valid plays (Parquet), writes the lake and computes the KPIs from it:
+today's in Spark, the new one in Spark's tasks and, for few plays, in the driver. Folders stand for the bucket. The
+rows are compared first; start-up of Python and Spark is not timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from benchmarks.dataset import Size, make
+from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical, check_equal, write_result
+from benchmarks.memory import peak_of_children
+from glue_scripts.blobs import Blob
+from glue_scripts.counting import Counting, Storing, count_days, divided, store_plays
+from glue_scripts.kpi_items import items_of
+from glue_scripts.kpis import kpi_items, partitions_to_count
+from glue_scripts.lake import Lake
+from glue_scripts.ledger import NO_TOMBSTONES
+from glue_scripts.spread import Blobs, Here, Spread
+from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
+from glue_scripts.stored_snapshots import write_songs, write_users
+from glue_scripts.user_buckets import buckets_for
+from local_aws.spark_conf import find_java_home
+from validators.closed_duckdb import Share, closed_connection
+
+ROOT: Final = Path(__file__).parents[1]
+SPARK, SQL_SPREAD, SQL_HERE = "today's Spark code", "SQL, spread", "SQL, in the driver"
+CORES: Final = os.cpu_count() or 1
+PLAYS_PER_FILE: Final = 500_000
+
+_PLAYS: Final = """
+SELECT trim(user_id) AS user_id, trim(track_id) AS track_id, try_cast(listen_time AS TIMESTAMP) AS listen_time
+FROM read_csv('{folder}/streams-*.csv', all_varchar = true, header = true)
+WHERE trim(user_id) <> '' AND trim(track_id) <> '' AND try_cast(listen_time AS TIMESTAMP) IS NOT NULL
+"""
+_SONGS: Final = """
+SELECT track_id, track_name, artists, track_genre, duration_ms::BIGINT AS duration_ms
+FROM read_csv('{folder}/songs.csv', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"')
+"""
+_USERS: Final = "SELECT user_id, user_country FROM read_csv('{folder}/users.csv', all_varchar = true, header = true)"
+
+
+@dataclass(frozen=True)
+class FolderObjects:
+    """Objects as files of a folder.
+
+    Attributes:
+        folder: where they are.
+    """
+
+    folder: Path
+
+    def read(self, key: str) -> bytearray:
+        """Read a whole object."""
+        return bytearray((self.folder / key).read_bytes())
+
+    def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
+        """Write a whole object."""
+        path = self.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+
+class FolderLake(Lake):
+    """Today's lake in a folder."""
+
+    folder: str = ""
+
+    def _run_uri(self, date: str, run: str) -> str:
+        return f"{self.folder}/listen_date={date}/run={run}/"
+
+
+def main() -> None:
+    """Makes the data, runs each contender, compares the rows, prints seconds, peak memory and the ratio."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kpi_kernels")
+    for name in ("plays", "days", "users", "tracks"):
+        parser.add_argument(f"--{name}", type=int, default=1_000_000 if name == "plays" else getattr(Size, name))
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = vars(parser.parse_args())
+    contender, folder = options.pop("contender"), options.pop("folder")
+    if contender:
+        _CONTENDERS[contender](folder)
+        return
+    with tempfile.TemporaryDirectory() as work:
+        make_rows(Path(work), Size(**options))
+        measured = {name: _run(name, Path(work)) for name in _CONTENDERS}
+    check_equal({name: result["rows"] for name, result in measured.items()})
+    print(f"{options['plays']} plays of {options['days']} days, {len(measured[SPARK]['rows'])} equal rows")
+    for name, result in measured.items():
+        phases = {phase: round(seconds, 1) for phase, seconds in result["seconds"].items()}
+        ratio = sum(measured[SPARK]["seconds"].values()) / sum(result["seconds"].values())
+        print(f"{name:20} {phases}  {result['peak']:.0f} MiB  today's / this = {ratio:.1f}")
+
+
+def _run(contender: str, folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.kpi_kernels", "--contender", contender, "--folder", str(folder)]
+    environment = {
+        **os.environ,
+        "JAVA_HOME": str(find_java_home(os.environ)),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_DIRS": str(folder / "spark"),
+    }
+    with peak_of_children() as peak:
+        subprocess.run(command, check=True, cwd=ROOT, env=environment)
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return {**result, "peak": peak.mebibytes}
+
+
+def make_rows(folder: Path, size: Size) -> None:
+    """Makes the CSV files and, from them, valid rows as Parquet: what the judge hands on."""
+    make(folder / "csv", size)
+    with duckdb.connect() as db:
+        for name, sql in (("songs", _SONGS), ("users", _USERS)):
+            pq.write_table(db.sql(sql.format(folder=folder / "csv")).to_arrow_table(), folder / f"{name}.parquet")
+        plays = db.sql(_PLAYS.format(folder=folder / "csv")).to_arrow_reader(PLAYS_PER_FILE)
+        (folder / "plays").mkdir()
+        for number, batch in enumerate(plays):
+            table = pa.Table.from_batches([batch])
+            times = table["listen_time"].cast(pa.timestamp("us", "UTC"))
+            pq.write_table(table.set_column(2, "listen_time", times), folder / "plays" / f"{number:05}.parquet")
+
+
+class _Clock:
+    """Seconds of phases, one after another."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def note(self, phase: str) -> None:
+        """Ends a phase."""
+        now = time.monotonic()
+        self.seconds[phase] = now - self._last
+        self._last = now
+
+
+def _finish(folder: Path, clock: _Clock, rows: Sequence[dict[str, Any]]) -> None:
+    write_result(folder / "result.json", {"seconds": clock.seconds, "rows": canonical(rows)})
+
+
+def _session() -> SparkSession:
+    spark: SparkSession = (
+        SparkSession.builder.master(f"local[{CORES}]")
+        .config("spark.driver.memory", "4g")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.ansi.enabled", "true")
+        .config("spark.sql.files.maxPartitionBytes", "32m")
+        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
+        .config("spark.sql.inMemoryColumnarStorage.compressed", "false")
+        .getOrCreate()
+    )
+    spark.range(1).count()
+    return spark
+
+
+def _today(folder: Path) -> None:
+    spark = _session()
+    lake = FolderLake(spark, "bucket")
+    lake.folder = (folder / "today").as_uri()
+    clock = _Clock()
+    dates = lake.write_runs(spark.read.parquet((folder / "plays").as_uri()), "run", NO_TOMBSTONES)
+    clock.note("store")
+    plays = spark.read.parquet(*(f"{lake.folder}/listen_date={date}/run=run/" for date in dates))
+    rows = kpi_items(
+        plays,
+        spark.read.parquet((folder / "songs.parquet").as_uri()),
+        spark.read.parquet((folder / "users.parquet").as_uri()),
+        partitions=partitions_to_count(plays),
+        top_songs=TOP_SONGS,
+        top_genres=TOP_GENRES,
+    )
+    clock.note("count")
+    _finish(folder, clock, rows)
+
+
+def _sql_spread(folder: Path) -> None:
+    _sql(folder, "spread", partial(Spread.of, _session().sparkContext))
+
+
+def sql_here(folder: Path) -> None:
+    """Stores and counts what `make_rows` made, without Spark; writes `result.json`."""
+    _sql(folder, "here", Here)
+
+
+def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Blobs]) -> None:
+    objects = FolderObjects(folder / name)
+    share = Share(memory_mb=1000, temp_folder=folder / "duckdb")
+    files = sorted((folder / "plays").iterdir())
+    buckets = buckets_for(sum(pq.read_metadata(path).num_rows for path in files), PLAYS_PER_BUCKET)
+    clock = _Clock()
+    parts = [[Blob(0, "file", str(path).encode())] for path in files]
+    plays = start(parts).map(partial(_divide, share, buckets))
+    storing = Storing(objects, "run", buckets, NO_TOMBSTONES, share)
+    stored = store_plays(plays, storing, min(buckets, 4 * CORES))
+    clock.note("store")
+    with closed_connection(share) as db:
+        write_songs(db, objects, "songs/", pq.read_table(folder / "songs.parquet"))
+        users = write_users(db, objects, "users/", pq.read_table(folder / "users.parquet"), NO_TOMBSTONES)
+    clock.note("snapshots")
+    counting = Counting(objects, "songs/", users, NO_TOMBSTONES, share, TOP_SONGS)
+    of_run = [each for of_day in stored.run.days.values() for each in of_day]
+    rows = items_of(count_days(of_run, counting, start, 4 * CORES), top_genres=TOP_GENRES)
+    clock.note("count")
+    _finish(folder, clock, rows)
+
+
+def _divide(share: Share, buckets: int, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Reads valid plays from Parquet, in place of the judge."""
+    with closed_connection(share) as db:
+        for blob in blobs:
+            table = pq.read_table(blob.payload.decode(), partitioning=None, use_threads=False)
+            file = pa.DictionaryArray.from_arrays(pa.array([0] * table.num_rows, pa.int32()), pa.array(["f" * 64]))
+            yield from divided(db, Plays.of([table.append_column("file", file)]), buckets)
+
+
+_CONTENDERS: Final[dict[str, Callable[[Path], None]]] = {SPARK: _today, SQL_SPREAD: _sql_spread, SQL_HERE: sql_here}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The comment of each query is its contract: it names every column of the result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, users_of_rows
+from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, USERS, Query
+from glue_scripts.ledger import NO_TOMBSTONES
+from tests.properties.test_kpis_equal_the_oracle import random_data
+from tests.stored import plays_of, share, songs_table, users_table
+from validators.closed_duckdb import closed_connection
+
+QUERIES = (*CATALOGUE, USERS, DISTINCT_PLAYS, *BUCKET_RESULTS, *DAY_RESULTS)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, pa.Table]]:
+    data = random_data(1, plays=50, tracks=10, users=10, countries=3)
+    with closed_connection(share(tmp_path_factory.mktemp("duckdb"))) as db:
+        Catalogue.of_songs(db, songs_table(data.songs)).register(db)
+        found = {query.table: db.table(query.table).to_arrow_table() for query in CATALOGUE}
+        found["users"] = users_of_rows(db, users_table(data.users))
+        found |= count_bucket(db, plays_of(data.plays), found["users"], NO_TOMBSTONES)
+        found["distinct_plays"] = db.table("distinct_plays").to_arrow_table()
+        of_bucket = [(query.table, found[query.table]) for query in BUCKET_RESULTS]
+        yield found | compute_days(db, of_bucket, top_songs=3)
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.table)
+def test_the_comment_names_every_column(query: Query, results: dict[str, pa.Table]) -> None:
+    comment = " ".join(re.findall(r"^ *--(.*)$", query.sql, re.MULTILINE))
+    table = results[query.table]
+    assert table.num_rows > 0
+    assert [name for name in table.column_names if not re.search(rf"\b{name}\b", comment)] == []
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.table)
+def test_numbers_are_integers(query: Query, results: dict[str, pa.Table]) -> None:
+    """A HUGEINT of DuckDB is a decimal of Arrow without digits behind the point."""
+    for column in results[query.table].schema:
+        assert not pa.types.is_floating(column.type), column
+        assert not pa.types.is_decimal(column.type) or column.type.scale == 0, column
+
+
+def test_no_query_is_pasted_together() -> None:
+    assert [query.table for query in QUERIES if "{" in query.sql or "%s" in query.sql] == []
