@@ -25,6 +25,9 @@ QUALITY_PREFIX: Final = "quality/"
 PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
 """The lake of accepted plays: `curated/plays/listen_date=<yyyy-mm-dd>/run=<Glue job run id>/*.parquet`."""
 
+RUNS_PREFIX: Final = CURATED_PREFIX + "runs/"
+"""The document of each run of plays: `curated/runs/<Glue job run id>.json`."""
+
 REPORTS_PREFIX: Final = QUALITY_PREFIX + "reports/"
 """A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of the upload>/<name>.json`."""
 QUARANTINE_PREFIX: Final = QUALITY_PREFIX + "quarantine/"

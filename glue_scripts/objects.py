@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -18,6 +18,22 @@ REPORT_SUFFIX = ".report.json"
 
 class DocumentError(ValueError):
     """A document of the batch is not what this version writes."""
+
+
+class Objects(Protocol):
+    """The objects of a bucket: `ObjectStore`, or a folder in tests. Can be sent to a Spark task."""
+
+    def read(self, key: str) -> bytearray:
+        """Read a whole object."""
+        ...
+
+    def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
+        """Write a whole object under its final key."""
+        ...
+
+    def __hash__(self) -> int:
+        """Equal ones hold the same objects: what is read once is not read again."""
+        ...
 
 
 @dataclass(frozen=True)

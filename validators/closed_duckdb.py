@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -26,7 +27,8 @@ class Share:
 
     Attributes:
         memory_mb: DuckDB's tables and buffers in memory, in MB (10**6 bytes). Beyond it, DuckDB writes to temp_folder.
-        temp_folder: where DuckDB writes what exceeds memory_mb. DuckDB creates it and deletes what it wrote on close.
+        temp_folder: where DuckDB writes what exceeds memory_mb, each connection in a folder of its own that is deleted
+            on close. Created where it is missing.
     """
 
     memory_mb: int
@@ -49,10 +51,15 @@ def closed_connection(share: Share) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         duckdb.InvalidInputException: a setting is unknown to this version of DuckDB.
     """
-    with duckdb.connect(":memory:") as connection:
+    share.temp_folder.mkdir(parents=True, exist_ok=True)
+    with (
+        # A connection that closes deletes the files of others in the same folder.
+        TemporaryDirectory(prefix="duckdb-", dir=share.temp_folder) as own_folder,
+        duckdb.connect(":memory:") as connection,
+    ):
         connection.execute("SET threads = 1")
         connection.execute("SET memory_limit = ?", [f"{share.memory_mb}MB"])
-        connection.execute("SET temp_directory = ?", [str(share.temp_folder)])
+        connection.execute("SET temp_directory = ?", [own_folder])
         for name, value in _CLOSED.items():
             connection.execute(f"SET {name} = {value}")
         connection.execute("SET lock_configuration = true")

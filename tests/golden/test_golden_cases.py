@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from glue_scripts.kpis import kpi_items
 from tests import oracle
 from tests.frames import by_key
+from tests.stored import Account, FolderObjects, plays_of
 from validators.file_checks import check_text, plain_chunks
 from validators.rows import ReadableFile, judge_files, valid_rows
 
@@ -51,6 +52,24 @@ def test_spark_gives_the_expected_rows(case: Path, spark: SparkSession, tmp_path
         read_with_spark(spark, [case / "songs.csv"], "songs", tmp_path),
         read_with_spark(spark, [case / "users.csv"], "users", tmp_path),
         partitions=2,
+        top_songs=TOP_SONGS,
+        top_genres=TOP_GENRES,
+    )
+    assert by_key(rows) == by_key(expected_rows(case))
+
+
+@pytest.mark.parametrize("buckets", [1, 4])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_sql_gives_the_expected_rows(case: Path, buckets: int, tmp_path: Path) -> None:
+    account = Account(objects=FolderObjects(tmp_path))
+    files = [
+        plays_of(oracle.parse_streams(path.read_bytes(), LAST_MODIFIED)[0], path.name)
+        for path in sorted(case.glob("streams*.csv"))
+    ]
+    rows = account.kpi_items(
+        [account.store(files, run="run", buckets=buckets).run],
+        oracle.parse_songs((case / "songs.csv").read_bytes())[0],
+        oracle.parse_users((case / "users.csv").read_bytes())[0],
         top_songs=TOP_SONGS,
         top_genres=TOP_GENRES,
     )

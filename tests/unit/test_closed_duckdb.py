@@ -48,7 +48,7 @@ def test_what_would_leave_the_connection_is_refused(db: duckdb.DuckDBPyConnectio
     assert table_of_python.num_rows == 1
     with pytest.raises(duckdb.Error):
         db.execute(sql.format(folder=tmp_path)).fetchall()
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_registered_tables_and_bound_values_are_what_it_sees(db: duckdb.DuckDBPyConnection) -> None:
@@ -56,15 +56,17 @@ def test_registered_tables_and_bound_values_are_what_it_sees(db: duckdb.DuckDBPy
     assert db.execute("SELECT count(*) FROM ids WHERE id = ?", ["it's"]).fetchall() == [(1,)]
 
 
-def test_what_exceeds_the_memory_goes_to_the_temporary_folder_and_is_deleted(
-    db: duckdb.DuckDBPyConnection, temp_folder: Path
-) -> None:
-    db.execute("CREATE TABLE texts AS SELECT 'a text of more than twelve bytes ' || range AS text FROM range(2000000)")
-    written = sum(path.stat().st_size for path in temp_folder.iterdir())
-    assert written > 20_000_000
-    assert db.execute("SELECT count(DISTINCT text) FROM texts").fetchall() == [(2_000_000,)]
-    db.close()
-    assert not temp_folder.exists() or not list(temp_folder.iterdir())
+def test_what_exceeds_the_memory_goes_to_the_temporary_folder_and_is_deleted(temp_folder: Path) -> None:
+    share = Share(memory_mb=50, temp_folder=temp_folder)
+    texts = "CREATE TABLE texts AS SELECT 'a text of more than twelve bytes ' || range AS text FROM range(2000000)"
+    with closed_connection(share) as first:
+        first.execute(texts)
+        with closed_connection(share) as second:
+            second.execute(texts)
+        assert sum(path.stat().st_size for path in temp_folder.rglob("*")) > 20_000_000
+        # The second connection has left the files of the first one alone.
+        assert first.execute("SELECT count(DISTINCT text) FROM texts").fetchall() == [(2_000_000,)]
+    assert list(temp_folder.iterdir()) == []
 
 
 def test_text_is_ordered_by_its_utf8_bytes(db: duckdb.DuckDBPyConnection) -> None:

@@ -1,0 +1,268 @@
+"""Accepted plays as they are stored: a run is one Parquet object for each day and bucket of users, and one document.
+
+Objects are immutable, and their keys follow from the run, the day and the bucket. A repeated task writes the same rows
+in the same order under the same key. Whoever reads a run reads its document, and lists nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glue_scripts.coded import Coded, Integers, distinct_rows
+from glue_scripts.names import PLAYS_PREFIX, RUNS_PREFIX
+from glue_scripts.objects import DocumentError
+from glue_scripts.purged_users import is_purged
+from glue_scripts.user_buckets import BUCKET_HASH, buckets_of, check_buckets
+
+if TYPE_CHECKING:
+    from glue_scripts.ledger import Tombstones
+
+RUN_FORMAT = "plays-run/1"
+PLAYS_PER_BUCKET = 2**20
+"""Plays of all days together. A task holds the plays of one bucket: some 50 MB, and 300 MB while they are counted."""
+
+SECONDS_PER_DAY = 86_400
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC).date()
+
+_MICROSECONDS = 1_000_000
+_LISTEN_TIME = pa.timestamp("us", "UTC")
+_DICTIONARY_BYTES = 16 * 2**20
+"""With Arrow's limit of 1 MB, a dictionary of 50,000 track ids is given up and the rest of the column is plain text."""
+
+
+@dataclass(frozen=True)
+class Plays:
+    """Plays in memory, a row each.
+
+    Attributes:
+        users: the user ids.
+        tracks: the track ids.
+        seconds: int64, of the listen time since 1970 in UTC.
+        files: the hash that `objects.file_name` gives, of the file that the play came in.
+    """
+
+    users: Coded
+    tracks: Coded
+    seconds: Integers
+    files: Coded
+
+    @classmethod
+    def of(cls, tables: Sequence[pa.Table]) -> Plays:
+        """Take over tables with the columns user_id, track_id, listen_time (timestamp in UTC) and file."""
+        table = pa.concat_tables(tables)
+        microseconds = table["listen_time"].cast(_LISTEN_TIME).cast(pa.int64()).to_numpy()
+        return cls(
+            users=Coded.of(table["user_id"]),
+            tracks=Coded.of(table["track_id"]),
+            seconds=microseconds // _MICROSECONDS,
+            files=Coded.of(table["file"]),
+        )
+
+    def table(self) -> pa.Table:
+        """Return user_id, track_id and file as dictionaries of strings, listen_time in microseconds and UTC."""
+        return pa.table(
+            {
+                "user_id": self.users.array(),
+                "track_id": self.tracks.array(),
+                "listen_time": pa.array(self.seconds * _MICROSECONDS).view(_LISTEN_TIME),
+                "file": self.files.array(),
+            }
+        )
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def take(self, rows: Integers) -> Plays:
+        """Return some of the plays; ids that no play has any more are dropped."""
+        return Plays(
+            users=self.users.take(rows).compact(),
+            tracks=self.tracks.take(rows).compact(),
+            seconds=self.seconds[rows],
+            files=self.files.take(rows).compact(),
+        )
+
+
+@dataclass(frozen=True)
+class PlaysOfDay:
+    """What an object holds.
+
+    Attributes:
+        date: yyyy-mm-dd.
+        plays: sorted by user_id, listen_time, track_id and file, text by its UTF-8 bytes. A play stands there once for
+            each file that has it.
+    """
+
+    date: str
+    plays: Plays
+
+
+@dataclass(frozen=True)
+class StoredPlays:
+    """One object of a run.
+
+    Attributes:
+        date: yyyy-mm-dd.
+        bucket: the users whose plays it holds.
+        buckets: into how many buckets the run divides its users.
+        key: the object key.
+        rows: its rows.
+        size: its bytes.
+    """
+
+    date: str
+    bucket: int
+    buckets: int
+    key: str
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True)
+class PlaysRun:
+    """A run, as its document describes it.
+
+    Attributes:
+        name: the run.
+        buckets: into how many buckets its users are divided.
+        days: by date, yyyy-mm-dd, the objects of the day. A day whose plays are all of purged users has none.
+    """
+
+    name: str
+    buckets: int
+    days: Mapping[str, Sequence[StoredPlays]]
+
+    @property
+    def document_key(self) -> str:
+        """The key of the run's document."""
+        return f"{RUNS_PREFIX}{self.name}.json"
+
+    def document(self) -> dict[str, Any]:
+        """Return the run's document, for `objects.write_json`."""
+        return {
+            "format": RUN_FORMAT,
+            "run": self.name,
+            "hash": BUCKET_HASH,
+            "buckets": self.buckets,
+            "rows": sum(stored.rows for objects in self.days.values() for stored in objects),
+            "days": {
+                day: [{"bucket": each.bucket, "rows": each.rows, "size": each.size} for each in objects]
+                for day, objects in sorted(self.days.items())
+            },
+        }
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> PlaysRun:
+        """Take over what `document` gave.
+
+        Raises:
+            DocumentError: the format or the hash is another: the run was written by another version.
+        """
+        if document["format"] != RUN_FORMAT or document["hash"] != BUCKET_HASH:
+            raise DocumentError(
+                f"A run of the format {document['format']!r} with the hash {document['hash']!r}: this version reads "
+                f"{RUN_FORMAT!r} with {BUCKET_HASH!r}. Run the version of the job that wrote it."
+            )
+        name, buckets = document["run"], check_buckets(document["buckets"])
+
+        def stored(day: str, entry: Mapping[str, int]) -> StoredPlays:
+            key = object_key(name, day, entry["bucket"], buckets)
+            return StoredPlays(day, entry["bucket"], buckets, key, entry["rows"], entry["size"])
+
+        days = {day: [stored(day, entry) for entry in entries] for day, entries in document["days"].items()}
+        return cls(name, buckets, days)
+
+
+def object_key(run: str, day: str, bucket: int, buckets: int) -> str:
+    """Return the key of a run's object, under the prefix that Athena partitions by listen_date and run."""
+    return f"{PLAYS_PREFIX}listen_date={day}/run={run}/part-{bucket:04}-of-{buckets:04}.parquet"
+
+
+def plays_by_bucket(db: duckdb.DuckDBPyConnection, plays: Plays, buckets: int) -> Iterator[tuple[int, Plays]]:
+    """Divide plays by the bucket of their user; buckets without plays are left out.
+
+    Args:
+        db: a connection.
+        plays: in any order.
+        buckets: into how many.
+    """
+    bucket_of_play = buckets_of(db, plays.users.values, buckets)[plays.users.codes].astype(np.int16)
+    order = np.argsort(bucket_of_play, kind="stable")
+    borders = np.searchsorted(bucket_of_play[order], np.arange(buckets + 1))
+    for bucket, (start, end) in enumerate(pairwise(borders)):
+        if start < end:
+            yield bucket, plays.take(order[start:end])
+
+
+def plays_by_day(db: duckdb.DuckDBPyConnection, plays: Plays, tombstones: Tombstones) -> Iterator[PlaysOfDay]:
+    """Sort plays, drop repeated ones and those of purged users, and divide them by day.
+
+    Args:
+        db: a connection.
+        plays: of one bucket, from any files, in any order.
+        tombstones: the purged users.
+
+    Yields:
+        Every day of which there are plays, ascending. A day whose plays are all of purged users has no rows: an earlier
+        run of the same files may have claimed the day, and the day must be computed without the users.
+    """
+    users, tracks, files = plays.users.ranked(), plays.tracks.ranked(), plays.files.ranked()
+    day, second = np.divmod(plays.seconds, SECONDS_PER_DAY)
+    first_day = day.min(initial=0)
+    columns = distinct_rows(
+        [day - first_day, *(column.astype(np.int64) for column in (users.codes, second, tracks.codes, files.codes))]
+    )
+    purged = is_purged(db, users.values, tombstones)
+    days = columns[0]
+    for number in np.unique(days):
+        rows = slice(*np.searchsorted(days, [number, number + 1]))
+        _, user, of_day, track, file = (column[rows] for column in columns)
+        stays = ~purged[user]
+        yield PlaysOfDay(
+            iso_date(int(number + first_day)),
+            Plays(
+                users=Coded(user[stays].astype(np.int32), users.values).compact(),
+                tracks=Coded(track[stays].astype(np.int32), tracks.values).compact(),
+                seconds=(number + first_day) * SECONDS_PER_DAY + of_day[stays],
+                files=Coded(file[stays].astype(np.int32), files.values).compact(),
+            ),
+        )
+
+
+def iso_date(day: int) -> str:
+    """Return the date, yyyy-mm-dd, of a day counted from 1970-01-01."""
+    return (EPOCH + timedelta(days=day)).isoformat()
+
+
+def day_number(day: str | date) -> int:
+    """Return the days from 1970-01-01 to a date."""
+    return ((date.fromisoformat(day) if isinstance(day, str) else day) - EPOCH).days
+
+
+def plays_to_parquet(plays: Plays) -> memoryview:
+    """Return a Parquet file: user_id, track_id, file strings; listen_time timestamp in microseconds and UTC."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        plays.table(),
+        sink,
+        use_dictionary=["user_id", "track_id", "file"],
+        dictionary_pagesize_limit=_DICTIONARY_BYTES,
+        column_encoding={"listen_time": "DELTA_BINARY_PACKED"},
+        store_schema=False,
+    )
+    return memoryview(sink.getvalue())
+
+
+def plays_from_parquet(body: bytes | bytearray | memoryview) -> Plays:
+    """Read what `plays_to_parquet` wrote."""
+    return Plays.of(
+        [pq.read_table(pa.BufferReader(body), use_threads=False, read_dictionary=["user_id", "track_id", "file"])]
+    )

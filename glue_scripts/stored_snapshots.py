@@ -1,0 +1,144 @@
+"""Reference snapshots as they are stored: conflicts resolved, tracks numbered, users by bucket, once for all readers.
+
+A snapshot is a folder of immutable Parquet objects and a document, and never listed:
+
+- songs: `tracks.parquet`, `genres.parquet` and `track_genres.parquet`, the tables of `kpi_sql.CATALOGUE`;
+- users: `part-<bucket>-of-<buckets>.parquet`, the table of `kpi_sql.USERS` by the bucket of the user: counting a bucket
+  of plays reads the users of that bucket and not all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glue_scripts.count_plays import Catalogue, users_of_rows
+from glue_scripts.objects import DocumentError, Objects, json_line
+from glue_scripts.purged_users import is_purged
+from glue_scripts.user_buckets import BUCKET_HASH, buckets_for, buckets_of, check_buckets
+
+if TYPE_CHECKING:
+    from glue_scripts.ledger import Tombstones
+
+USERS_FORMAT = "users-snapshot/1"
+USERS_PER_BUCKET = 2**15
+"""About half a megabyte of Parquet."""
+
+_CATALOGUE_TABLES = ("tracks", "genres", "track_genres")
+
+
+@dataclass(frozen=True)
+class UsersSnapshot:
+    """A stored users file.
+
+    Attributes:
+        folder: the prefix of its keys, with `/` at its end.
+        buckets: into how many buckets its users are divided.
+        rows: its users.
+    """
+
+    folder: str
+    buckets: int
+    rows: int
+
+    def key(self, bucket: int) -> str:
+        """Return the key of a bucket's users."""
+        return f"{self.folder}part-{bucket:04}-of-{self.buckets:04}.parquet"
+
+    def keys_of(self, bucket: int, buckets: int) -> list[str]:
+        """Return the keys that hold all users of one bucket out of `buckets`; they may hold other users, too."""
+        step = min(buckets, self.buckets)
+        return [self.key(number) for number in range(bucket % step, self.buckets, step)]
+
+    def document(self) -> dict[str, Any]:
+        """Return the snapshot's document."""
+        return {"format": USERS_FORMAT, "hash": BUCKET_HASH, "buckets": self.buckets, "rows": self.rows}
+
+    @classmethod
+    def of_document(cls, folder: str, document: Mapping[str, Any]) -> UsersSnapshot:
+        """Take over what `document` gave.
+
+        Raises:
+            DocumentError: the format or the hash is another: the snapshot was written by another version.
+        """
+        if document["format"] != USERS_FORMAT or document["hash"] != BUCKET_HASH:
+            raise DocumentError(
+                f"A users snapshot of the format {document['format']!r} with the hash {document['hash']!r}: this "
+                f"version reads {USERS_FORMAT!r} with {BUCKET_HASH!r}. Upload the users file again."
+            )
+        return cls(folder, check_buckets(document["buckets"]), document["rows"])
+
+
+def write_songs(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, songs: pa.Table) -> Catalogue:
+    """Resolve and store the valid rows of a songs file.
+
+    Args:
+        db: a connection.
+        objects: where to write.
+        folder: a prefix that no other job run uses, with `/` at its end.
+        songs: track_id, track_name, artists, track_genre strings, duration_ms int64.
+    """
+    catalogue = Catalogue.of_songs(db, songs)
+    for name in _CATALOGUE_TABLES:
+        objects.write(f"{folder}{name}.parquet", _parquet(getattr(catalogue, name)))
+    return catalogue
+
+
+@lru_cache(maxsize=1)
+def read_songs(objects: Objects, folder: str) -> Catalogue:
+    """Read a songs snapshot; once for several tasks of a process."""
+    return Catalogue(**{name: _table(objects.read(f"{folder}{name}.parquet")) for name in _CATALOGUE_TABLES})
+
+
+def write_users(
+    db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, rows: pa.Table, tombstones: Tombstones
+) -> UsersSnapshot:
+    """Resolve and store the valid rows of a users file, without purged users.
+
+    Args:
+        db: a connection.
+        objects: where to write.
+        folder: a prefix that no other job run uses, with `/` at its end.
+        rows: user_id, user_country strings.
+        tombstones: the purged users.
+    """
+    users = users_of_rows(db, rows)
+    users = users.filter(pa.array(~is_purged(db, users["user_id"], tombstones)))
+    buckets = buckets_for(users.num_rows, USERS_PER_BUCKET)
+    bucket = buckets_of(db, users["user_id"], buckets)
+    order = np.argsort(bucket, kind="stable")
+    borders = np.searchsorted(bucket[order], np.arange(buckets + 1))
+    snapshot = UsersSnapshot(folder, buckets, users.num_rows)
+    for number in range(buckets):
+        part = users.take(pa.array(order[borders[number] : borders[number + 1]]))
+        objects.write(snapshot.key(number), _parquet(part))
+    objects.write(f"{folder}snapshot.json", json_line(snapshot.document()))
+    return snapshot
+
+
+def read_users(objects: Objects, snapshot: UsersSnapshot, bucket: int, buckets: int) -> pa.Table:
+    """Read user_id and user_country of at least the users of one bucket out of `buckets`."""
+    return pa.concat_tables([_table(objects.read(key)) for key in snapshot.keys_of(bucket, buckets)])
+
+
+def read_users_snapshot(objects: Objects, folder: str) -> UsersSnapshot:
+    """Read the document of a users snapshot."""
+    return UsersSnapshot.of_document(folder, json.loads(bytes(objects.read(f"{folder}snapshot.json"))))
+
+
+def _parquet(table: pa.Table) -> memoryview:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, store_schema=False)
+    return memoryview(sink.getvalue())
+
+
+def _table(body: bytearray) -> pa.Table:
+    return pq.read_table(pa.BufferReader(body), use_threads=False)

@@ -1,0 +1,117 @@
+"""Rows of the oracle, stored and counted as the jobs are to do it, on objects in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from glue_scripts.blobs import Blob
+from glue_scripts.counting import Counting, StoredRun, Storing, count_days, divided, store_plays
+from glue_scripts.kpi_items import items_of
+from glue_scripts.ledger import NO_TOMBSTONES, Tombstones
+from glue_scripts.spread import Blobs, Here
+from glue_scripts.stored_plays import Plays, PlaysRun
+from glue_scripts.stored_snapshots import write_songs, write_users
+from tests.oracle import Play, Song, User
+from validators.closed_duckdb import Share, closed_connection
+
+Start = Callable[[Sequence[Sequence[Blob]]], Blobs]
+
+
+@dataclass(frozen=True)
+class FolderObjects:
+    """Objects as files of a folder.
+
+    Attributes:
+        folder: where they are.
+    """
+
+    folder: Path
+
+    def read(self, key: str) -> bytearray:
+        return bytearray((self.folder / key).read_bytes())
+
+    def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
+        path = self.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+
+def share(folder: Path, memory_mb: int = 200) -> Share:
+    return Share(memory_mb=memory_mb, temp_folder=folder / "temp")
+
+
+def plays_of(plays: Sequence[Play], file: str = "file-a") -> Plays:
+    """Returns plays as the validation job has them, all of one file."""
+    columns = {
+        "user_id": pa.array([play.user_id for play in plays], pa.string()),
+        "track_id": pa.array([play.track_id for play in plays], pa.string()),
+        "listen_time": pa.array([play.listen_time for play in plays], pa.timestamp("us", "UTC")),
+        "file": pa.array([file] * len(plays), pa.string()),
+    }
+    return Plays.of([pa.table(columns)])
+
+
+def songs_table(songs: Iterable[Song]) -> pa.Table:
+    types = [pa.string()] * 4 + [pa.int64()]
+    columns = list(zip(*songs, strict=True)) or [()] * len(types)
+    return pa.table(
+        {name: pa.array(column, kind) for name, column, kind in zip(Song._fields, columns, types, strict=True)}
+    )
+
+
+def users_table(users: Iterable[User]) -> pa.Table:
+    columns = list(zip(*users, strict=True)) or [(), ()]
+    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(User._fields, columns, strict=True)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What is stored in a folder, and how work on it is run.
+
+    Attributes:
+        objects: the folder.
+        start: `Here`, or `Spread.of` with a Spark context.
+        parts: over how many tasks.
+        memory_mb: what DuckDB may use.
+    """
+
+    objects: FolderObjects
+    start: Start = Here
+    parts: int = 3
+    memory_mb: int = 200
+
+    @property
+    def share(self) -> Share:
+        return share(self.objects.folder, self.memory_mb)
+
+    def store(
+        self, files: Sequence[Plays], *, run: str, buckets: int, tombstones: Tombstones = NO_TOMBSTONES
+    ) -> StoredRun:
+        """Stores the plays of some files as a run, each file judged by a task of its own."""
+        with closed_connection(self.share) as db:
+            parts = [list(divided(db, plays, buckets)) for plays in files]
+        storing = Storing(self.objects, run, buckets, tombstones, self.share)
+        return store_plays(self.start(parts), storing, self.parts)
+
+    def kpi_items(
+        self,
+        runs: Iterable[PlaysRun],
+        songs: Iterable[Song],
+        users: Iterable[User],
+        *,
+        top_songs: int,
+        top_genres: int,
+        tombstones: Tombstones = NO_TOMBSTONES,
+    ) -> list[dict[str, Any]]:
+        """Stores both snapshots and computes the KPIs of all days of the runs."""
+        with closed_connection(self.share) as db:
+            write_songs(db, self.objects, "songs/", songs_table(songs))
+            snapshot = write_users(db, self.objects, "users/", users_table(users), NO_TOMBSTONES)
+        counting = Counting(self.objects, "songs/", snapshot, tombstones, self.share, top_songs)
+        stored = [each for run in runs for objects in run.days.values() for each in objects]
+        return items_of(count_days(stored, counting, self.start, self.parts), top_genres=top_genres)
