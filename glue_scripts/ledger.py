@@ -34,9 +34,14 @@ _SALT_KEY = "PURGED#SALT"
 
 
 class FileStatus(StrEnum):
-    """How far a file has come; it moves forward only, in this order (REJECTED, ARCHIVED and REPLACED are final)."""
+    """How far a file has come; it moves forward only, in this order.
+
+    SKIPPED, REJECTED, ARCHIVED and REPLACED are final.
+    """
 
     RECEIVED = "RECEIVED"
+    SKIPPED = "SKIPPED"
+    """No data file, such as a folder or a checksum (`validators.companion_files`): it stays in raw/."""
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
     LOADED = "LOADED"
@@ -54,6 +59,7 @@ class DayStatus(StrEnum):
 
 
 _MAY_BECOME: Mapping[FileStatus, tuple[FileStatus, ...]] = {
+    FileStatus.SKIPPED: (FileStatus.RECEIVED, FileStatus.SKIPPED),
     FileStatus.ACCEPTED: (FileStatus.RECEIVED, FileStatus.ACCEPTED),
     FileStatus.REJECTED: (FileStatus.RECEIVED, FileStatus.REJECTED),
     FileStatus.LOADED: (FileStatus.ACCEPTED, FileStatus.LOADED),

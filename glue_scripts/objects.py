@@ -75,7 +75,7 @@ def read_json(s3: S3Client, location: Location, document_format: str) -> dict[st
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise DocumentError(f"{location.uri} is not JSON: {error}") from error
+        raise DocumentError(f"{location.uri} is not JSON.") from error
     if not isinstance(document, dict) or document.get("format") != document_format:
         raise DocumentError(f"{location.uri} is not of the format {document_format!r}.")
     return document

@@ -100,7 +100,7 @@ class Publisher:
     def _write_day(self, claim: Claim, items: list[Item], snapshots: Snapshots) -> bool:
         uris = {dataset: snapshot.uri for dataset, snapshot in snapshots.items() if snapshot}
         stamped = [_with_snapshots(item, uris) if item[KPIS_SORT_KEY] == SUMMARY else item for item in items]
-        unknown_plays = sum(item.get("unknown_track_plays", 0) for item in items)
+        unknown_plays = sum(item["unknown_track_plays"] for item in items if item[KPIS_SORT_KEY] == SUMMARY)
         is_written = self.kpi_table.write_day(claim, stamped, utc_now()) and self.ledger.publish_day(
             claim, unknown_plays=unknown_plays, snapshots=uris
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.objects import Location, file_name, read_json
+from validators.companion_files import companion
 from validators.file_checks import FileRejectedError, check_text, plain_chunks
 from validators.reports import JudgedFile
 from validators.rows import ReadableFile
@@ -61,11 +62,6 @@ class StagedFile:
     def name(self) -> str:
         """A name that is unique in the batch and safe for Spark."""
         return file_name(self.key, self.version_id)
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is what the S3 console's «Create folder» leaves: an empty object whose key ends with a slash."""
-        return self.key.endswith("/") and self.size == 0
 
     @property
     def dataset(self) -> str | None:
@@ -134,8 +130,17 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
         ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
         return _checked(s3, manifest.bucket, file)
 
+    def reason_to_skip(file: StagedFile) -> str:
+        what = companion(file.key, file.size, _content_type_if_empty(s3, manifest.bucket, file))
+        if what is None:
+            return _reason_to_skip(file, ledger, execution_arn)
+        known = {**file.attributes, "execution": execution_arn}
+        ledger.receive_file(file.key, file.version_id, known)
+        ledger.advance_file(file.key, file.version_id, FileStatus.SKIPPED, {"skipped_as": what})
+        return f"{what}, which stays where it is"
+
     with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
-        reasons = pool.map(lambda file: _reason_to_skip(file, ledger, execution_arn), files)
+        reasons = pool.map(reason_to_skip, files)
         reason_of = dict(zip(files, reasons, strict=True))
         due = [file for file in files if not reason_of[file]]
         checked = dict(zip(due, pool.map(check, due), strict=True))
@@ -149,14 +154,19 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
 
 
 def _reason_to_skip(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
-    """Why this is no file, or which other execution's end it has seen: a second event for it is a no-op. Empty: due."""
-    if file.is_folder:
-        return "a folder, which stays where it is"
+    """Which other execution's end the file has seen: a second event for it is a no-op. Empty: due."""
     status, execution = ledger.file_status_and_execution(file.key, file.version_id)
     is_gone = file.last_modified is None
     is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
     is_over = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (is_gone and is_held_by_other)
     return f"already {status}" if is_over else ""
+
+
+def _content_type_if_empty(s3: S3Client, bucket: str, file: StagedFile) -> str:
+    """The content type of an empty object, by which some tools mark a folder; empty for any other object."""
+    if file.size > 0 or file.staged_key is None:
+        return ""
+    return s3.get_object(Bucket=bucket, Key=file.staged_key)["ContentType"]
 
 
 def _checked(s3: S3Client, bucket: str, file: StagedFile) -> ReadableFile | JudgedFile:

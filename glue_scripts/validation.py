@@ -19,6 +19,7 @@ from glue_scripts.session import kept, merged
 from glue_scripts.staged_files import PARALLEL_FILES, CheckedBatch, StagedFile
 from validators.counts import broken_rows, collect_counts, count_rows
 from validators.file_checks import row_positions
+from validators.printable import printable
 from validators.quarantine import (
     QUARANTINED_COLUMNS,
     few_quarantined_rows,
@@ -227,7 +228,7 @@ class Validation:
         status = _status(judged)
         attributes = {"report_key": report_key, **_ledger_counts(judged)}
         before = self.ledger.advance_file(file.key, file.version_id, status, attributes)
-        logger.info("%s %s (%s) %s", status, file.key, file.version_id, ", ".join(judged.reasons))
+        logger.info("%s %s (%s) %s", status, printable(file.key), file.version_id, ", ".join(judged.reasons))
         return before
 
     def _enter(

@@ -11,11 +11,11 @@ import codecs
 import gzip
 import itertools
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Final
 
+from validators.gzip_members import GZIP_MAGIC, BrokenGzipError, unpacked
 from validators.schemas import REQUIRED_COLUMNS
 
 USER_COLUMN: Final = b"user_id"
@@ -24,8 +24,6 @@ MAX_RECORD_BYTES: Final = 64 * 1024**2
 
 _ASCII_WHITESPACE: Final = b" \t\n\r\x0b\x0c"
 _BOM: Final = codecs.BOM_UTF8
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_GZIP_WINDOW: Final = 31  # zlib.decompressobj: 15 bits of window, gzip container
 _CHUNK: Final = 4 * 1024**2
 _SONG_COLUMNS: Final = frozenset(column.encode() for column in REQUIRED_COLUMNS["songs"])
 
@@ -116,7 +114,7 @@ def remove_rows(source: IO[bytes], target: IO[bytes], person: Person) -> Cleaned
     Raises:
         UnreadableTextError: it is not UTF-8, or a broken gzip: such a file cannot be cleaned row by row.
     """
-    is_gzip = source.read(2) == _GZIP_MAGIC
+    is_gzip = source.read(2) == GZIP_MAGIC
     source.seek(0)
     if not is_gzip:
         return _remove_rows(source, target, person)
@@ -256,7 +254,7 @@ def _plain_chunks(stream: IO[bytes]) -> Iterator[bytes]:
     """
     chunks = iter(lambda: stream.read(_CHUNK), b"")
     first = next(chunks, b"")
-    if first.startswith(_GZIP_MAGIC):
+    if first.startswith(GZIP_MAGIC):
         yield from _unpacked(itertools.chain([first], chunks))
     elif first:
         yield first
@@ -264,20 +262,11 @@ def _plain_chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj(_GZIP_WINDOW)
-    for rest in chunks:
-        while rest:
-            if unpacker.eof:  # a gzip file may hold several members one after another (RFC 1952, section 2.2)
-                unpacker = zlib.decompressobj(_GZIP_WINDOW)
-            try:
-                text = unpacker.decompress(rest, _CHUNK)
-            except zlib.error as error:
-                raise UnreadableTextError(f"broken gzip: {error}") from error
-            if text:
-                yield text
-            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-    if not unpacker.eof:
-        raise UnreadableTextError("broken gzip: it ends too early")
+    try:
+        yield from unpacked(chunks)
+    except BrokenGzipError as error:
+        yield error.text
+        raise UnreadableTextError(str(error)) from error
 
 
 def _check_utf8(record: bytes) -> None:
@@ -286,4 +275,4 @@ def _check_utf8(record: bytes) -> None:
     try:
         record.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UnreadableTextError(f"it is not UTF-8: {error}") from error
+        raise UnreadableTextError("it is not UTF-8") from error

@@ -18,6 +18,7 @@ from stacks.quotas import (
     largest_batch_bytes,
     largest_transaction_bytes,
 )
+from validators.rules import RuleError, check_tolerances
 
 CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
 
@@ -336,7 +337,11 @@ def _overriding(overrides: Mapping[str, object]) -> dict[str, object]:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    """Which settings do not go together."""
+    """Which settings do not go together, or mean nothing to the jobs."""
+    try:
+        check_tolerances(settings.tolerances)
+    except RuleError as error:
+        yield str(error)
     if settings.batch_size > 10 and settings.batch_window_seconds == 0:
         # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html: pipes read queues the same way
         yield "a batch_size over 10 needs a batch_window_seconds of at least 1."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from validators.companion_files import COMPANION_FOLDERS, COMPANIONS, MIN_FILE_BYTES
 from validators.rules import RULES, Rule, Severity
 from validators.schemas import REQUIRED_COLUMNS, SNAPSHOT_DATASETS
 
@@ -33,13 +34,29 @@ def page() -> str:
         "commas between fields, lines that all end alike (LF, CRLF or CR), and a header. Columns may stand in any "
         "order, and there may be more than these:",
         _table(("dataset", "columns", "a file is"), map(_dataset_row, REQUIRED_COLUMNS)),
-        "An object that the S3 console makes as a folder (empty, its key ends with a slash) is no file: it is skipped "
-        "and stays where it is.",
+        "## Objects that are skipped",
+        "Tools leave objects beside data files that hold no data. The ledger notes them with the status `SKIPPED`; "
+        "they stay where they are, and nobody gets an e-mail. The list is in "
+        "[validators/companion_files.py](../validators/companion_files.py). Any other object is judged as a file.",
+        _table(("what", "by its key"), _skipped_rows()),
     ]
     for severity, (title, introduction) in _SECTIONS.items():
         rules = [rule for rule in RULES if rule.severity is severity]
         parts += [f"## {title}", introduction, _rules_table(rules, has_tolerance=severity is Severity.QUARANTINE_ROW)]
     return "\n\n".join(parts) + "\n"
+
+
+def _skipped_rows() -> Iterable[tuple[str, str]]:
+    yield (
+        "a folder",
+        f"it ends with `/`, and the object has less than {MIN_FILE_BYTES} bytes, which is no header; or any key, if "
+        "the object is empty and of the content type `application/x-directory`",
+    )
+    for companions in COMPANIONS:
+        patterns = ", ".join(f"`{pattern}`" for pattern in companions.patterns)
+        yield companions.what, patterns + (" in any case" if companions.any_case else "")
+    for folder, what in COMPANION_FOLDERS.items():
+        yield what, f"`{folder}/` anywhere in it"
 
 
 def _dataset_row(dataset: str) -> tuple[str, ...]:

@@ -32,13 +32,15 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 from great_expectations.render.view.view import DefaultJinjaPageView
 from pyspark.sql import DataFrame
 
-from validators.counts import WARNS_PREFIX, collect_counts
+from validators.counts import GENRES, GENRES_OF_TRACK, WARNS_PREFIX, collect_counts
 from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
+from validators.schemas import MAX_GENRES, MAX_GENRES_OF_TRACK
 
 STATISTICS_METRIC = "files.statistics"
 NO_ROWS = "no_rows"
 SNAPSHOT_SHRUNK = "snapshot_shrunk"
+TOO_MANY_GENRES = "too_many_genres"
 MINIMUM_SHARE_OF_SNAPSHOT = 0.5
 
 _ERROR_NAMES = re.compile(r"\b[A-Z]\w+(?:Exception|Error)\b|\[[A-Z][A-Z0-9_.]+\]")
@@ -49,6 +51,10 @@ _SEVERITIES = {
     Severity.QUARANTINE_ROW: FailureSeverity.CRITICAL,
     Severity.WARN: FailureSeverity.INFO,
 }
+
+
+class NotMeasuredError(RuntimeError):
+    """A rule or a file has no measure. It must not count as followed."""
 
 
 class ExpectationCrashedError(RuntimeError):
@@ -115,30 +121,48 @@ class ExpectFilesToFollowRule(BatchExpectation):
         execution_engine: ExecutionEngine[Any] | None = None,
     ) -> dict[str, Any]:
         statistics: dict[str, dict[str, int]] = metrics[STATISTICS_METRIC]
-        details = {file: self._judge(statistics.get(file, {})) for file in self.files}
+        if not statistics.keys() <= set(self.files):
+            raise NotMeasuredError("NotMeasuredError: rows were counted of a file that is not of the batch")
+        details = {file: self._judge(statistics.get(file)) for file in self.files}
         good = sum(detail["success"] for detail in details.values())
         return {
             "success": good == len(details),
             "result": {"observed_value": f"{good} of {len(details)} files follow the rule", "details": details},
         }
 
-    def _judge(self, counts: Mapping[str, int]) -> dict[str, Any]:
+    def _judge(self, counts: Mapping[str, int] | None) -> dict[str, Any]:
+        """How a file stands with the rule; Spark counts nothing of a file without rows."""
         severity = RULES_BY_ID[self.rule_id].severity
-        rows, valid = counts.get("rows", 0), counts.get("valid", 0)
+        rows, valid = (counts["rows"], counts["valid"]) if counts else (0, 0)
         if severity is Severity.REJECT_FILE:
-            success = (rows if self.rule_id == NO_ROWS else valid) >= self.minimum_rows
+            success = self._is_followed(counts, rows, valid)
             failed = int(not success)
         else:
-            failed = counts.get(self.rule_id, 0)
+            failed = self._failed_rows(counts) if counts else 0
             success = severity is Severity.WARN or failed <= tolerated_rows(self.tolerance, rows)
         judged = {"rows": rows, "valid": valid, "quarantined": rows - valid, "failed": failed, "success": success}
-        return judged | {"detail": "" if success else self._detail(valid)}
+        return judged | {"detail": "" if success else self._detail(counts or {}, rows, valid)}
 
-    def _detail(self, valid: int) -> str:
+    def _is_followed(self, counts: Mapping[str, int] | None, rows: int, valid: int) -> bool:
+        """Whether a file follows a file rule."""
+        if self.rule_id == TOO_MANY_GENRES:
+            return not counts or (counts[GENRES] <= MAX_GENRES and counts[GENRES_OF_TRACK] <= MAX_GENRES_OF_TRACK)
+        return (rows if self.rule_id == NO_ROWS else valid) >= self.minimum_rows
+
+    def _failed_rows(self, counts: Mapping[str, int]) -> int:
+        if self.rule_id not in counts:
+            raise NotMeasuredError(f"NotMeasuredError: the rule {self.rule_id} was not measured")
+        return counts[self.rule_id]
+
+    def _detail(self, counts: Mapping[str, int], rows: int, valid: int) -> str:
         if self.rule_id == NO_ROWS:
             return "there is no row below the header"
+        if self.rule_id == TOO_MANY_GENRES:
+            return f"the file has {counts[GENRES]} genres, and one track has {counts[GENRES_OF_TRACK]} of them"
         if self.rule_id == SNAPSHOT_SHRUNK:
-            return f"{valid} good rows, where at least {self.minimum_rows} are needed: half of the current snapshot's"
+            cause = "; rows that break a rule are the cause, so mend them first" if rows >= self.minimum_rows else ""
+            needed = f"where at least {self.minimum_rows} are needed: half of the current snapshot's"
+            return f"{valid} good row{'s' if valid != 1 else ''}, {needed}{cause}"
         return ""
 
 
@@ -193,7 +217,10 @@ def expectation_suite(
     if current_snapshot_rows:
         # Half of an odd number is rounded up: "by more than half" is what is rejected.
         minimum_rows[SNAPSHOT_SHRUNK] = -int(-current_snapshot_rows * MINIMUM_SHARE_OF_SNAPSHOT // 1)
-    file_rules = [rule for rule in rules_of(dataset, Severity.REJECT_FILE) if rule.id in minimum_rows]
+    counted = (*minimum_rows, TOO_MANY_GENRES)
+    file_rules = [rule for rule in rules_of(dataset, Severity.REJECT_FILE) if rule.id in counted]
+    # Causes first: broken rows may be the reason why a snapshot has shrunk.
+    rules = sorted((*file_rules, *row_rules, *counted_warnings), key=lambda rule: rule.id == SNAPSHOT_SHRUNK)
     return ExpectationSuite(
         name=dataset,
         expectations=[
@@ -206,7 +233,7 @@ def expectation_suite(
                 severity=_SEVERITIES[rule.severity],
                 meta={"severity": rule.severity.value},
             )
-            for rule in (*file_rules, *row_rules, *counted_warnings)
+            for rule in rules
         ],
     )
 
@@ -238,6 +265,8 @@ def run_suite(counted: DataFrame, suite: ExpectationSuite, tolerances: Mapping[s
         for found in result.results
         if found.expectation_config is not None
     }
+    if missing := {expectation.configuration.kwargs["rule_id"] for expectation in suite.expectations} - details.keys():
+        raise ExpectationCrashedError(f"Great Expectations has no result of the rules {', '.join(sorted(missing))}")
     rules = _rules_by_id(suite.name, tolerances)
     files: list[str] = list(details[NO_ROWS])
     return SuiteResult(

@@ -10,24 +10,30 @@ import codecs
 import csv
 import io
 import re
-import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
 from validators import hints
-from validators.schemas import MAX_COLUMNS, MAX_FILE_BYTES, MAX_ROW_CHARACTERS, REQUIRED_COLUMNS
+from validators.gzip_members import GZIP_MAGIC, BrokenGzipError, unpacked
+from validators.printable import printable, shortened
+from validators.schemas import (
+    MAX_COLUMNS,
+    MAX_FILE_BYTES,
+    MAX_GZIP_MEMBERS,
+    MAX_GZIP_RATIO,
+    MAX_HEADER_CHARACTERS,
+    MAX_ROW_CHARACTERS,
+    REQUIRED_COLUMNS,
+)
 
 CHUNK_BYTES = 4 * 1024**2
-MAX_GZIP_RATIO = 250
-"""Text of this kind packs 3 to 20 times; deflate's limit is 1032 times (zlib's technical details)."""
 GZIP_RATIO_CHECKED_FROM_BYTES = 64 * 1024**2
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = codecs.BOM_UTF8
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_GZIP_WINDOW = 31  # zlib.decompressobj: 15 bits of window, gzip container
 _ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
 # What Spark takes for a blank line and drops where it reads line by line: java.lang.String.trim leaves nothing of it.
 _BLANKS_AT_START = re.compile(r"[\x01-\x09\x0b-\x20]+(?:\n|\Z)")
@@ -75,10 +81,12 @@ class Position:
     Attributes:
         row: as a spreadsheet numbers it: blank lines count, a row of several lines counts once. The first is 1.
         line: as a text editor numbers it, the row's first line. The first is 1.
+        fields: how many fields it has.
     """
 
     row: int
     line: int
+    fields: int
 
 
 def plain_chunks(stream: Readable) -> Iterator[bytes]:
@@ -93,7 +101,7 @@ def plain_chunks(stream: Readable) -> Iterator[bytes]:
 
 def _plain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     chunks = chain([first], rest)
-    plain = _begun(_unpacked(chunks)) if first.startswith(_GZIP_MAGIC) else chunks
+    plain = _begun(_unpacked(chunks)) if first.startswith(GZIP_MAGIC) else chunks
     yield next(plain).removeprefix(_UTF8_BOM)
     yield from plain
 
@@ -119,13 +127,13 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
     _check_rows(chain(head, lines), blank_lines)
     return CsvText(
         header=header,
-        is_plain=not first.startswith((_GZIP_MAGIC, _UTF8_BOM)),
+        is_plain=not first.startswith((GZIP_MAGIC, _UTF8_BOM)),
         is_line_per_row=rows.is_certain,
     )
 
 
 def check_header(header: tuple[str, ...], dataset: str) -> None:
-    """Raises FileRejectedError where the header lacks a required column, repeats a name, or has too many."""
+    """Raises FileRejectedError where the header lacks a required column, repeats a name, or is too long."""
     required = REQUIRED_COLUMNS[dataset]
     missing = [column for column in required if column not in header]
     if missing:
@@ -135,11 +143,14 @@ def check_header(header: tuple[str, ...], dataset: str) -> None:
             raise FileRejectedError("unreadable", f"the file seems to be {other}")
         raise FileRejectedError("missing_column", _missing_columns(header, required, missing))
     # Excel writes commas without a name above columns that were emptied.
-    repeated = sorted({column for column in header if column and header.count(column) > 1})
+    repeated = sorted(column for column, times in Counter(header).items() if column and times > 1)
     if repeated:
-        raise FileRejectedError("duplicate_column", f"twice in the header: {_shortened(', '.join(repeated))}")
+        raise FileRejectedError("duplicate_column", f"twice in the header: {_listed(repeated)}")
     if len(header) > MAX_COLUMNS:
         raise FileRejectedError("too_many_columns", f"the header has {len(header)} columns")
+    characters = sum(map(len, header))
+    if characters > MAX_HEADER_CHARACTERS:
+        raise FileRejectedError("long_row", f"the names in the header have {characters} characters")
 
 
 def row_positions(stream: Readable, rows: Collection[int]) -> dict[int, Position]:
@@ -162,16 +173,11 @@ def row_positions(stream: Readable, rows: Collection[int]) -> dict[int, Position
     for row, fields in enumerate(_reader(counted()), start=1):
         number += bool(fields)
         if fields and number in rows:
-            positions[number] = Position(row=row, line=first_line)
+            positions[number] = Position(row=row, line=first_line, fields=len(fields))
             if len(positions) == len(rows):
                 break
         first_line = last_line + 1
     return positions
-
-
-def field_count(text: str) -> int:
-    """How many fields a row has, given as its text."""
-    return len(next(_reader(io.StringIO(text, newline="")), []))
 
 
 class LinePerRow:
@@ -207,25 +213,22 @@ def _begun(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj(_GZIP_WINDOW)
     packed = plain = 0
-    for chunk in chunks:
-        packed += len(chunk)
-        rest = chunk
-        while rest:
-            if unpacker.eof:  # a gzip file may hold several members one after another (RFC 1952, section 2.2)
-                unpacker = zlib.decompressobj(_GZIP_WINDOW)
-            try:
-                text = unpacker.decompress(rest, CHUNK_BYTES)
-            except zlib.error as error:
-                raise FileRejectedError("unreadable", f"broken gzip after {plain} unpacked bytes: {error}") from error
+
+    def counted() -> Iterator[bytes]:
+        nonlocal packed
+        for chunk in chunks:
+            packed += len(chunk)
+            yield chunk
+
+    try:
+        for text in unpacked(counted(), max_members=MAX_GZIP_MEMBERS):
             plain += len(text)
             if plain > GZIP_RATIO_CHECKED_FROM_BYTES and plain > packed * MAX_GZIP_RATIO:
                 raise FileRejectedError("unreadable", f"the gzip unpacks to more than {MAX_GZIP_RATIO} times its size")
             yield text
-            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-    if not unpacker.eof:
-        raise FileRejectedError("unreadable", f"the gzip ends too early, after {plain} unpacked bytes")
+    except BrokenGzipError as error:
+        raise FileRejectedError("unreadable", str(error)) from error
 
 
 def _texts(chunks: Iterator[bytes]) -> Iterator[str]:
@@ -255,7 +258,7 @@ def _texts(chunks: Iterator[bytes]) -> Iterator[str]:
 
 def _check_start(chunk: bytes) -> None:
     if chunk.startswith(_UTF16_BOMS) or hints.is_like_utf16(chunk):
-        raise FileRejectedError("not_utf8", "the file is UTF-16 (Excel calls it «Unicode text»)")
+        raise FileRejectedError("not_utf8", "the file is UTF-16 (Excel calls it Unicode text)")
     binary = hints.binary_format(chunk)
     if binary and not _is_text(chunk):  # a column may be called ORCHESTRA
         raise FileRejectedError("unreadable", f"the file seems to be {binary}")
@@ -397,15 +400,15 @@ def _unbalanced(line: int, first_of_several: int | None, where: str) -> FileReje
     return FileRejectedError("unbalanced_quote", detail)
 
 
+def _listed(columns: Iterable[str]) -> str:
+    return printable(shortened(", ".join(columns)))
+
+
 def _missing_columns(header: tuple[str, ...], required: tuple[str, ...], missing: list[str]) -> str:
     details = [f"missing: {', '.join(missing)}"]
     if hints.is_like_header(header, required):
-        details.append(f"the header has: {_shortened(', '.join(header))}")
+        details.append(f"the header has: {_listed(header)}")
     else:  # a row of data may hold user ids
         details.append(f"the first line has {len(header)} fields, none of them a column's name")
     hint = hints.header_hint(header, required, missing)
     return "; ".join([*details, *([hint] if hint else [])])
-
-
-def _shortened(text: str, characters: int = 300) -> str:
-    return text if len(text) <= characters else text[:characters] + "…"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from validators.printable import shortened
+
 _FORMATS: Final = (
     (b"PAR1", "a Parquet file"),
     (b"PK\x03\x04", "an Excel workbook (.xlsx) or another ZIP archive"),
@@ -58,7 +60,7 @@ def header_hint(header: Sequence[str], required: Sequence[str], missing: Sequenc
     alike = {_essence(name): name for name in header}
     found = [(alike[_essence(name)], name) for name in missing if _essence(name) in alike]
     if found:
-        renamed = ", ".join(f"{wrong!r} to {right!r}" for wrong, right in found)
+        renamed = ", ".join(f"{shortened(wrong, 100)!r} to {right!r}" for wrong, right in found)
         return f"names are compared exactly, capitals included: rename {renamed}"
     if len(missing) == len(required):
         return "perhaps the header line is missing"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from validators.file_checks import Position
+from validators.printable import printable
 from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rules import RULES_BY_ID, Rule, Severity
 
@@ -23,6 +24,11 @@ RUNBOOK_ENTRY = "files-rejected"
 MAX_FILES_IN_EMAIL = 20
 MAX_MESSAGE_BYTES = 48 * 1024
 """The message travels in the state machine's state, which holds 256 KiB at most, beside up to 100 files' entries."""
+MAX_LISTED_KEY_BYTES = 150
+"""Of a key in the list of the files that have no entry of their own. 100 of its lines take at most 24 KB."""
+_LISTED_REASONS = 3
+_ROOM_FOR_OTHERS = 120
+"""The line above that list, in bytes."""
 MAX_SAMPLES_IN_EMAIL = 3
 MAX_VALUE_CHARACTERS = 80
 _PERSONAL_COLUMNS = ("user_id", "user_name")
@@ -39,8 +45,8 @@ class Sample:
         row: its number, the header being row 1; as a spreadsheet shows it once `located` has counted blank lines.
         lines: how many lines it takes.
         value: the offending field, masked where it is personal; None where it is empty, and for a rule about the row.
-        fields: how many fields a malformed row has; None for other rules.
-        line: the line of the file in which it begins; None as long as nobody has looked.
+        fields: how many fields a malformed row has; None for other rules, and until `located` has counted them.
+        line: the line of the file in which it begins; None until `located` has counted lines.
     """
 
     row: int
@@ -124,18 +130,27 @@ class EmailSettings:
     runbook: str
 
 
-def masked(column: str | None, value: str | None) -> str | None:
-    """A value as reports show it: shortened, and of personal columns only its beginning and its length."""
-    if value is None or not value.strip():
-        return value
+def masked(column: str | None, start: str | None, characters: int | None = None) -> str | None:
+    """Return a value as reports show it: shortened, and of personal columns only its beginning and its length.
+
+    Args:
+        column: the column that it stands in.
+        start: the value, or its first MAX_VALUE_CHARACTERS; None where the field is empty.
+        characters: how many characters the whole value has; None where `start` is the whole value.
+    """
+    if start is None:
+        return None
+    length = len(start) if characters is None else characters
+    if length == len(start) and not start.strip():
+        return start
     shown = MAX_VALUE_CHARACTERS
     if column in _PERSONAL_COLUMNS:
-        shown = _SHOWN_OF_PERSONAL if len(value) > 2 * _SHOWN_OF_PERSONAL else 0
-    return value if len(value) <= shown else f"{value[:shown]}{_CUT}{len(value)} characters)"
+        shown = _SHOWN_OF_PERSONAL if length > 2 * _SHOWN_OF_PERSONAL else 0
+    return start if length <= shown else f"{start[:shown]}{_CUT}{length} characters)"
 
 
 def located(samples: Mapping[str, Sequence[Sample]], positions: Mapping[int, Position]) -> dict[str, list[Sample]]:
-    """Samples with their lines and with the row numbers of a spreadsheet.
+    """Samples with their lines, the row numbers of a spreadsheet, and how many fields malformed rows have.
 
     Args:
         samples: by rule id.
@@ -143,13 +158,16 @@ def located(samples: Mapping[str, Sequence[Sample]], positions: Mapping[int, Pos
     """
     return {
         rule_id: [
-            replace(sample, row=positions[sample.row].row, line=positions[sample.row].line)
-            if sample.row in positions
-            else sample
+            _located(sample, positions[sample.row], RULES_BY_ID[rule_id]) if sample.row in positions else sample
             for sample in found
         ]
         for rule_id, found in samples.items()
     }
+
+
+def _located(sample: Sample, position: Position, rule: Rule) -> Sample:
+    fields = position.fields if rule.column is None else None
+    return replace(sample, row=position.row, line=position.line, fields=fields)
 
 
 def file_report(file: JudgedFile, *, report_format: str, execution_arn: str) -> dict[str, Any]:
@@ -192,7 +210,7 @@ def in_words(file: JudgedFile, max_samples: int | None = None) -> list[str]:
 def _findings(file: JudgedFile, max_samples: int | None) -> list[str]:
     if file.problem:
         rule_id, detail = file.problem
-        return [f"Rejected by {rule_id}: {detail}.", *_advice(RULES_BY_ID[rule_id])]
+        return [f"Rejected by {rule_id}: {printable(detail)}.", *_advice(RULES_BY_ID[rule_id])]
     lines: list[str] = []
     rejecting = [result for result in file.results if not result.success]
     tolerated = [result for result in file.results if result.success and result.failed]
@@ -223,18 +241,36 @@ def rejection_email(
     """
     count = len(files)
     subject = f"[{settings.environment}] Music KPI pipeline: {count} file{'s' if count > 1 else ''} rejected"
-    parts = [_email_head(count, accepted, settings, execution_arn)]
-    room = MAX_MESSAGE_BYTES - len(parts[0].encode()) - 100
+    head = _email_head(count, accepted, settings, execution_arn)
+    listed = [_listed(number, rejected.file) for number, rejected in enumerate(files, start=1)]
+    entries = []
+    room = MAX_MESSAGE_BYTES - len(head.encode()) - _ROOM_FOR_OTHERS - sum(len(line.encode()) + 1 for line in listed)
     for number, rejected in enumerate(files[:MAX_FILES_IN_EMAIL], start=1):
         entry = "\n".join(_email_entry(number, rejected, settings))
         room -= len(entry.encode()) + 2
         if room < 0:
             break
-        parts.append(entry)
-    told = len(parts) - 1
-    if told < count:
-        parts.append(f"And {count - told} more: see the output of the execution, and the reports in error/.")
-    return {"subject": subject[:MAX_SUBJECT_CHARACTERS], "message": "\n\n".join(parts)}
+        entries.append(entry)
+    others = listed[len(entries) :]
+    if others:
+        told = f"And {len(others)} more, each with the rules that reject it; their reports are beside them in error/."
+        entries.append("\n".join([told, *others]))
+    return {"subject": subject[:MAX_SUBJECT_CHARACTERS], "message": "\n\n".join([head, *entries])}
+
+
+def _listed(number: int, file: JudgedFile) -> str:
+    """A file in one line of bounded length: the whole key unless it is long, and the first rules that reject it."""
+    key = printable(file.key)
+    if len(key.encode()) > MAX_LISTED_KEY_BYTES:
+        half = MAX_LISTED_KEY_BYTES // 2
+        key = f"{_first_bytes(key, half)}…{_first_bytes(key[::-1], half)[::-1]}"
+    reasons = file.reasons[:_LISTED_REASONS]
+    return f"{number}. {key}: {', '.join(reasons)}{', …' if len(file.reasons) > len(reasons) else ''}"
+
+
+def _first_bytes(text: str, count: int) -> str:
+    """As many of the first characters as take at most `count` bytes in UTF-8."""
+    return text.encode()[:count].decode(errors="ignore")
 
 
 def console_url(execution_arn: str) -> str:
@@ -263,11 +299,11 @@ def _email_head(count: int, accepted: int, settings: EmailSettings, execution_ar
 {_outcome(count, accepted)}
 The pipeline works: this is about the data. No row of a rejected file is in the KPIs.
 
-What to do:  have the sender correct each file as told below and upload it again, under the same key.
-             If a file is right and the rule is not, see the runbook; its line "Replay" then tries it again.
-If nothing:  the KPIs go on without these files. error/ keeps them {settings.error_days} days, then they are gone.
-Runbook:     {settings.runbook}#{RUNBOOK_ENTRY}
-Execution:   {console_url(execution_arn)}"""
+What to do:         have the sender correct each file as described below and upload it again.
+                    If a file is right and a rule is not, see the runbook; "Replay" below tries the file again.
+If you do nothing:  the KPIs go on without these files. error/ keeps them {settings.error_days} days.
+Runbook:            {settings.runbook}#{RUNBOOK_ENTRY}
+Execution:          {console_url(execution_arn)}"""
 
 
 def _outcome(rejected: int, accepted: int) -> str:
@@ -296,13 +332,14 @@ def _email_entry(number: int, rejected: RejectedFile, settings: EmailSettings) -
     if file.data_docs:
         where.append(("Data Docs", file.data_docs))
     if rejected.target_key:
-        where.insert(0, ("Now at", f"{folder}{_printable(rejected.target_key)}"))
-        command = f"python -m operations replay --env {settings.environment} {shell_quoted(file.key)}"
-        where.append(("Replay", command))
+        where.insert(0, ("Now at", f"{folder}{printable(rejected.target_key)}"))
+        if file.dataset is not None:  # without one, the key itself is wrong, and a replay keeps it
+            command = f"python -m operations replay --env {settings.environment} {shell_quoted(file.key)}"
+            where.append(("Replay", command))
     else:
         where.insert(0, ("Now at", "nowhere: it was deleted before it could be read"))
     return [
-        f"{number}. {_printable(file.key)}",
+        f"{number}. {printable(file.key)}",
         *_aligned(about),
         *(f"   {line}" for line in _findings(file, MAX_SAMPLES_IN_EMAIL)),
         *_aligned(where),
@@ -343,6 +380,8 @@ def _place(sample: Sample) -> str:
 def _finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
     if sample.fields is not None:
         found = f"{sample.fields} field{'s' if sample.fields != 1 else ''}, the header has {file.columns}"
+    elif rule.column is None:
+        found = f"not the {file.columns} fields of the header"
     elif not sample.value:
         found = f"{rule.column} is empty"
     elif not sample.value.strip():
@@ -377,10 +416,6 @@ def _percent(share: float) -> str:
 
 def _is_warning(result: RuleResult) -> bool:
     return result.rule.severity is Severity.WARN
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _result_entry(file: JudgedFile, result: RuleResult) -> dict[str, Any]:

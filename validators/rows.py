@@ -177,6 +177,11 @@ def text_column(column: str) -> str:
     return f"_text_{column}"
 
 
+def length_column(column: str) -> str:
+    """The name of the column that holds how many characters a column's text has."""
+    return f"_length_{column}"
+
+
 def valid_rows(judged: DataFrame, dataset: str) -> DataFrame:
     """The rows that break no row rule: the typed columns of the dataset."""
     return judged.where(~failing(judged)).select(*REQUIRED_COLUMNS[dataset])

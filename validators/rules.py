@@ -10,6 +10,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from validators.schemas import (
+    MAX_COLUMNS,
+    MAX_GENRES,
+    MAX_GENRES_OF_TRACK,
+    MAX_GZIP_MEMBERS,
+    MAX_GZIP_RATIO,
+    MAX_HEADER_CHARACTERS,
+    MAX_ROW_CHARACTERS,
+)
+
 
 class Severity(StrEnum):
     """What breaking a rule does."""
@@ -82,7 +92,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "unknown_dataset",
         "The key lies under raw/users/, raw/songs/ or raw/streams/.",
-        "Upload the file under the prefix of its dataset.",
+        "Upload the file with another key, under the prefix of its dataset.",
     ),
     _file_rule(
         "object_missing",
@@ -92,13 +102,15 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
     _file_rule(
         "unreadable",
-        "The file is CSV text, plain or gzipped whole, without NUL bytes.",
-        "Export it again as UTF-8 CSV; a gzip must be complete.",
+        "The file is CSV text without NUL bytes, plain or in one complete gzip of at most "
+        f"{MAX_GZIP_MEMBERS:,} members that does not unpack to more than {MAX_GZIP_RATIO} times its size.",
+        "Export it again as UTF-8 CSV. Check a gzip with `gzip -t`; if that fails, pack the file again and upload it.",
     ),
     _file_rule("not_utf8", "The file is UTF-8.", "Export the file with the encoding UTF-8."),
     _file_rule(
         "long_row",
-        "No line has more than 1,048,576 characters.",
+        f"No line has more than {MAX_ROW_CHARACTERS:,} characters, and the column names together have at most "
+        f"{MAX_HEADER_CHARACTERS:,}.",
         "Check that lines end with a line break, and that it is CSV at all.",
     ),
     _file_rule(
@@ -116,20 +128,30 @@ RULES: Final[tuple[Rule, ...]] = (
         "No column name stands twice in the header; columns without a name do not matter.",
         "Rename or remove the repeated columns.",
     ),
-    _file_rule("too_many_columns", "The header has at most 1,000 columns.", "Leave out columns that are not required."),
+    _file_rule(
+        "too_many_columns",
+        f"The header has at most {MAX_COLUMNS:,} columns.",
+        "Leave out columns that are not required.",
+    ),
     _file_rule("no_rows", "The file has at least one row below its header.", "Upload a file with rows."),
     _file_rule(
         "snapshot_shrunk",
         "A snapshot has at least half as many good rows as the current one.",
-        "Upload the full snapshot, not a part of it.",
+        "Upload the full snapshot, not a part of it. Where its rows break a rule, mend them.",
         ("users", "songs"),
+    ),
+    _file_rule(
+        "too_many_genres",
+        f"The good rows have at most {MAX_GENRES_OF_TRACK} genres for a track and {MAX_GENRES:,} genres in all.",
+        "Check that track_id and track_genre hold what they should, first for the track with the most rows.",
+        ("songs",),
     ),
     _row_rule(
         "malformed_row",
         _ALL,
         None,
         "The row has as many fields as the header.",
-        "Add the fields that lack, or put those that hold commas or line breaks in double quotes.",
+        "Add the missing fields, or put those that hold commas or line breaks in double quotes.",
     ),
     _row_rule(
         "null_user_id", ("users", "streams"), "user_id", "user_id is given and not blank.", "Give the row its user_id."
@@ -276,12 +298,16 @@ def rules_of(dataset: str, severity: Severity, tolerances: Mapping[str, float] |
     )
 
 
-def check_tolerances(tolerances: Mapping[str, float]) -> None:
-    """Raises RuleError where an override names no row rule or is not a number from 0 to 1."""
+def check_tolerances(tolerances: Mapping[str, object]) -> None:
+    """Check the setting `tolerances`: at synth, and again where the job reads it.
+
+    Raises:
+        RuleError: an override names no row rule, or is not a number from 0 to 1.
+    """
     for rule_id, tolerance in tolerances.items():
         rule = RULES_BY_ID.get(rule_id)
         if rule is None or rule.severity is not Severity.QUARANTINE_ROW:
             known = ", ".join(rule.id for rule in RULES if rule.severity is Severity.QUARANTINE_ROW)
             raise RuleError(f"The setting `tolerances` names {rule_id!r}, which is no row rule. Row rules: {known}.")
-        if not 0 <= tolerance <= 1:
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 1:
             raise RuleError(f"The tolerance of {rule_id} must be a number from 0 to 1, not {tolerance!r}.")

@@ -25,11 +25,21 @@ SNAPSHOT_DATASETS: Final = ("users", "songs")
 MAX_ID_BYTES: Final = 200
 MAX_GENRE_BYTES: Final = 200
 MAX_COUNTRY_BYTES: Final = 64
+MAX_GENRES_OF_TRACK: Final = 50
+"""One play makes up to two rows of a day, of the day and of the hour, for each genre of its track."""
+MAX_GENRES: Final = 5_000
+"""Of a songs file. A day has up to 25 rows for each genre that was played."""
 MAX_NAME_CHARACTERS: Final = 300
 MAX_FILE_BYTES: Final = 5 * 1024**3
 """CopyObject takes no larger object (Amazon S3 API reference)."""
+MAX_GZIP_RATIO: Final = 250
+"""Text of this kind packs 3 to 20 times; deflate's limit is 1032 times (zlib's technical details)."""
+MAX_GZIP_MEMBERS: Final = 1_000_000
+"""Far more than a file of 5 GiB packed in blocks has (bgzip: 64 KiB a member); each costs time however small it is."""
 MAX_ROW_CHARACTERS: Final = 1024**2
 """Far more than a row of music needs; a row of gigabytes, such as an open quote makes, fits into no executor."""
+MAX_HEADER_CHARACTERS: Final = 64 * 1024
+"""Of all column names together, which are a part of Spark's plan and of the batch's documents."""
 MAX_COLUMNS: Final = 1000
 """Each column is a part of Spark's plan, whose making takes a minute for some thousands of them."""
 MAX_DURATION_MS: Final = 2**31 - 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from stacks.settings import Settings, SettingsError, read_context
+from validators.rules import RULES, Severity
 
 
 def _environments(**changes: object) -> dict[str, Any]:
@@ -82,11 +84,36 @@ def test_a_missing_setting_is_an_error() -> None:
         ("tolerances", {"bad_timestamp": 1.5}, "fractions from 0 to 1"),
         ("tolerances", {"bad_timestamp": True}, "fractions from 0 to 1"),
         ("tolerances", {"bad_timestamp": "0.1"}, "fractions from 0 to 1"),
+        ("tolerances", {"bad_listen_time": float("nan")}, "fractions from 0 to 1"),
+        ("tolerances", {"bad_listen_time": -0.1}, "fractions from 0 to 1"),
     ],
 )
 def test_a_value_of_the_wrong_type_or_out_of_range_is_an_error(setting: str, value: object, wanted: str) -> None:
     with pytest.raises(SettingsError, match=f"'dev': {setting} must be .*{wanted}.*, not "):
         Settings.read(_environments(**{setting: value}), "dev")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("bad_timestamp", "names 'bad_timestamp', which is no row rule. Row rules: .*bad_listen_time"),
+        ("Bad_listen_time", "names 'Bad_listen_time', which is no row rule"),
+        ("missing_column", "names 'missing_column', which is no row rule"),
+        ("unknown_track", "names 'unknown_track', which is no row rule"),
+        ("", "names '', which is no row rule"),
+    ],
+)
+def test_a_tolerance_of_what_is_no_row_rule_is_an_error(rule: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"'dev': The setting `tolerances` {message}"):
+        Settings.read(_environments(tolerances={rule: 0.1}), "dev")
+    with pytest.raises(SettingsError, match=f"'dev': The setting `tolerances` {message}"):
+        Settings.read(_environments(), "dev", overrides={"tolerances": json.dumps({rule: 0.1})})
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in RULES if rule.severity is Severity.QUARANTINE_ROW])
+@pytest.mark.parametrize("tolerance", [0, 0.005, 1])
+def test_every_row_rule_may_have_a_tolerance(rule: str, tolerance: float) -> None:
+    assert Settings.read(_environments(tolerances={rule: tolerance}), "dev").tolerances == {rule: tolerance}
 
 
 def test_more_than_ten_files_need_a_window() -> None:
@@ -120,7 +147,7 @@ def test_a_key_alone_does_not_open_the_api() -> None:
         ("retain_data", "true", True),
         ("log_retention_days", "365", 365),
         ("worker_type", "G.2X", "G.2X"),
-        ("tolerances", '{"bad_timestamp": 0.5}', {"bad_timestamp": 0.5}),
+        ("tolerances", '{"bad_listen_time": 0.5}', {"bad_listen_time": 0.5}),
         ("batch_size", None, 100),
     ],
 )
@@ -144,10 +171,10 @@ def test_the_command_line_is_checked_as_cdk_json_is(setting: str, text: str, mes
 
 
 def test_tolerances_cannot_be_changed_after_the_check() -> None:
-    settings = Settings.read(_environments(tolerances={"bad_timestamp": 0}), "dev")
-    assert settings.tolerances == {"bad_timestamp": 0.0}
+    settings = Settings.read(_environments(tolerances={"bad_listen_time": 0}), "dev")
+    assert settings.tolerances == {"bad_listen_time": 0.0}
     with pytest.raises(TypeError):
-        settings.tolerances["bad_timestamp"] = 1.0  # type: ignore[index]
+        settings.tolerances["bad_listen_time"] = 1.0  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("window", "hidden"), [(0, 30), (5, 30), (60, 360), (300, 1800)])

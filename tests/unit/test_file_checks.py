@@ -9,6 +9,7 @@ import pytest
 
 from validators import file_checks
 from validators.file_checks import FileRejectedError, Position, check_text, plain_chunks
+from validators.schemas import MAX_HEADER_CHARACTERS
 
 STREAMS = b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"
 # Without the time of day: pytest names the cases below after their bytes, and its workers must agree on the names.
@@ -132,11 +133,11 @@ def test_rows_are_found_by_line_and_as_a_spreadsheet_numbers_them(
     monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
 ) -> None:
     monkeypatch.setattr(file_checks, "CHUNK_BYTES", chunk_bytes)
-    data = STREAMS + b'\r\n"a\r\nb",t1,x\r\nu2,t2,x\r\n'
+    data = STREAMS + b'\r\n"a\r\nb",t1,x\r\nu2,t2\r\n'
     assert file_checks.row_positions(io.BytesIO(data), {2, 3, 4}) == {
-        2: Position(row=2, line=2),
-        3: Position(row=4, line=4),
-        4: Position(row=5, line=6),
+        2: Position(row=2, line=2, fields=3),
+        3: Position(row=4, line=4, fields=3),
+        4: Position(row=5, line=6, fields=2),
     }
 
 
@@ -188,3 +189,46 @@ def test_a_line_of_blanks_is_seen_across_chunks(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(file_checks, "CHUNK_BYTES", size)
         assert not check(STREAMS + b"   \nu3,t,x\n").is_line_per_row, size
         assert check(STREAMS * 2).header == ("user_id", "track_id", "listen_time")
+
+
+def header_of(names: list[str]) -> bytes:
+    return ",".join(["user_id", "track_id", "listen_time", *names]).encode() + b"\n"
+
+
+def test_hundreds_of_thousands_of_columns_are_told_in_linear_time() -> None:
+    assert rule_broken_by(header_of([f"c{n}" for n in range(130_000)])) == "too_many_columns"
+    assert rule_broken_by(header_of(["a"] * 500_000)) == "duplicate_column"
+    assert rule_broken_by(b"," * 1_000_000 + b"\n") == "missing_column"
+
+
+def test_the_names_in_a_header_have_a_bound_together() -> None:
+    room = MAX_HEADER_CHARACTERS - len("user_idtrack_idlisten_time")
+    assert check(header_of(["é" * room])).is_plain
+    with pytest.raises(FileRejectedError, match="long_row: the names in the header have 65537 characters"):
+        check(header_of(["é" * (room + 1)]))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["x" * 500_000] * 2,
+        ["x\x1b[2J"] * 2,
+        ["listen\u202e_tim"] * 2,
+        ["user_id" + "-" * 500_000, "track_id", "listen_time"],
+        ["user_id\x1b", "track_id", "listen_time"],
+        [f"LISTEN-TIME{'.' * n}" for n in range(1, 500)],
+    ],
+)
+def test_a_detail_repeats_a_bounded_part_of_the_header_in_one_line(names: list[str]) -> None:
+    for header in (header_of(names), ",".join(names).encode() + b"\n"):
+        with pytest.raises(FileRejectedError) as raised:
+            check(header)
+        assert raised.value.detail.isprintable()
+        assert len(raised.value.detail) < 1000
+
+
+def test_a_gzip_may_have_so_many_members_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_checks, "MAX_GZIP_MEMBERS", 3)
+    assert check(PACKED_STREAMS * 3).header == ("user_id", "track_id", "listen_time")
+    with pytest.raises(FileRejectedError, match="unreadable: the gzip has more than 3 members"):
+        check(PACKED_STREAMS * 4)

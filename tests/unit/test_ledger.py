@@ -44,6 +44,16 @@ def test_a_file_moves_forward(tables: Tables) -> None:
     assert tables.ledger.file_status(*FILE) is FileStatus.LOADED
 
 
+def test_a_skipped_file_stays_skipped_and_a_judged_one_is_not_skipped(tables: Tables) -> None:
+    tables.ledger.receive_file(*FILE, {"execution": "one"})
+    assert tables.ledger.advance_file(*FILE, FileStatus.SKIPPED, {"skipped_as": "a folder"}) is FileStatus.RECEIVED
+    assert tables.ledger.advance_file(*FILE, FileStatus.SKIPPED, {"skipped_as": "a folder"}) is FileStatus.SKIPPED
+    assert tables.ledger.advance_file(*FILE, FileStatus.ACCEPTED, {}) is None
+    tables.ledger.receive_file("rejected", "v1", {"execution": "one"})
+    tables.ledger.advance_file("rejected", "v1", FileStatus.REJECTED, {})
+    assert tables.ledger.advance_file("rejected", "v1", FileStatus.SKIPPED, {}) is None
+
+
 @pytest.mark.parametrize("status", [FileStatus.REJECTED, FileStatus.ACCEPTED])
 def test_a_file_never_moves_back(tables: Tables, status: FileStatus) -> None:
     tables.ledger.receive_file(*FILE, {"execution": "one"})

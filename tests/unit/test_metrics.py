@@ -208,6 +208,7 @@ class TestPipelineHealth:
             ("accepted", older, [FileStatus.ACCEPTED]),
             ("loaded", oldest, [FileStatus.ACCEPTED, FileStatus.LOADED]),
             ("rejected", oldest, [FileStatus.REJECTED]),
+            ("skipped", oldest, [FileStatus.SKIPPED]),
         ]:
             ledger.receive_file(key, "v1", {"uploaded_at": uploaded, "execution": "one"})
             for status in statuses:

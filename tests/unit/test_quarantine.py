@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tests.validation.judging import broken, judge, readable, rejected_by
-from validators.counts import MAX_HELD_CHARACTERS, ROWS, broken_rows, collect_counts, count_rows
+from validators.counts import FIELD_BYTES, MAX_ROW_BYTES, ROWS, Counts, broken_rows, collect_counts, count_rows
 from validators.expectations import ExpectationCrashedError, expectation_suite, judge_batch, run_suite
+from validators.file_checks import row_positions
 from validators.quarantine import (
     few_quarantined_rows,
     first_quarantined_rows,
@@ -20,8 +22,9 @@ from validators.quarantine import (
     row_offsets,
     samples,
 )
-from validators.reports import Sample
+from validators.reports import Sample, located
 from validators.rows import FILE, RULES, judge_files, read_positions
+from validators.schemas import MAX_GENRES, MAX_GENRES_OF_TRACK
 
 HEADER = "user_id,track_id,listen_time\n"
 GOOD = "u1,t1,2024-06-25 10:00:{:02}\n"
@@ -103,7 +106,7 @@ def test_samples_tell_rows_as_a_spreadsheet_does_and_mask_ids(spark: SparkSessio
     found = samples(few_quarantined_rows(rows, row_offsets(read_positions(spark, files)))["file"])
     assert found["bad_listen_time"] == [Sample(row=3, value="yesterday")]
     assert found["long_user_id"] == [Sample(row=4, value="xx… (201 characters)")]
-    assert found["malformed_row"] == [Sample(row=5, fields=2)]
+    assert found["malformed_row"] == [Sample(row=5)]
 
 
 def test_few_and_many_broken_rows_are_numbered_and_sampled_alike(spark: SparkSession, tmp_path: Path) -> None:
@@ -159,11 +162,66 @@ def test_no_more_broken_rows_are_held_than_may_be(
     assert sorted(expected.broken_rows or []) == sorted(broken_rows(judged).collect())
 
 
-@pytest.mark.parametrize(("characters", "is_few"), [(MAX_HELD_CHARACTERS, True), (MAX_HELD_CHARACTERS + 1, False)])
-def test_no_long_row_is_held(spark: SparkSession, tmp_path: Path, characters: int, *, is_few: bool) -> None:
-    text = HEADER + GOOD.format(0) + "u1,t1,noon\n" + "x" * (characters - 6) + ",t1,noon\n"
-    judged = judge_files(spark, "streams", readable(tmp_path, {"file": text}))
-    assert (collect_counts(count_rows(judged, "streams", {})).broken_rows is not None) == is_few
+@pytest.mark.parametrize(("size", "fields"), [(MAX_ROW_BYTES, ["é" * 100, "t1", "noon"]), (MAX_ROW_BYTES + 1, [])])
+def test_a_long_row_is_held_without_its_fields_and_is_sampled_all_the_same(
+    spark: SparkSession, tmp_path: Path, size: int, fields: list[str]
+) -> None:
+    extra = "x" * (size - 4 * FIELD_BYTES - len("é".encode()) * 100 - len("t1noon"))
+    header = HEADER.replace("\n", ",extra\n")
+    files = readable(tmp_path, {"file": header + "é" * 100 + f",t1,noon,{extra}\n"})
+    judged, offsets = judge_files(spark, "streams", files), row_offsets(read_positions(spark, files))
+    held = collect_counts(count_rows(judged, "streams", {})).broken_rows
+    assert held is not None
+    (few,), (many,) = (
+        few_quarantined_rows(held, offsets)["file"],
+        many_quarantined_rows(broken_rows(judged), offsets).collect(),
+    )
+    assert (few["row"], few["rules"], few["fields"]) == (2, ["bad_listen_time"], fields and [*fields, extra])
+    assert {"file": "file", **few} == many.asDict()
+    assert samples([few]) == {"bad_listen_time": [Sample(row=2, value="noon")]}
+
+
+def test_the_fields_of_a_malformed_row_are_counted_in_the_file(spark: SparkSession, tmp_path: Path) -> None:
+    text = HEADER + GOOD.format(0) + "x" * MAX_ROW_BYTES + ",t1\nu1,t1,noon,\nu1,t1,noon\n"
+    files = readable(tmp_path, {"file": text})
+    rows = collect_counts(count_rows(judge_files(spark, "streams", files), "streams", {})).broken_rows
+    found = samples(few_quarantined_rows(rows or [], row_offsets(read_positions(spark, files)))["file"])
+    assert located(found, row_positions(io.BytesIO(text.encode()), {3, 4, 5})) == {
+        "malformed_row": [Sample(row=3, line=3, fields=2), Sample(row=4, line=4, fields=4)],
+        "bad_listen_time": [Sample(row=5, line=5, value="noon")],
+    }
+
+
+def test_a_value_is_held_up_to_its_shown_characters(spark: SparkSession, tmp_path: Path) -> None:
+    text = HEADER + "u1,t1," + "é" * 81 + "\nu1,t1," + "é" * 80 + "\nu1,t1," + " " * 81 + "\nu1,t1," + " " * 80 + "\n"
+    files = readable(tmp_path, {"file": text})
+    rows = collect_counts(count_rows(judge_files(spark, "streams", files), "streams", {})).broken_rows
+    found = samples(few_quarantined_rows(rows or [], row_offsets(read_positions(spark, files)))["file"])
+    shown = ["é" * 80 + "… (81 characters)", "é" * 80, " " * 80 + "… (81 characters)", " " * 80]
+    assert [sample.value for sample in found["bad_listen_time"]] == shown
+
+
+def test_the_driver_holds_no_more_bytes_than_it_may(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = "x" * 1000 + ",t1,noon\n"
+    judged = judge_files(spark, "streams", readable(tmp_path, {"file": HEADER + row * 30}))
+    size = 1000 + len("t1noon") + 3 * FIELD_BYTES
+    for room, is_few in ((29 * size, True), (29 * size - 1, False)):
+        monkeypatch.setattr("validators.counts.MAX_HELD_BYTES", room)
+        collect_counts.cache_clear()
+        assert (collect_counts(count_rows(judged, "streams", {})).broken_rows is not None) == is_few
+
+
+def test_the_quarantine_of_a_file_is_bounded_in_bytes(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join("x" * (1000 - n) + ",t1,noon\n" for n in range(30))
+    files = readable(tmp_path, {"one": HEADER + rows, "other": HEADER + rows})
+    judged, offsets = judge_files(spark, "streams", files), row_offsets(read_positions(spark, files))
+    monkeypatch.setattr("validators.quarantine.MAX_QUARANTINED_BYTES", 5 * (1000 + 6 + 3 * FIELD_BYTES))
+    kept = many_quarantined_rows(broken_rows(judged), offsets).collect()
+    assert sorted((row["file"], row["row"]) for row in kept) == [(f, n) for f in ("one", "other") for n in range(2, 7)]
 
 
 def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: SparkSession, tmp_path: Path) -> None:
@@ -176,7 +234,93 @@ def test_a_crashed_expectation_is_a_failure_of_the_job_and_no_verdict(spark: Spa
     assert "user-1" not in str(crash.value)
 
 
+@pytest.mark.parametrize("rule", ["bad_listen_time", "duplicate_rows"])
+def test_a_rule_without_a_measure_is_a_failure_of_the_job_and_does_not_count_as_followed(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    def without_measure(counted: DataFrame) -> Counts:
+        counts = collect_counts(counted)
+        statistics = {file: {**found} for file, found in counts.statistics.items()}
+        for found in statistics.values():
+            del found[rule]
+        return replace(counts, statistics=statistics)
+
+    monkeypatch.setattr("validators.expectations.collect_counts", without_measure)
+    with pytest.raises(ExpectationCrashedError, match=f"the rule {rule} could not be evaluated: NotMeasuredError"):
+        judge(spark, tmp_path, {"file": HEADER + GOOD.format(0)})
+
+
+def test_rows_of_a_file_that_is_not_asked_for_are_a_failure_of_the_job(spark: SparkSession, tmp_path: Path) -> None:
+    files = readable(tmp_path, {"file": HEADER + GOOD.format(0)})
+    counted = count_rows(judge_files(spark, "streams", files), "streams", {})
+    with pytest.raises(ExpectationCrashedError, match="NotMeasuredError"):
+        judge_batch(counted, "streams", ["another"], tolerances={}, current_snapshot_rows=0)
+
+
+def test_the_rules_that_broke_a_snapshot_s_rows_come_before_its_shrinking(spark: SparkSession, tmp_path: Path) -> None:
+    header = "user_id,user_name,user_age,user_country,created_at\n"
+    texts = {
+        "broken": header + "1,A,30.0,NL,2024-01-01\n2,B,31.0,NL,2024-01-01\n",
+        "part": header + "1,A,30,NL,2024-01-01\n",
+    }
+    result = judge(spark, tmp_path, texts, "users", snapshot_rows=4)
+    assert rejected_by(result, "broken") == ["bad_user_age", "snapshot_shrunk"]
+    detail = {file: result.results[file][-1].detail for file in texts}
+    assert detail == {
+        "broken": "0 good rows, where at least 2 are needed: half of the current snapshot's; "
+        "rows that break a rule are the cause, so mend them first",
+        "part": "1 good row, where at least 2 are needed: half of the current snapshot's",
+    }
+
+
 def test_great_expectations_own_page_tells_the_rules(spark: SparkSession, tmp_path: Path) -> None:
     page = judge(spark, tmp_path, {"file": HEADER + "u1,t1,noon\n"}).data_docs
     assert "bad_listen_time" in page
     assert "0 of 1 files follow the rule" in page
+
+
+class TestGenres:
+    """How many genres a track and a songs file may have."""
+
+    HEADER = "track_id,track_name,artists,album_name,track_genre,duration_ms,popularity,explicit\n"
+
+    def file(self, tracks: int, genres: int, first_track: int = 0) -> str:
+        """Tracks that have each of the genres, all but the first of them in two rows."""
+        return "".join(
+            f"t{first_track + track},name {copy},a,b,g{genre},1000,1,f\n"
+            for track in range(tracks)
+            for genre in range(genres)
+            for copy in range(1 + (genre > 0))
+        )
+
+    def test_a_track_may_have_so_many_genres_and_no_more(self, spark: SparkSession, tmp_path: Path) -> None:
+        good, bad = self.file(3, MAX_GENRES_OF_TRACK), self.file(1, MAX_GENRES_OF_TRACK + 1, first_track=3)
+        broken_row = "t0,n,a,b,one more,no duration,1,f\n"
+        texts = {"good": self.HEADER + good + broken_row, "bad": self.HEADER + good + bad}
+        result = judge(spark, tmp_path, texts, "songs")
+        assert {file: rejected_by(result, file) for file in texts} == {"good": [], "bad": ["too_many_genres"]}
+        (detail,) = [found.detail for found in result.results["bad"] if not found.success]
+        assert detail == "the file has 51 genres, and one track has 51 of them"
+        assert result.counts["bad"].rows == 4 * (2 * MAX_GENRES_OF_TRACK - 1) + 2
+
+    def test_a_file_may_have_so_many_genres_and_no_more(self, spark: SparkSession, tmp_path: Path) -> None:
+        rows = [f"t{n},n,a,b,g{n},1000,1,f\n" for n in range(MAX_GENRES + 1)]
+        texts = {
+            "good": self.HEADER + "".join(rows[:-1]),
+            "bad": self.HEADER + "".join(rows),
+            "empty": self.HEADER,
+            "broken": self.HEADER + "t1,n,a,b,g1,no duration,1,f\n",
+        }
+        result = judge(spark, tmp_path, texts, "songs")
+        assert {file: rejected_by(result, file) for file in texts} == {
+            "good": [],
+            "bad": ["too_many_genres"],
+            "empty": ["no_rows"],
+            "broken": ["bad_duration_ms"],
+        }
+
+    def test_the_order_of_the_rows_does_not_matter(self, spark: SparkSession, tmp_path: Path) -> None:
+        rows = self.file(1, MAX_GENRES_OF_TRACK + 1).splitlines(keepends=True)
+        texts = {"one": self.HEADER + "".join(rows), "other": self.HEADER + "".join(reversed(rows))}
+        result = judge(spark, tmp_path, texts, "songs")
+        assert result.results["one"] == result.results["other"]

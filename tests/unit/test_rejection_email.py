@@ -21,7 +21,7 @@ from validators.reports import (
     shell_quoted,
 )
 from validators.results import RowCounts, RuleResult
-from validators.rules import RULES_BY_ID
+from validators.rules import RULES, RULES_BY_ID, Severity
 
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:music-kpi-prod-pipeline:5c1b7c1e-batch"
 SETTINGS = EmailSettings(
@@ -117,18 +117,49 @@ def test_the_subject_is_what_sns_takes_and_begins_with_the_environment(count: in
     assert subject.isprintable()
 
 
-def test_many_files_are_told_by_the_first_ones_and_a_number() -> None:
-    message = email(*[PLAYS] * 100)["message"]
-    assert f"\n{MAX_FILES_IN_EMAIL}. {PLAYS.key}\n" in message
-    assert f"\n{MAX_FILES_IN_EMAIL + 1}. " not in message
-    assert f"And {100 - MAX_FILES_IN_EMAIL} more" in message
+def numbered(count: int, judged: JudgedFile = PLAYS) -> list[JudgedFile]:
+    return [replace(judged, key=f"raw/streams/{n:03}.csv") for n in range(1, count + 1)]
 
 
-def test_the_message_stays_below_its_bound_however_long_keys_are() -> None:
-    long = replace(PLAYS, key="raw/streams/" + "é\n" * 330)
-    message = email(*[long] * 100)["message"]
+def test_many_files_are_told_by_the_first_ones_and_the_names_of_the_others() -> None:
+    message = email(*numbered(100))["message"]
+    assert f"\n{MAX_FILES_IN_EMAIL}. raw/streams/{MAX_FILES_IN_EMAIL:03}.csv\n" in message
+    assert f"And {100 - MAX_FILES_IN_EMAIL} more, each with the rules that reject it" in message
+    for number in range(MAX_FILES_IN_EMAIL + 1, 101):
+        assert f"\n{number}. raw/streams/{number:03}.csv: bad_listen_time, long_user_id" in message
+
+
+@pytest.mark.parametrize("part", ["é\n", "\x1b", "\U000e0041", "'", "\\", "a"])
+@pytest.mark.parametrize("judged", [PLAYS, CATALOGUE, DELETED])
+def test_the_message_stays_below_its_bound_and_names_every_file_however_long_keys_are(
+    part: str, judged: JudgedFile
+) -> None:
+    key = "raw/streams/" + part * ((1024 - len("raw/streams/999.csv")) // len(part.encode()))
+    files = [replace(judged, key=f"{key}{n:03}.csv") for n in range(1, 101)]
+    message = email(*files)["message"]
     assert len(message.encode()) <= MAX_MESSAGE_BYTES
-    assert "more: see the output of the execution" in message
+    assert all(line.isprintable() for line in message.splitlines())
+    assert [f"{n:03}.csv" in message for n in range(1, 101)] == [True] * 100
+
+
+def test_a_file_that_breaks_many_rules_is_listed_by_the_first_of_them() -> None:
+    rules = [result(rule.id, 9) for rule in RULES if rule.severity is Severity.QUARANTINE_ROW]
+    message = email(*numbered(100, replace(PLAYS, results=rules)))["message"]
+    assert "\n100. raw/streams/100.csv: malformed_row, null_user_id, long_user_id, …" in message
+    assert len(message.encode()) <= MAX_MESSAGE_BYTES
+
+
+def test_a_key_without_a_dataset_is_not_to_be_used_again() -> None:
+    judged = file("raw/plays/a.csv", dataset=None, problem=("unknown_dataset", "the key begins with none of these"))
+    message = email(judged)["message"]
+    assert "Upload the file with another key, under the prefix of its dataset." in message
+    assert "same key" not in message
+    assert "operations replay" not in message
+
+
+def test_control_characters_in_a_file_s_problem_are_shown_as_escapes() -> None:
+    judged = replace(CATALOGUE, problem=("missing_column", "the header has: \x1b[31m\u202e"))
+    assert "Rejected by missing_column: the header has: \\x1b[31m\\u202e." in email(judged)["message"]
 
 
 def test_without_a_page_of_the_runbook_the_email_names_the_file_in_the_repository() -> None:

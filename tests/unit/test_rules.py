@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from glue_scripts import names
 from validators import document
 from validators.rules import RULES, RuleError, Severity, check_tolerances, rules_of
 from validators.schemas import REQUIRED_COLUMNS, dataset_of
@@ -14,6 +15,11 @@ from validators.schemas import REQUIRED_COLUMNS, dataset_of
 def test_every_rule_has_its_own_id_and_says_what_must_hold_and_what_to_do() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
     assert all(rule.meaning.endswith(".") and rule.fix.endswith(".") for rule in RULES)
+
+
+def test_the_shared_names_hold_the_datasets_that_have_columns() -> None:
+    assert tuple(REQUIRED_COLUMNS) == names.DATASETS
+    assert {dataset_of(f"{names.RAW_PREFIX}{dataset}/a.csv") for dataset in names.DATASETS} == set(names.DATASETS)
 
 
 def test_a_rule_about_a_column_holds_only_where_the_column_is() -> None:
@@ -43,8 +49,8 @@ def test_a_tolerance_of_what_is_no_row_rule_stops(tolerances: dict[str, float]) 
         check_tolerances(tolerances)
 
 
-@pytest.mark.parametrize("tolerance", [-0.1, 1.1])
-def test_a_tolerance_that_is_no_share_stops(tolerance: float) -> None:
+@pytest.mark.parametrize("tolerance", [-0.1, 1.1, float("nan"), True, "0.1", None])
+def test_a_tolerance_that_is_no_share_stops(tolerance: object) -> None:
     with pytest.raises(RuleError, match="from 0 to 1"):
         check_tolerances({"bad_listen_time": tolerance})
 

@@ -40,6 +40,7 @@ class Input:
         size: what the event says; None for the size of the content.
         in_raw: what lies under the key itself when the job runs; None for nothing.
         is_copied: whether the state machine has staged a copy.
+        content_type: of the object; None for what S3 makes of an upload without one.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Input:
     size: int | None = None
     in_raw: bytes | None = None
     is_copied: bool = True
+    content_type: str | None = None
 
     @property
     def object_key(self) -> str:
@@ -72,6 +74,7 @@ class Input:
             size=self.size,
             in_raw=self.in_raw,
             is_copied=self.is_copied,
+            content_type=self.content_type,
         )
 
 
@@ -98,6 +101,11 @@ def rows_rejected(name: str, content: str, rule: str, bad: int, *says: str, rows
         says=says,
         **more,  # type: ignore[arg-type]
     )
+
+
+def skipped(key: str, content: bytes = b"", **more: object) -> Input:
+    """An object that is no data file."""
+    return Input(name=f"the object {key}", content=content, key=key, verdict="skipped", **more)  # type: ignore[arg-type]
 
 
 def plays(count: int = 100, line_end: str = "\n") -> str:
@@ -168,6 +176,7 @@ LONG_ID: Final = "é" * 101
 TIME: Final = "2024-06-25 11:00:00"
 EXPLICIT_SPELLINGS: Final = ("True", "FALSE", "t", "F", "yes", "No", "y", "N", "1", "0", " false ", "", " ")
 GOOD_STREAMS: Final = streams()
+GOOD_LINES: Final = GOOD_STREAMS.splitlines(keepends=True)
 
 EMPTY: Final = [
     rejected("an object of no bytes", b"", "no_rows", "the file is empty"),
@@ -269,6 +278,21 @@ ENCODINGS: Final = [
     rejected(
         "a gzip of a gzip", gzip.compress(gzip.compress(b"x")), "unreadable", "seems to be a gzip inside of a gzip"
     ),
+    rejected(
+        "a damaged gzip",
+        gzip.compress(GOOD_STREAMS.encode(), mtime=0)[:10] + b"junk" * 9,
+        "unreadable",
+        "the gzip is damaged: no more than 0 bytes could be unpacked",
+        "Check a gzip with `gzip -t`",
+    ),
+    rejected(
+        "a gzip with something behind it",
+        gzip.compress(GOOD_STREAMS.encode()) + b"junk",
+        "unreadable",
+        f"after {len(GOOD_STREAMS)} unpacked bytes the gzip is over, and something else follows it",
+    ),
+    accepted("a gzip with zeros behind it", gzip.compress(GOOD_STREAMS.encode()) + bytes(5000), 100),
+    accepted("a gzip of a member a line", b"".join(gzip.compress(line.encode()) for line in GOOD_LINES), 100),
     rejected("a gzip bomb", _gzip_bomb(), "unreadable", "unpacks to more than 250 times its size"),
 ]
 
@@ -428,7 +452,7 @@ SNAPSHOTS: Final = [
         rules=("snapshot_shrunk",),
         rows=1,
         failed={"snapshot_shrunk": 1},
-        says=("1 good rows, where at least 2 are needed",),
+        says=("1 good row, where at least 2 are needed",),
     ),
     accepted("the newest songs", songs(), 100, "songs", uploaded="2024-06-26T12:00:00Z"),
     accepted("the newest users", users(), 100, "users", uploaded="2024-06-26T12:00:00Z"),
@@ -466,8 +490,41 @@ OBJECTS: Final = [
     ),
     rejected("a prefix that is no dataset", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/plays/a.csv"),
     rejected("no folder", GOOD_STREAMS, "unknown_dataset", "raw/users/", key="raw/streams.csv"),
-    Input(name="a folder", content=b"", key="raw/streams/", verdict="skipped"),
-    Input(name="a folder in a folder", content=b"", key="raw/streams/2024/", verdict="skipped"),
+    skipped("raw/streams/"),
+    skipped("raw/streams/2024/"),
+    skipped("raw/streams/2024/06/", b"\n"),
+    skipped("raw/streams/marked", content_type="application/x-directory; charset=UTF-8"),
+    rejected("a file whose key ends with a slash", "user_id,track_id\n" * 3, "missing_column", key="raw/streams/a/"),
+    accepted("a file with the content type of a folder", GOOD_STREAMS, 100, content_type="application/x-directory"),
+]
+
+COMPANIONS: Final = [
+    skipped(f"raw/{key}", b"anything")
+    for key in (
+        "_SUCCESS",
+        "streams/out/_SUCCESS",
+        "streams/out/_started_123",
+        "streams/out/_committed_123",
+        "streams/out/.part-00000.csv.crc",
+        "streams/out_$folder$",
+        "streams/_temporary/0/attempt_1/part-00000.csv",
+        "streams/.DS_Store",
+        "streams/.ds_store",
+        "streams/._plays.csv",
+        "streams/__MACOSX/plays.csv",
+        "songs/desktop.ini",
+        "songs/Desktop.ini",
+        "songs/THUMBS.DB",
+        "users/users.csv.md5",
+        "users/users.csv.SHA256",
+        "streams/plays.csv.metadata",
+        "streams/manifest.json",
+        "streams/.gitkeep",
+    )
+]
+NO_COMPANIONS: Final = [
+    accepted(f"the key {key}", GOOD_STREAMS, 100, key=f"raw/streams/{key}")
+    for key in ("_SUCCESS.csv", "_success", "crc", "plays.crc.csv", "a_$folder$/plays.csv", "my manifest.json.csv")
 ]
 
 PRODUCER_PLAYS: Final = (
@@ -508,5 +565,7 @@ INPUTS: Final[Sequence[Input]] = [
     *SNAPSHOTS,
     *KEYS,
     *OBJECTS,
+    *COMPANIONS,
+    *NO_COMPANIONS,
     *PRODUCER,
 ]

@@ -38,9 +38,15 @@ def test_an_input_has_its_verdict(batch: JudgedBatch, given: Input) -> None:
     assert sum(row["lines"] for row in batch.quarantined.get(given.object_key, [])) == given.quarantined
 
 
-def test_a_folder_is_left_alone_and_not_in_the_ledger(batch: JudgedBatch) -> None:
-    skipped = {entry["key"]: entry["reason"] for entry in batch.verdict["skipped"]}
-    assert skipped == dict.fromkeys(("raw/streams/", "raw/streams/2024/"), "a folder, which stays where it is")
+def test_what_tools_leave_beside_files_is_noted_in_the_ledger_and_left_alone(batch: JudgedBatch) -> None:
+    reasons = {entry["key"]: entry["reason"] for entry in batch.verdict["skipped"]}
+    assert reasons.keys() == {given.object_key for given in INPUTS if given.verdict == "skipped"}
+    for key, reason in reasons.items():
+        item = batch.ledger[key]
+        assert (item["status"], f"{item['skipped_as']}, which stays where it is") == ("SKIPPED", reason)
+        assert f". {key}\n" not in batch.verdict["email"]["message"]
+    assert reasons["raw/streams/"] == reasons["raw/streams/marked"] == "a folder, which stays where it is"
+    assert reasons["raw/streams/out/_SUCCESS"] == "a marker of a Spark or Hadoop job, which stays where it is"
 
 
 def test_the_copy_of_a_version_that_is_too_large_is_made_by_the_job(batch: JudgedBatch) -> None:
@@ -63,7 +69,7 @@ def test_the_email_stays_within_what_a_state_can_carry(batch: JudgedBatch) -> No
     message = batch.verdict["email"]["message"]
     assert len(message.encode()) <= MAX_MESSAGE_BYTES
     assert f"{len(batch.verdict['rejected'])} of " in message
-    assert " more: see the output of the execution" in message
+    assert " more, each with the rules that reject it" in message
 
 
 def test_spark_does_not_warn_of_headers_that_are_as_they_should_be(batch: JudgedBatch) -> None:

@@ -35,6 +35,7 @@ class Staged:
         size: what the event said; None for the size of the content.
         in_raw: bytes that the job would find under the key itself; None for none.
         is_copied: whether there is a copy in processing/.
+        content_type: of the copy; None for what S3 makes of an upload without one.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Staged:
     size: int | None = None
     in_raw: bytes | None = None
     is_copied: bool = True
+    content_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,11 @@ def _stage(aws: Aws, file: Staged) -> str:
     version = "v1"
     if file.in_raw is not None:
         version = aws.s3.put_object(Bucket=BUCKET, Key=file.key, Body=file.in_raw)["VersionId"]
-    if file.is_copied:
-        aws.write(FOLDER + file_name(file.key, version), file.content)
+    staged_key = FOLDER + file_name(file.key, version)
+    if file.content_type:
+        aws.s3.put_object(Bucket=BUCKET, Key=staged_key, Body=file.content, ContentType=file.content_type)
+    elif file.is_copied:
+        aws.write(staged_key, file.content)
     return version
 
 
@@ -173,9 +178,11 @@ def _collect(aws: Aws, table: Table, log: str) -> JudgedBatch:
     verdict = json.loads(aws.content(FOLDER + names.VERDICT_NAME))
     accepted = json.loads(aws.content(FOLDER + names.ACCEPTED_NAME))["files"]
     items = {str(item["pk"]): item for item in table.scan()["Items"]}
-    judged = [*verdict["accepted"], *verdict["rejected"]]
-    ledger = {entry["key"]: items.get(f"FILE#{entry['key']}#{entry['version_id']}", {}) for entry in judged}
-    reports = {key: json.loads(aws.content(str(item["report_key"]))) for key, item in ledger.items()}
+    entries = [*verdict["accepted"], *verdict["rejected"], *verdict["skipped"]]
+    ledger = {entry["key"]: items[f"FILE#{entry['key']}#{entry['version_id']}"] for entry in entries}
+    reports = {
+        key: json.loads(aws.content(str(item["report_key"]))) for key, item in ledger.items() if "report_key" in item
+    }
     quarantined = {
         key: [
             json.loads(line)

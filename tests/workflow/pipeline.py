@@ -204,9 +204,9 @@ class Pipeline:
         """Put a file into the test's folder in raw/."""
         return self.upload_as(self.folder + name, content)
 
-    def upload_as(self, key: str, content: bytes) -> File:
-        """Put a file under any key."""
-        answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+    def upload_as(self, key: str, content: bytes, **headers: str) -> File:
+        """Put a file under any key; headers are further arguments of PutObject."""
+        answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=content, **headers)
         described = {"key": key, "size": len(content), "etag": answer["ETag"].strip('"')}
         described |= {"version-id": answer["VersionId"], "sequencer": "0055AED6DCD90281E5"}
         event = {"version": "0", "bucket": {"name": self.bucket}, "object": described, "reason": "PutObject"}
