@@ -7,8 +7,9 @@ r"""How the text of a field becomes a value, as DuckDB's SQL.
     to_moment(text)         TIMESTAMP  UTC, its fraction of a second cut off: 2024-06-25 17:43:00, or T in place of the
                                        blank; then, or not, .5 and then, or not, Z or +02:00 (-18:00 to +18:00)
     to_day_or_moment(text)  TIMESTAMP  the same, or midnight of a day: 2024-06-25
+    is_given(text)          BOOLEAN    whether there is more than ASCII whitespace
 
-Each gives null for a text that is not so, an empty one included.
+Each but the last gives null for a text that is not so, an empty one included.
 
 A value that is plain takes the fast way. DuckDB's own casts take much that is no value here, such as `24:00:00`.
 """
@@ -20,45 +21,44 @@ from typing import Final
 from validators.schemas import MAX_NAME_CHARACTERS, REQUIRED_COLUMNS
 
 _WHITESPACE: Final = r"E' \t\n\r\x0b\x0c'"
-_MOMENT: Final = r"\d{4}-\d{2}-\d{2}[ T]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00)?"
+_PLAIN_MOMENT: Final = r"\d{4}-\d{2}-\d{2}[ T]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_MOMENT: Final = _PLAIN_MOMENT + r"(\.\d+)?(Z|[+-](0\d|1[0-7]):[0-5]\d|[+-]18:00)?"
 
 MACROS: Final = (
     # What comes after the blank (`!`) is no whitespace: few texts have anything to trim.
     f"""
-    CREATE TEMP MACRO to_id(text) AS
+    CREATE OR REPLACE TEMP MACRO to_id(text) AS
         CASE WHEN text < '!' OR text[-1] <= ' ' THEN nullif(trim(text, {_WHITESPACE}), '') ELSE text END
     """,
     f"""
-    CREATE TEMP MACRO to_name(text) AS
-        nullif(CASE WHEN strlen(text) > {MAX_NAME_CHARACTERS} THEN substring(text, 1, {MAX_NAME_CHARACTERS}) ELSE text END, '')
+    CREATE OR REPLACE TEMP MACRO to_name(text) AS
+        nullif(CASE WHEN strlen(text) > {MAX_NAME_CHARACTERS} THEN text[:{MAX_NAME_CHARACTERS}] ELSE text END, '')
     """,
+    "CREATE OR REPLACE TEMP MACRO is_given(text) AS to_id(text) IS NOT NULL",
     r"""
-    CREATE TEMP MACRO to_integer(text) AS
+    CREATE OR REPLACE TEMP MACRO to_integer(text) AS
         CASE WHEN regexp_full_match(to_id(text), '[+-]?\d{1,18}') THEN try_cast(to_id(text) AS BIGINT) END
     """,
     """
-    CREATE TEMP MACRO to_boolean(text) AS
+    CREATE OR REPLACE TEMP MACRO to_boolean(text) AS
         CASE WHEN lower(to_id(text)) IN ('true', 't', 'yes', 'y', '1') THEN true
              WHEN lower(to_id(text)) IN ('false', 'f', 'no', 'n', '0') THEN false END
     """,
-    # A plain moment is written as DuckDB writes it.
     """
-    CREATE TEMP MACRO is_plain_moment(text) AS
-        strlen(text) = 19 AND coalesce(try_cast(text AS TIMESTAMP)::VARCHAR = text, false)
-    """,
-    """
-    CREATE TEMP MACRO minutes_of_zone(text) AS
+    CREATE OR REPLACE TEMP MACRO minutes_of_zone(text) AS
         CASE WHEN text[-6] IN ('+', '-')
-             THEN (text[-6] || '1')::INTEGER * (text[-5:-4]::INTEGER * 60 + text[-2:]::INTEGER) ELSE 0 END
+             THEN try_cast(text[-6] || '1' AS INTEGER)
+                  * (try_cast(text[-5:-4] AS INTEGER) * 60 + try_cast(text[-2:] AS INTEGER))
+             ELSE 0 END
     """,
     f"""
-    CREATE TEMP MACRO to_moment(text) AS
-        CASE WHEN is_plain_moment(text) THEN try_cast(text AS TIMESTAMP)
+    CREATE OR REPLACE TEMP MACRO to_moment(text) AS
+        CASE WHEN regexp_full_match(text, '{_PLAIN_MOMENT}') THEN try_cast(text AS TIMESTAMP)
              WHEN regexp_full_match(text, '{_MOMENT}')
              THEN try_cast(concat(text[:10], ' ', text[12:19]) AS TIMESTAMP) - to_minutes(minutes_of_zone(text)) END
     """,
     r"""
-    CREATE TEMP MACRO to_day_or_moment(text) AS
+    CREATE OR REPLACE TEMP MACRO to_day_or_moment(text) AS
         CASE WHEN regexp_full_match(text, '\d{4}-\d{2}-\d{2}') THEN try_cast(text AS TIMESTAMP) ELSE to_moment(text) END
     """,
 )

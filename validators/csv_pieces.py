@@ -36,9 +36,10 @@ _Numbers = npt.NDArray[np.int64]
 _TAIL_BYTES: Final = 64 * 1024
 _COMMA, _LINE_FEED, _QUOTE = b',\n"'
 _STAND_INS: Final = {b"\r": b"\x00r", b"\n": b"\x00n", b",": b"\x00c", b'"': b"\x00q"}
+_RETURN: Final = _STAND_INS[b"\r"]
 _RETURN_ALONE: Final = re.compile(rb"\r(?!\n)")
 _LINE_FEED_WITHIN_A_FIELD: Final = re.compile(rb'(?<=[^\r\n,"])\n')
-# A field that begins with a quote: its text, and what follows its closing quote. The text may be open where a block ends.
+# A field that begins with a quote: its text, and what follows its closing quote. It may be open where a block ends.
 _QUOTED_FIELD: Final = re.compile(rb'(?:\A|(?<=[,\n]))"([^"]*+(?:""[^"]*+)*+)(?:"([^,\n]*+)|\Z)')
 _BLANKS: Final = re.compile(rb"(?:[\x01-\x20]|\x00r)*")
 
@@ -60,6 +61,24 @@ class Places:
     sheet_rows: _Numbers
     lines: _Numbers
     line_counts: _Numbers
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a file it is, the header included.
+
+    Attributes:
+        rows: rows, blank lines aside.
+        sheet_rows: rows as a spreadsheet counts them: blank lines, too.
+        lines: lines.
+    """
+
+    rows: int = 0
+    sheet_rows: int = 0
+    lines: int = 0
+
+    def __add__(self, other: Extent) -> Extent:
+        return Extent(self.rows + other.rows, self.sheet_rows + other.sheet_rows, self.lines + other.lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,20 +104,12 @@ class Piece:
     line_end: str
     has_header: bool
 
-    @property
-    def rows(self) -> int:
-        """How many rows it has, the header and malformed ones, too."""
-        return self.has_header + len(self.numbers) + len(self.malformed)
-
     @cached_property
-    def lines(self) -> int:
-        """How many lines it has."""
-        return self.data.count(b"\n") + (not self.data.endswith(b"\n") and self.data != b"")
-
-    @property
-    def sheet_rows(self) -> int:
-        """How many rows it has as a spreadsheet counts them: blank lines, too."""
-        return self._sheet_rows_and_places[0]
+    def extent(self) -> Extent:
+        """How much of its file it is."""
+        rows = self.has_header + len(self.numbers) + len(self.malformed)
+        lines = self.data.count(b"\n") + (self.data != b"" and not self.data.endswith(b"\n"))
+        return Extent(rows, lines if self._is_line_per_row else self._sheet_rows_and_places[0], lines)
 
     @property
     def places(self) -> Places:
@@ -106,9 +117,28 @@ class Piece:
         return self._sheet_rows_and_places[1]
 
     @cached_property
-    def has_rows_of_several_lines(self) -> bool:
-        """Whether a row takes more than a line."""
-        return self.lines > self.rows and bool((self.places.line_counts > 1).any())
+    def line_counts(self) -> pa.Array:
+        """As how many rows each row of `texts` counts if it is broken, int32: its lines, but for those at its ends."""
+        if self._is_line_per_row or not self._has_lines_within_rows:
+            return pa.array(np.ones(len(self.texts), np.int32))
+        whole = pc.binary_join_element_wise(*self.texts.columns, "", null_handling="replace")
+        breaks = pc.count_substring_regex(pc.utf8_trim(whole, characters="\r\n"), r"\r\n|\r|\n")
+        return pc.add(breaks, 1).cast(pa.int32())
+
+    @property
+    def malformed_line_counts(self) -> pa.Array:
+        """The same of each malformed row."""
+        if self._is_line_per_row:
+            return pa.array(np.ones(len(self.malformed), np.int32))
+        return pa.array(self.places.line_counts[self.malformed].astype(np.int32))
+
+    @property
+    def _is_line_per_row(self) -> bool:
+        return b'"' not in self.data and _RETURN not in self.data
+
+    @property
+    def _has_lines_within_rows(self) -> bool:
+        return _RETURN in self.data or bool((self.places.line_counts > 1).any())
 
     @cached_property
     def _sheet_rows_and_places(self) -> tuple[int, Places]:
@@ -118,15 +148,16 @@ class Piece:
             ends = np.append(ends, len(self.data))
         starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
         sheet_rows = np.flatnonzero(ends > starts)
-        starts, ends = starts[sheet_rows], ends[sheet_rows]
+        starts, row_ends = starts[sheet_rows], ends[sheet_rows]
         lines = np.searchsorted(breaks, starts)
-        return len(sheet_rows), Places(starts, ends, sheet_rows, lines, np.searchsorted(breaks, ends) - lines + 1)
+        places = Places(starts, row_ends, sheet_rows, lines, np.searchsorted(breaks, row_ends) - lines + 1)
+        return len(ends), places
 
     def column(self, name: str) -> pa.ChunkedArray:
         r"""The texts of a column. Of the last one without a \r at the end, which belongs to the row's end."""
         position = self.header.index(name)
         texts = self.texts.column(position)
-        if position == len(self.header) - 1 and (b"\r" in self.data or b"\x00r" in self.data):
+        if position == len(self.header) - 1 and _RETURN in self.data:
             return pc.if_else(pc.ends_with(texts, "\r"), pc.utf8_slice_codeunits(texts, 0, -1), texts)
         return texts
 
@@ -169,7 +200,7 @@ def blocks(chunks: Iterable[bytes], header: Sequence[str]) -> Iterator[Piece]:
 
 
 def ranges(size: int) -> list[tuple[int, int]]:
-    """The ranges of bytes of a text without quotes that can be read side by side: (start, end), the end not included."""
+    """The ranges of bytes of a text without quotes that can be read side by side: start and end, which is not in it."""
     return [(start, min(start + RANGE_BYTES, size)) for start in range(0, size, RANGE_BYTES)]
 
 
@@ -305,7 +336,7 @@ def _is_tidy(text: npt.NDArray[np.uint8], quotes: _Numbers) -> bool:
 
 
 def _are_separators(characters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    return (characters == _COMMA) | (characters == _LINE_FEED)
+    return np.isin(characters, (_COMMA, _LINE_FEED))
 
 
 def _size_of_rows(data: bytes, edges: _Edges) -> int:
