@@ -38,6 +38,7 @@ _COMMA, _LINE_FEED, _QUOTE = b',\n"'
 _STAND_INS: Final = {b"\r": b"\x00r", b"\n": b"\x00n", b",": b"\x00c", b'"': b"\x00q"}
 _RETURN: Final = _STAND_INS[b"\r"]
 _RETURN_ALONE: Final = re.compile(rb"\r(?!\n)")
+_LINE_BREAK: Final = re.compile(rb"\n|\x00n|\x00r(?!\n)")
 _LINE_FEED_WITHIN_A_FIELD: Final = re.compile(rb'(?<=[^\r\n,"])\n')
 # A field that begins with a quote: its text, and what follows its closing quote. It may be open where a block ends.
 _QUOTED_FIELD: Final = re.compile(rb'(?:\A|(?<=[,\n]))"([^"]*+(?:""[^"]*+)*+)(?:"([^,\n]*+)|\Z)')
@@ -108,8 +109,10 @@ class Piece:
     def extent(self) -> Extent:
         """How much of its file it is."""
         rows = self.has_header + len(self.numbers) + len(self.malformed)
-        lines = self.data.count(b"\n") + (self.data != b"" and not self.data.endswith(b"\n"))
-        return Extent(rows, lines if self._is_line_per_row else self._sheet_rows_and_places[0], lines)
+        if self._is_line_per_row:
+            lines = self.data.count(b"\n") + self._is_last_line_open
+            return Extent(rows, lines, lines)
+        return Extent(rows, self._sheet_rows_and_places[0], len(self._breaks) + self._is_last_line_open)
 
     @property
     def places(self) -> Places:
@@ -134,16 +137,26 @@ class Piece:
 
     @property
     def _is_line_per_row(self) -> bool:
-        return b'"' not in self.data and _RETURN not in self.data
+        return b'"' not in self.data and b"\x00" not in self.data
 
     @property
     def _has_lines_within_rows(self) -> bool:
-        return _RETURN in self.data or bool((self.places.line_counts > 1).any())
+        return b"\x00" in self.data or bool((self.places.line_counts > 1).any())
+
+    @property
+    def _is_last_line_open(self) -> bool:
+        return self.data != b"" and not self.data.endswith(b"\n")
+
+    @cached_property
+    def _breaks(self) -> _Numbers:
+        if b"\x00" in self.data:
+            return np.array([found.start() for found in _LINE_BREAK.finditer(self.data)], np.int64)
+        return _line_feeds(self.data)
 
     @cached_property
     def _sheet_rows_and_places(self) -> tuple[int, Places]:
-        breaks = np.flatnonzero(_characters(self.data) == _LINE_FEED)
-        ends = _outside(breaks, _quote_edges(self.data).places)
+        breaks = self._breaks
+        ends = _outside(_line_feeds(self.data), _quote_edges(self.data).places)
         if not self.data.endswith(b"\n"):
             ends = np.append(ends, len(self.data))
         starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
@@ -290,6 +303,10 @@ def _characters(data: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
+def _line_feeds(data: bytes) -> _Numbers:
+    return np.flatnonzero(_characters(data) == _LINE_FEED)
+
+
 def _quotes(data: bytes) -> _Numbers:
     return np.flatnonzero(_characters(data) == _QUOTE) if b'"' in data else np.empty(0, np.int64)
 
@@ -343,7 +360,7 @@ def _size_of_rows(data: bytes, edges: _Edges) -> int:
     """How many bytes of the text are whole rows."""
     if not len(edges.places):
         return data.rfind(b"\n") + 1
-    ends = _outside(np.flatnonzero(_characters(data) == _LINE_FEED), edges.places)
+    ends = _outside(_line_feeds(data), edges.places)
     return int(ends[-1]) + 1 if len(ends) else 0
 
 

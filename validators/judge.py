@@ -125,17 +125,17 @@ def _condition(rule: Rule) -> str:
 
 
 def counts_sql(rules: Sequence[str]) -> str:
-    """How many rows each piece has, and how many break each rule: a row for each piece."""
+    """How many rows each piece has, and how many break each rule: a row for each piece, also for one without rows."""
     failed = [f"coalesce(sum(lines) FILTER ({rule}), 0)::BIGINT AS {rule}" for rule in rules]
     return f"""
-        SELECT coalesce(sum(if(is_broken, lines, 1)), 0)::BIGINT AS rows,
+        SELECT coalesce(sum(CASE WHEN is_broken THEN lines WHEN NOT is_broken THEN 1 END), 0)::BIGINT AS rows,
                coalesce(sum(lines) FILTER (is_broken), 0)::BIGINT AS quarantined, {", ".join(failed)}
         FROM pieces LEFT JOIN judged USING (piece) GROUP BY piece ORDER BY piece
     """
 
 
 def warnings_sql(dataset: str, warnings: Sequence[Rule]) -> str:
-    """How many valid rows each warning is about: a row for each piece."""
+    """How many valid rows each warning is about: a row for each piece, also for one without rows."""
     asked = ", ".join(f"{warning.sql} AS {warning.id}" for warning in warnings)
     columns = ", ".join(REQUIRED_COLUMNS[dataset])
     named = ", ".join(f"coalesce({warning.id}, 0)::BIGINT AS {warning.id}" for warning in warnings)
