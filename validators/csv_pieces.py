@@ -176,10 +176,10 @@ class Piece:
 
     def text_of(self, number: int) -> str:
         """A row as it stands in the file, without its line end."""
-        data = self.data[self.places.starts[number] : self.places.ends[number]]
+        data = self.data[self.places.starts[number] : self.places.ends[number]].replace(b"\n", self.line_end.encode())
         for character, stand_in in _STAND_INS.items():
             data = data.replace(stand_in, character)
-        return data.decode().removesuffix("\r").replace("\n", self.line_end)
+        return data.decode().removesuffix("\r")
 
 
 def blocks(chunks: Iterable[bytes], header: Sequence[str]) -> Iterator[Piece]:
