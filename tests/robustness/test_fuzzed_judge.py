@@ -26,8 +26,7 @@ PIECE_BYTES: Final = 20_000
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_pieces, "BLOCK_BYTES", PIECE_BYTES)
-    monkeypatch.setattr(csv_pieces, "RANGE_BYTES", PIECE_BYTES)
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", PIECE_BYTES)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

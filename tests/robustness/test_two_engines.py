@@ -28,8 +28,7 @@ SNAPSHOTS: Final = {"songs": ["t1", "🎵", "0"], "users": ["u1", "ü-3", "u2"]}
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_pieces, "BLOCK_BYTES", 8192)
-    monkeypatch.setattr(csv_pieces, "RANGE_BYTES", 3000)
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", 8192)
 
 
 def quoted(table: list[list[str]], *, every_field: bool) -> bytes:

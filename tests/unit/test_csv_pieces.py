@@ -70,7 +70,7 @@ def test_blocks_of_any_size_are_the_rows_that_python_reads(
     csv.writer(text, lineterminator="\n").writerows([HEADER, *table])
     whole = text.getvalue().removesuffix("\n" if ends_open else "").replace("\n", line_end)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(csv_pieces, "BLOCK_BYTES", block_bytes)
+        monkeypatch.setattr(csv_pieces, "PIECE_BYTES", block_bytes)
         pieces = list(blocks(chunks(whole.encode(), chunk_bytes), HEADER))
     # Within a field, each line end is \n.
     expected = [
@@ -86,11 +86,15 @@ def test_ranges_of_any_size_are_the_rows_that_python_reads(lines: list[str], ran
     whole = "\n".join([",".join(HEADER), *lines])
     data = whole.encode()
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(csv_pieces, "RANGE_BYTES", range_bytes)
         monkeypatch.setattr(csv_pieces, "_TAIL_BYTES", 3)
-        of_file = [(start, end, len(data), HEADER) for start, end in ranges(len(data))]
-        pieces = [range_piece(lambda a, b: data[a:b], *place) for place in of_file]
+        places = [(start, min(start + range_bytes, len(data))) for start in range(0, len(data), range_bytes)]
+        pieces = [range_piece(lambda a, b: data[a:b], *place, len(data), HEADER) for place in places]
     assert rows_and_places(pieces) == rows_by_python(whole)
+
+
+def test_the_ranges_of_a_text_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", 4)
+    assert [ranges(size) for size in (1, 4, 9)] == [[(0, 1)], [(0, 4)], [(0, 4), (4, 8), (8, 9)]]
 
 
 @pytest.mark.parametrize(
@@ -130,8 +134,8 @@ def test_blocks_of_a_long_stream_are_bounded_and_read_one_by_one() -> None:
     pieces = blocks(stream(), HEADER)
     for number in range(1, 4):
         piece = next(pieces)
-        assert csv_pieces.BLOCK_BYTES // 2 < len(piece.data) < 2 * csv_pieces.BLOCK_BYTES
-        assert taken * 210_000 < (number + 1) * 2 * csv_pieces.BLOCK_BYTES
+        assert csv_pieces.PIECE_BYTES // 2 < len(piece.data) < 2 * csv_pieces.PIECE_BYTES
+        assert taken * 210_000 < (number + 1) * 2 * csv_pieces.PIECE_BYTES
         assert len(piece.texts) > 100_000
 
 
@@ -140,7 +144,7 @@ def test_blocks_of_a_long_stream_are_bounded_and_read_one_by_one() -> None:
 def test_a_row_that_is_longer_than_a_block_rejects_the_file(
     monkeypatch: pytest.MonkeyPatch, text: str, line_end: str
 ) -> None:
-    monkeypatch.setattr(csv_pieces, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", 1000)
     data = f"a,b,c{line_end}".encode() + b'"' + text.encode() * 5000
     with pytest.raises(FileRejectedError, match="long_row"):
         list(blocks(chunks(data, 100), HEADER))
