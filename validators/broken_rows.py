@@ -31,15 +31,17 @@ def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
         dataset: its dataset.
 
     Returns:
-        row: its number in the piece, from 0, blank lines aside.
-        sheet_row: the same as a spreadsheet counts rows: blank lines count.
-        line: its first line in the piece, from 0.
-        lines: how many rows it counts as.
-        rules: the ids of the rules that it breaks.
-        fields: its fields as text in the file's order; the whole text as one field of a row that has not as many
-            fields as the header; none of a row that takes more than MAX_ROW_BYTES.
-        For each column with rules: `<column>_start`, the first MAX_VALUE_CHARACTERS of its text, and
-        `<column>_characters`, how many characters its text has. Null for a row with too few or too many fields.
+        A row for each:
+
+        - `row`: its number in the piece, from 0, blank lines aside.
+        - `sheet_row`: the same as a spreadsheet counts rows: blank lines count.
+        - `line`: its first line in the piece, from 0.
+        - `lines`: how many rows it counts as.
+        - `rules`: the ids of the rules that it breaks.
+        - `fields`: its fields as text in the file's order; the whole text as one field of a row that has not as many
+          fields as the header; none of a row that takes more than MAX_ROW_BYTES.
+        - for each column with rules, `<column>_start`, the first MAX_VALUE_CHARACTERS of its text, and
+          `<column>_characters`, how many characters its text has. Null in a row with too few or too many fields.
     """
     rows = found["row"].to_numpy()
     places = piece.places
