@@ -4,8 +4,8 @@ r"""How the text of a field becomes a value, as DuckDB's SQL.
 - `to_name(text)`: VARCHAR, its first characters, whitespace and all.
 - `to_integer(text)`: BIGINT. Digits, at most 18, with or without a sign; ASCII whitespace around them.
 - `to_boolean(text)`: BOOLEAN. true/false, t/f, yes/no, y/n or 1/0 in any case; ASCII whitespace around them.
-- `to_moment(text)`: TIMESTAMP, UTC, to the second. 2024-06-25 17:43:00, or with T. A fraction (cut off) may follow, and Z
-  or a zone from -18:00 to +18:00.
+- `to_moment(text)`: TIMESTAMP, UTC, to the second. 2024-06-25 17:43:00, or with T. A fraction (cut off) may follow,
+  and Z or a zone from -18:00 to +18:00.
 - `to_day_or_moment(text)`: TIMESTAMP. The same, or a day, 2024-06-25, for its midnight.
 - `is_given(text)`: BOOLEAN, whether there is more than ASCII whitespace.
 
