@@ -1,6 +1,6 @@
-"""What each rule means, how severe it is and what share of rows may break it: the one place that says so.
+"""What each rule means, how severe it is, what share of rows may break it, and its SQL: the one place that says so.
 
-Reports, e-mails and documents take their words from here.
+Reports, e-mails and documents take their words from here, `judge` its SQL.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ from enum import StrEnum
 from typing import Final
 
 from validators.schemas import (
+    EARLIEST_LISTEN_TIME,
+    FUTURE_GRACE_HOURS,
     MAX_COLUMNS,
+    MAX_COUNTRY_BYTES,
+    MAX_DURATION_MS,
+    MAX_FILE_BYTES,
+    MAX_GENRE_BYTES,
     MAX_GENRES,
     MAX_GENRES_OF_TRACK,
     MAX_GZIP_MEMBERS,
     MAX_GZIP_RATIO,
     MAX_HEADER_CHARACTERS,
+    MAX_ID_BYTES,
     MAX_ROW_CHARACTERS,
 )
 
@@ -46,6 +53,12 @@ class Rule:
         fix: what a producer does about it.
         tolerance: the share of rows (0 to 1) that may break a row rule; one more row rejects the file.
         reason: why the tolerance is what it is.
+        sql: in DuckDB's dialect. Of a row rule: true for a row that breaks the rule; null counts as false. It may name
+            the columns of the dataset, typed as `columns` says (null where the text is empty or not of the type), the
+            text of each (`user_age_text`), `is_malformed` and `uploaded` (when the file was uploaded, TIMESTAMP in
+            UTC). Only `malformed_row` is asked of a row whose fields are not as many as the columns. Of a warning: how
+            many of the valid rows of a file it is about, as an aggregate over `valid`, which has the columns of the
+            dataset; `songs` and `users` are the snapshots. Empty for a file rule: bytes and counts break it.
     """
 
     id: str
@@ -56,6 +69,7 @@ class Rule:
     fix: str
     tolerance: float = 0.0
     reason: str = ""
+    sql: str = ""
 
 
 _ALL: Final = ("users", "songs", "streams")
@@ -71,7 +85,7 @@ def _file_rule(rule_id: str, meaning: str, fix: str, datasets: tuple[str, ...] =
     return Rule(id=rule_id, severity=Severity.REJECT_FILE, datasets=datasets, meaning=meaning, fix=fix)
 
 
-def _row_rule(rule_id: str, datasets: tuple[str, ...], column: str | None, meaning: str, fix: str) -> Rule:
+def _row_rule(rule_id: str, datasets: tuple[str, ...], column: str | None, meaning: str, fix: str, *, sql: str) -> Rule:
     return Rule(
         id=rule_id,
         severity=Severity.QUARANTINE_ROW,
@@ -81,11 +95,12 @@ def _row_rule(rule_id: str, datasets: tuple[str, ...], column: str | None, meani
         fix=fix,
         tolerance=_ONE_PERCENT,
         reason=_STRAY_ROWS if "streams" in datasets else _STRAY_SNAPSHOT_ROWS,
+        sql=sql,
     )
 
 
-def _warning(rule_id: str, datasets: tuple[str, ...], column: str | None, meaning: str, fix: str) -> Rule:
-    return Rule(id=rule_id, severity=Severity.WARN, datasets=datasets, column=column, meaning=meaning, fix=fix)
+def _warning(rule_id: str, datasets: tuple[str, ...], column: str | None, meaning: str, fix: str, *, sql: str) -> Rule:
+    return Rule(id=rule_id, severity=Severity.WARN, datasets=datasets, column=column, meaning=meaning, fix=fix, sql=sql)
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -117,7 +132,10 @@ RULES: Final[tuple[Rule, ...]] = (
         "Upload the file again without naming a KMS key; the bucket encrypts every object. The first object stays "
         "where it was uploaded.",
     ),
-    _file_rule("too_large", "The file has at most 5 GiB, unpacked too.", "Split the file and upload the parts."),
+        "too_large",
+        f"The file has at most {MAX_FILE_BYTES // 1024**3} GiB, unpacked too.",
+        "Split the file and upload the parts.",
+    ),
     _file_rule(
         "unreadable",
         "The file is CSV text without NUL bytes, plain or in one complete gzip of at most "
@@ -170,16 +188,23 @@ RULES: Final[tuple[Rule, ...]] = (
         None,
         "The row has as many fields as the header.",
         "Add the missing fields, or put those that hold commas or line breaks in double quotes.",
+        sql="is_malformed",
     ),
     _row_rule(
-        "null_user_id", ("users", "streams"), "user_id", "user_id is given and not blank.", "Give the row its user_id."
+        "null_user_id",
+        ("users", "streams"),
+        "user_id",
+        "user_id is given and not blank.",
+        "Give the row its user_id.",
+        sql="user_id IS NULL",
     ),
     _row_rule(
         "long_user_id",
         ("users", "streams"),
         "user_id",
-        "user_id has at most 200 bytes in UTF-8.",
+        f"user_id has at most {MAX_ID_BYTES} bytes in UTF-8.",
         "Check the export: an id this long is usually two fields run together.",
+        sql=f"strlen(user_id) > {MAX_ID_BYTES}",
     ),
     _row_rule(
         "null_track_id",
@@ -187,13 +212,15 @@ RULES: Final[tuple[Rule, ...]] = (
         "track_id",
         "track_id is given and not blank.",
         "Give the row its track_id.",
+        sql="track_id IS NULL",
     ),
     _row_rule(
         "long_track_id",
         ("songs", "streams"),
         "track_id",
-        "track_id has at most 200 bytes in UTF-8.",
+        f"track_id has at most {MAX_ID_BYTES} bytes in UTF-8.",
         "Check the export: an id this long is usually two fields run together.",
+        sql=f"strlen(track_id) > {MAX_ID_BYTES}",
     ),
     _row_rule(
         "bad_listen_time",
@@ -201,37 +228,47 @@ RULES: Final[tuple[Rule, ...]] = (
         "listen_time",
         "listen_time is a moment that exists, as YYYY-MM-DD HH:MM:SS or with T; a fraction and Z or ±HH:MM may follow.",
         "Write date and time, such as 2024-06-25 17:43:00; without a zone it is UTC.",
+        sql="listen_time IS NULL",
     ),
     _row_rule(
         "future_listen_time",
         ("streams",),
         "listen_time",
-        "listen_time is at most 24 hours later than the upload.",
+        f"listen_time is at most {FUTURE_GRACE_HOURS} hours later than the upload.",
         "Check the producer's clock and zone.",
+        sql=f"listen_time > uploaded + INTERVAL {FUTURE_GRACE_HOURS} HOURS",
     ),
     _row_rule(
         "early_listen_time",
         ("streams",),
         "listen_time",
-        "listen_time is not before 2000-01-01 UTC.",
+        f"listen_time is not before {EARLIEST_LISTEN_TIME[:10]} UTC.",
         "Check the producer's clock and the date format.",
+        sql=f"listen_time < TIMESTAMP '{EARLIEST_LISTEN_TIME}'",
     ),
     _row_rule(
-        "null_track_genre", ("songs",), "track_genre", "track_genre is given and not blank.", "Give the song a genre."
+        "null_track_genre",
+        ("songs",),
+        "track_genre",
+        "track_genre is given and not blank.",
+        "Give the song a genre.",
+        sql="track_genre IS NULL",
     ),
     _row_rule(
         "long_track_genre",
         ("songs",),
         "track_genre",
-        "track_genre has at most 200 bytes in UTF-8.",
+        f"track_genre has at most {MAX_GENRE_BYTES} bytes in UTF-8.",
         "Check the export: a genre this long is usually two fields run together.",
+        sql=f"strlen(track_genre) > {MAX_GENRE_BYTES}",
     ),
     _row_rule(
         "bad_duration_ms",
         ("songs",),
         "duration_ms",
-        "duration_ms is a whole number from 0 to 2147483647.",
+        f"duration_ms is a whole number from 0 to {MAX_DURATION_MS}.",
         "Write the duration in whole milliseconds, such as 215000.",
+        sql=f"duration_ms IS NULL OR duration_ms NOT BETWEEN 0 AND {MAX_DURATION_MS}",
     ),
     _row_rule(
         "bad_popularity",
@@ -239,6 +276,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "popularity",
         "popularity is a whole number, or empty.",
         "Write a whole number, such as 42, or leave the field empty.",
+        sql="popularity IS NULL AND is_given(popularity_text)",
     ),
     _row_rule(
         "bad_explicit",
@@ -246,6 +284,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "explicit",
         "explicit is true/false, t/f, yes/no, y/n or 1/0 in any case, or empty.",
         "Use true or false.",
+        sql="explicit IS NULL AND is_given(explicit_text)",
     ),
     _row_rule(
         "bad_user_age",
@@ -253,13 +292,15 @@ RULES: Final[tuple[Rule, ...]] = (
         "user_age",
         "user_age is a whole number, or empty.",
         "Write a whole number, such as 42, or leave the field empty.",
+        sql="user_age IS NULL AND is_given(user_age_text)",
     ),
     _row_rule(
         "long_user_country",
         ("users",),
         "user_country",
-        "user_country has at most 64 bytes in UTF-8.",
+        f"user_country has at most {MAX_COUNTRY_BYTES} bytes in UTF-8.",
         "Use the country's name or code.",
+        sql=f"strlen(user_country) > {MAX_COUNTRY_BYTES}",
     ),
     _row_rule(
         "bad_created_at",
@@ -267,6 +308,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "created_at",
         "created_at is a date (YYYY-MM-DD), a moment written as listen_time is, or empty.",
         "Write the date as YYYY-MM-DD.",
+        sql="created_at IS NULL AND is_given(created_at_text)",
     ),
     _warning(
         "duplicate_rows",
@@ -274,6 +316,7 @@ RULES: Final[tuple[Rule, ...]] = (
         None,
         "No valid row stands twice in the file.",
         "Nothing: a play counts once. Many of them point to a producer that sends twice.",
+        sql="count(*) - count(DISTINCT valid)",
     ),
     _warning(
         "unknown_track",
@@ -281,6 +324,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "track_id",
         "The track is in the songs snapshot.",
         "Upload a songs snapshot that holds the track; its plays then appear under their genre.",
+        sql="count_if(NOT EXISTS (FROM songs WHERE songs.track_id = valid.track_id))",
     ),
     _warning(
         "unknown_user",
@@ -288,6 +332,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "user_id",
         "The user is in the users snapshot.",
         "Upload a users snapshot that holds the user; until then the country is `unknown`.",
+        sql="count_if(NOT EXISTS (FROM users WHERE users.user_id = valid.user_id))",
     ),
 )
 

@@ -1,0 +1,170 @@
+"""Text cut into pieces: the rows of the whole, whatever the pieces are, in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.robustness.csv_files import fuzzing
+from validators import csv_pieces
+from validators.csv_pieces import Extent, Piece, blocks, range_piece, ranges
+from validators.file_checks import FileRejectedError
+
+HEADER = ("a", "b", "c")
+Row = tuple[str | None, ...]
+
+field_texts = st.text(st.sampled_from('ab ,"\n\té🎵\ufeff'), max_size=5)
+tables = st.lists(st.lists(field_texts, min_size=1, max_size=4), max_size=30)
+
+
+def chunks(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def rows_of(piece: Piece) -> dict[int, Row | str]:
+    """By number in the piece: the fields, or the text of a row that has too few or too many."""
+    rows = zip(*(column.to_pylist() for column in piece.texts.columns), strict=True)
+    well_formed = dict(zip(piece.numbers.tolist(), rows, strict=True))
+    return well_formed | {number: piece.text_of(number) for number in piece.malformed.tolist()}
+
+
+def rows_and_places(pieces: Sequence[Piece]) -> list[tuple[Row | str, int, int]]:
+    """Each row below the header, its row in a spreadsheet and its line, from 1."""
+    found = []
+    before = Extent()
+    for piece in pieces:
+        places = piece.places
+        for number, row in sorted(rows_of(piece).items()):
+            place = before.sheet_rows + places.sheet_rows[number] + 1, before.lines + places.lines[number] + 1
+            found.append((row, *place))
+        before += piece.extent
+    return found
+
+
+def rows_by_python(text: str) -> list[tuple[Row | str, int, int]]:
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines)
+    found: list[tuple[Row | str, int, int]] = []
+    before = 0
+    for sheet_row, fields in enumerate(reader, start=1):
+        own = "".join(lines[before : reader.line_num]).rstrip("\r\n")
+        row = tuple(field or None for field in fields) if len(fields) == len(HEADER) else own
+        if fields and before:
+            found.append((row, sheet_row, before + 1))
+        before = reader.line_num
+    return found
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@given(tables, st.integers(150, 400), st.integers(1, 50), st.booleans())
+@fuzzing(100)
+def test_blocks_of_any_size_are_the_rows_that_python_reads(
+    line_end: str, table: list[list[str]], block_bytes: int, chunk_bytes: int, ends_open: bool
+) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([HEADER, *table])
+    whole = text.getvalue().removesuffix("\n" if ends_open else "").replace("\n", line_end)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(csv_pieces, "PIECE_BYTES", block_bytes)
+        pieces = list(blocks(chunks(whole.encode(), chunk_bytes), HEADER))
+    # Within a field, each line end is \n.
+    expected = [
+        (tuple(f and f.replace(line_end, "\n") for f in row) if isinstance(row, tuple) else row, *place)
+        for row, *place in rows_by_python(whole)
+    ]
+    assert rows_and_places(pieces) == expected
+
+
+@given(st.lists(st.text(st.sampled_from("ab ,é🎵\ufeff\t"), max_size=12), max_size=30), st.integers(1, 80))
+@fuzzing(200)
+def test_ranges_of_any_size_are_the_rows_that_python_reads(lines: list[str], range_bytes: int) -> None:
+    whole = "\n".join([",".join(HEADER), *lines])
+    data = whole.encode()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(csv_pieces, "_TAIL_BYTES", 3)
+        places = [(start, min(start + range_bytes, len(data))) for start in range(0, len(data), range_bytes)]
+        pieces = [range_piece(lambda a, b: data[a:b], *place, len(data), HEADER) for place in places]
+    assert rows_and_places(pieces) == rows_by_python(whole)
+
+
+def test_the_ranges_of_a_text_are_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", 4)
+    assert [ranges(size) for size in (1, 4, 9)] == [[(0, 1)], [(0, 4)], [(0, 4), (4, 8), (8, 9)]]
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ('"a"b,"c"" d"e,f', ('"a"b', '"c" d"e', "f")),
+        ('"a" ,"b"\t\x0b,"c" ', ("a", "b", "c")),
+        ('12" mix,x"y"z,"a" "b"', ('12" mix', 'x"y"z', '"a" "b"')),
+        ('"a,"b,c,d', ('"a,"b', "c", "d")),
+        ('"","""","a""b"', (None, '"', 'a"b')),
+        (' "a",\'b\',\\"', (' "a"', "'b'", '\\"')),
+    ],
+)
+def test_text_behind_a_closing_quote_belongs_to_the_field_and_blanks_do_not(text: str, fields: Row) -> None:
+    """As Spark's parser, univocity, has it with the setting STOP_AT_DELIMITER."""
+    (piece,) = blocks(iter([f"a,b,c\n{text}\n1,2\n".encode()]), HEADER)
+    assert rows_of(piece) == {1: fields, 2: "1,2"}
+
+
+def test_a_row_with_too_many_fields_is_told_as_it_stands_in_the_file() -> None:
+    (piece,) = blocks(iter([b'a,b,c\r\n"x"y,"1\r\n2" ,3,4\r\n1,2,3\r\n']), HEADER)
+    assert rows_of(piece) == {1: '"x"y,"1\r\n2" ,3,4', 2: ("1", "2", "3")}
+    assert piece.malformed_line_counts.to_pylist() == [2]
+    assert piece.extent == Extent(rows=3, sheet_rows=3, lines=4)
+
+
+def test_blocks_of_a_long_stream_are_bounded_and_read_one_by_one() -> None:
+    taken = 0
+
+    def stream() -> Iterator[bytes]:
+        nonlocal taken
+        yield b"a,b,c\n"
+        while True:
+            taken += 1
+            yield b'"a","b ""and""\nb",c\n' * 10_000
+
+    pieces = blocks(stream(), HEADER)
+    for number in range(1, 4):
+        piece = next(pieces)
+        assert csv_pieces.PIECE_BYTES // 2 < len(piece.data) < 2 * csv_pieces.PIECE_BYTES
+        assert taken * 210_000 < (number + 1) * 2 * csv_pieces.PIECE_BYTES
+        assert len(piece.texts) > 100_000
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("text", ["x", "x\n", "x,"])
+def test_a_row_that_is_longer_than_a_block_rejects_the_file(
+    monkeypatch: pytest.MonkeyPatch, text: str, line_end: str
+) -> None:
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", 1000)
+    data = f"a,b,c{line_end}".encode() + b'"' + text.encode() * 5000
+    with pytest.raises(FileRejectedError, match="long_row"):
+        list(blocks(chunks(data, 100), HEADER))
+    with pytest.raises(FileRejectedError, match="long_row"):
+        range_piece(lambda a, b: (b"x" * 90_000)[a:b], 0, 10, 90_000, HEADER)
+
+
+def test_a_byte_order_mark_within_a_file_is_a_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = "a,b,c\n\ufeff1,2,3\n".encode()
+    piece = range_piece(lambda a, b: data[a:b], 6, len(data), len(data), HEADER)
+    assert rows_of(piece) == {0: ("\ufeff1", "2", "3")}
+
+
+@pytest.mark.parametrize("data", [b"a,b,c\n", b"a,b,c", b"a,b,c\n\n\n", b"\n\na,b,c\n"])
+def test_a_file_without_rows_has_a_piece_without_texts(data: bytes) -> None:
+    (piece,) = blocks(iter([data]), HEADER)
+    assert (len(piece.texts), rows_of(piece), piece.extent.rows) == (0, {}, 1)
+
+
+def test_a_range_in_which_no_line_begins_is_empty() -> None:
+    data = b"a,b,c\nxxxxxxxxxxxxxxxxx,2,3\n"
+    piece = range_piece(lambda a, b: data[a:b], 10, 15, len(data), HEADER)
+    assert (rows_of(piece), piece.extent) == ({}, Extent())

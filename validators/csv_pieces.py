@@ -1,0 +1,447 @@
+"""CSV text in pieces of whole rows, each parsed into a table of texts.
+
+A piece is bounded whatever its file holds: text without quotes is read in ranges of bytes, any other text in blocks
+that end where a row ends.
+
+NUL is in no file (`file_checks`). Here it begins a stand-in: for a character of a field which the parser would take for
+the end of a row or field, or for a quote.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from validators.file_checks import FileRejectedError
+from validators.schemas import MAX_ROW_CHARACTERS
+
+PIECE_BYTES: Final = 8 * 1024**2
+"""Of a range or of a block: at least twice the longest row, which is of characters of up to four bytes. A piece that is
+four times as large is judged no quicker, and in up to 2 GB of memory where its rows are of a character."""
+
+_Numbers = npt.NDArray[np.int64]
+
+_TAIL_BYTES: Final = 64 * 1024
+_COMMA, _LINE_FEED, _QUOTE = b',\n"'
+_STAND_INS: Final = {b"\r": b"\x00r", b"\n": b"\x00n", b",": b"\x00c", b'"': b"\x00q"}
+_RETURN_ALONE: Final = re.compile(rb"\r(?!\n)")
+_LINE_BREAK: Final = re.compile(rb"\n|\x00n|\x00r(?!\n)")
+_LINE_FEED_WITHIN_A_FIELD: Final = re.compile(rb'(?<=[^\r\n,"])\n')
+# A field that begins with a quote: its text, and what follows its closing quote. It may be open where a block ends.
+_QUOTED_FIELD: Final = re.compile(rb'(?:\A|(?<=[,\n]))"([^"]*+(?:""[^"]*+)*+)(?:"([^,\n]*+)|\Z)')
+_BLANKS: Final = re.compile(rb"(?:[\x01-\x20]|\x00r)*")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rows of a piece stand in it, all from 0: arrays of one number per row.
+
+    Attributes:
+        starts: their first bytes.
+        ends: the bytes behind their last ones, the line end aside.
+        sheet_rows: their numbers as a spreadsheet counts rows: blank lines count, too.
+        lines: their first lines.
+        line_counts: how many lines they take.
+    """
+
+    starts: _Numbers
+    ends: _Numbers
+    sheet_rows: _Numbers
+    lines: _Numbers
+    line_counts: _Numbers
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a file it is, the header included.
+
+    Attributes:
+        rows: rows, blank lines aside.
+        sheet_rows: rows as a spreadsheet counts them: blank lines, too.
+        lines: lines.
+    """
+
+    rows: int = 0
+    sheet_rows: int = 0
+    lines: int = 0
+
+    def __add__(self, other: Extent) -> Extent:
+        return Extent(self.rows + other.rows, self.sheet_rows + other.sheet_rows, self.lines + other.lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    r"""Rows of a file that follow one another. Blank lines are no rows.
+
+    Attributes:
+        data: their bytes, with \n at the end of each row.
+        quote_edges: where its text goes into quotes and out of them.
+        texts: the rows that have as many fields as the header, as text by position of the column; an empty field is
+            null.
+        numbers: by row of `texts`, its number among the rows of the piece, from 0.
+        malformed: the numbers of the other rows.
+        header: the columns of the file.
+        line_end: what the file's rows end with.
+        has_header: the first row of the piece is the header; it is counted, and not in `texts`.
+    """
+
+    data: bytes
+    quote_edges: _Numbers
+    texts: pa.Table
+    numbers: _Numbers
+    malformed: _Numbers
+    header: tuple[str, ...]
+    line_end: str
+    has_header: bool
+
+    @cached_property
+    def extent(self) -> Extent:
+        """How much of its file it is."""
+        rows = self.has_header + len(self.numbers) + len(self.malformed)
+        if self._is_line_per_row:
+            lines = self.data.count(b"\n") + self._is_last_line_open
+            return Extent(rows, lines, lines)
+        return Extent(rows, self._sheet_rows_and_places[0], len(self._breaks) + self._is_last_line_open)
+
+    @property
+    def places(self) -> Places:
+        """Where its rows stand."""
+        return self._sheet_rows_and_places[1]
+
+    @cached_property
+    def line_counts(self) -> pa.Array:
+        """As how many rows each row of `texts` counts if it is broken, int32: its lines, but for those at its ends."""
+        if self._is_line_per_row or not self._has_lines_within_rows:
+            return pa.array(np.ones(len(self.texts), np.int32))
+        whole = pc.binary_join_element_wise(*self.texts.columns, "", null_handling="replace")
+        breaks = pc.count_substring_regex(pc.utf8_trim(whole, characters="\r\n"), r"\r\n|\r|\n")
+        return pc.add(breaks, 1).cast(pa.int32())
+
+    @property
+    def malformed_line_counts(self) -> pa.Array:
+        """The same of each malformed row."""
+        if self._is_line_per_row:
+            return pa.array(np.ones(len(self.malformed), np.int32))
+        return pa.array(self.places.line_counts[self.malformed].astype(np.int32))
+
+    @property
+    def _is_line_per_row(self) -> bool:
+        return not len(self.quote_edges) and not self._has_stand_ins
+
+    @cached_property
+    def _has_stand_ins(self) -> bool:
+        return b"\x00" in self.data
+
+    @property
+    def _has_lines_within_rows(self) -> bool:
+        return self._has_stand_ins or bool((self.places.line_counts > 1).any())
+
+    @property
+    def _is_last_line_open(self) -> bool:
+        return self.data != b"" and not self.data.endswith(b"\n")
+
+    @cached_property
+    def _breaks(self) -> _Numbers:
+        if self._has_stand_ins:
+            return np.array([found.start() for found in _LINE_BREAK.finditer(self.data)], np.int64)
+        return _line_feeds(self.data)
+
+    @cached_property
+    def _sheet_rows_and_places(self) -> tuple[int, Places]:
+        breaks = self._breaks
+        ends = _outside(_line_feeds(self.data), self.quote_edges)
+        if not self.data.endswith(b"\n"):
+            ends = np.append(ends, len(self.data))
+        starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
+        sheet_rows = np.flatnonzero(ends > starts)
+        starts, row_ends = starts[sheet_rows], ends[sheet_rows]
+        lines = np.searchsorted(breaks, starts)
+        places = Places(starts, row_ends, sheet_rows, lines, np.searchsorted(breaks, row_ends) - lines + 1)
+        return len(ends), places
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        r"""The texts of a column. Of the last one without a \r at the end, which belongs to the row's end."""
+        position = self.header.index(name)
+        texts = self.texts.column(position)
+        if position == len(self.header) - 1 and self._has_stand_ins:
+            return pc.if_else(pc.ends_with(texts, "\r"), pc.utf8_slice_codeunits(texts, 0, -1), texts)
+        return texts
+
+    def text_of(self, number: int) -> str:
+        """A row as it stands in the file, without its line end."""
+        data = self.data[self.places.starts[number] : self.places.ends[number]].replace(b"\n", self.line_end.encode())
+        for character, stand_in in _STAND_INS.items():
+            data = data.replace(stand_in, character)
+        return data.decode().removesuffix("\r")
+
+
+def blocks(chunks: Iterable[bytes], header: Sequence[str]) -> Iterator[Piece]:
+    r"""The pieces of a file of any text.
+
+    The first line end of the file is that of its rows: \n, \r\n or \r. It is \n as well within a field.
+
+    Args:
+        chunks: what `file_checks.plain_chunks` gives of a file that `check_text` has passed.
+        header: its columns.
+
+    Raises:
+        FileRejectedError: a row is longer than a piece.
+    """
+    begun = _at_least(PIECE_BYTES, iter(chunks))
+    first = next(begun, b"")
+    line_end = _first_line_end(first)
+    rest, has_header = b"", True
+    for block in _at_least(PIECE_BYTES, _with_line_feeds(chain([first], begun), line_end)):
+        data = rest + block
+        edges = _quote_edges(data)
+        size = _size_of_rows(data, edges)
+        rest = data[size:]
+        if len(rest) >= PIECE_BYTES:
+            raise _too_long()
+        if size:
+            yield _piece(data[:size], edges, header, line_end, has_header=has_header)
+            has_header = False
+    if rest:
+        yield _piece(rest, _quote_edges(rest), header, line_end, has_header=has_header)
+
+
+def ranges(size: int) -> list[tuple[int, int]]:
+    """The ranges of bytes of a text without quotes that can be read side by side: start and end, which is not in it."""
+    return [(start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
+
+
+def range_piece(read: Callable[[int, int], bytes], start: int, end: int, size: int, header: Sequence[str]) -> Piece:
+    r"""The rows that begin in a range of a text without quotes and \r.
+
+    Args:
+        read: returns the bytes of the text from a start to an end, the end not included.
+        start: the first byte of the range.
+        end: the byte behind its last one.
+        size: of the text, bytes.
+        header: its columns.
+
+    Raises:
+        FileRejectedError: a row is longer than a piece.
+    """
+    before = max(start - 1, 0)
+    data = read(before, end)
+    if start:
+        data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
+    if data and not data.endswith(b"\n"):
+        data += _rest_of_line(read, end, size)
+    return _piece(data, _NO_EDGES, header, "\n", has_header=start == 0)
+
+
+def _rest_of_line(read: Callable[[int, int], bytes], start: int, size: int) -> bytes:
+    tail = b""
+    while start + len(tail) < size and b"\n" not in tail:
+        if len(tail) > PIECE_BYTES:
+            raise _too_long()
+        tail += read(start + len(tail), min(start + len(tail) + _TAIL_BYTES, size))
+    return tail[: tail.find(b"\n") + 1] or tail
+
+
+def _too_long() -> FileRejectedError:
+    return FileRejectedError("long_row", f"a row has more than {MAX_ROW_CHARACTERS} characters")
+
+
+def _at_least(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in chunks of at least so many, but for the last one."""
+    held: list[bytes] = []
+    for chunk in chunks:
+        held.append(chunk)
+        if sum(map(len, held)) >= size:
+            yield b"".join(held)
+            held = []
+    if held:
+        yield b"".join(held)
+
+
+def _first_line_end(data: bytes) -> str:
+    found = re.search(rb"\r\n|\r|\n", data)
+    return found.group().decode() if found else "\n"
+
+
+def _with_line_feeds(chunks: Iterator[bytes], line_end: str) -> Iterator[bytes]:
+    r"""The same text with \n at the end of each row. What Spark takes for a character of a field is a stand-in."""
+    if line_end == "\n":
+        yield from (chunk.replace(b"\r", _STAND_INS[b"\r"]) for chunk in chunks)
+        return
+    rest, end = b"", line_end.encode()
+    for chunk in chunks:
+        data = rest + chunk
+        size = data.rfind(end) + len(end) if end in data else 0
+        rest = data[size:]
+        if len(rest) > 2 * PIECE_BYTES:
+            raise _too_long()
+        yield _line_feeds_for(end, data[:size])
+    yield _line_feeds_for(end, rest)
+
+
+def _line_feeds_for(line_end: bytes, data: bytes) -> bytes:
+    ends = data.count(line_end)
+    if line_end == b"\r\n" and data.count(b"\r") > ends:
+        data = _RETURN_ALONE.sub(lambda _: _STAND_INS[b"\r"], data)
+    if data.count(b"\n") > ends * line_end.count(b"\n"):
+        data = _LINE_FEED_WITHIN_A_FIELD.sub(lambda _: _STAND_INS[b"\n"], data)
+    return data.replace(line_end, b"\n")
+
+
+# Quotes. A field is in quotes if it begins with one. The text goes into quotes and out of them at the edges: a row ends
+# at a line feed before which there is an even number of edges. Where each quote stands as RFC 4180 has it, quotes and
+# edges are the same (two quotes in a row are no edge and two), so that nothing needs to be looked at one by one.
+
+
+def _characters(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)
+
+
+def _line_feeds(data: bytes) -> _Numbers:
+    return np.flatnonzero(_characters(data) == _LINE_FEED)
+
+
+def _quotes(data: bytes) -> _Numbers:
+    return np.flatnonzero(_characters(data) == _QUOTE) if b'"' in data else np.empty(0, np.int64)
+
+
+def _outside(places: _Numbers, edges: _Numbers) -> _Numbers:
+    return places[np.searchsorted(edges, places) % 2 == 0] if len(edges) else places
+
+
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """Of a text that begins where a row begins.
+
+    Attributes:
+        places: of the edges.
+        are_quotes: whether each quote of the text is an edge.
+    """
+
+    places: _Numbers
+    are_quotes: bool
+
+
+_NO_EDGES: Final = _Edges(np.empty(0, np.int64), are_quotes=True)
+
+
+def _quote_edges(data: bytes) -> _Edges:
+    quotes = _quotes(data)
+    if not len(quotes) or _is_tidy(_characters(data), quotes):
+        return _Edges(quotes, are_quotes=True)
+    spans = [place for field in _QUOTED_FIELD.finditer(data) for place in (field.start(), field.end(1))]
+    return _Edges(np.array(spans, np.int64), are_quotes=False)
+
+
+def _is_tidy(text: npt.NDArray[np.uint8], quotes: _Numbers) -> bool:
+    """Whether each field with a quote begins with one, ends with one, and has two in a row where it has more."""
+    firsts = np.flatnonzero(np.diff(quotes, prepend=-2) > 1)  # of the runs of quotes
+    lengths = np.diff(firsts, append=len(quotes))
+    starts = quotes[firsts]
+    is_within = firsts % 2 == 1
+    is_odd = lengths % 2 == 1
+    is_at_start = (starts == 0) | _are_separators(text[starts - 1])
+    ends = starts + lengths
+    is_at_end = (ends == len(text)) | _are_separators(text[np.minimum(ends, len(text) - 1)])
+    return bool(np.where(is_within, ~is_odd | is_at_end, is_at_start & (is_odd | is_at_end)).all())
+
+
+def _are_separators(characters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return (characters == _COMMA) | (characters == _LINE_FEED)  # type: ignore[no-any-return]
+
+
+def _size_of_rows(data: bytes, edges: _Edges) -> int:
+    """How many bytes of the text are whole rows."""
+    if not len(edges.places):
+        return data.rfind(b"\n") + 1
+    ends = _outside(_line_feeds(data), edges.places)
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def _tidy(rows: bytes, edges: _Edges) -> bytes:
+    """Whole rows with each quote as RFC 4180 has it; others, which are characters of a field, are stand-ins."""
+    if edges.are_quotes:
+        return rows
+    parts: list[bytes] = []
+    end = 0
+    for field in _QUOTED_FIELD.finditer(rows):
+        parts += [rows[end : field.start()].replace(b'"', _STAND_INS[b'"']), _tidy_field(field)]
+        end = field.end()
+    return b"".join([*parts, rows[end:].replace(b'"', _STAND_INS[b'"'])])
+
+
+def _tidy_field(field: re.Match[bytes]) -> bytes:
+    """Blanks behind a closing quote are left out. If there is other text, both quotes belong to the field's text."""
+    text, behind = field.groups()
+    if not behind or _BLANKS.fullmatch(behind):
+        return b'"' + text + b'"'
+    whole = b'"' + text.replace(b'""', b'"') + b'"' + behind
+    for character in (b'"', b",", b"\n"):
+        whole = whole.replace(character, _STAND_INS[character])
+    return whole
+
+
+# Parsing.
+
+
+def _piece(data: bytes, edges: _Edges, header: Sequence[str], line_end: str, *, has_header: bool) -> Piece:
+    malformed = array("q")
+
+    def note(row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow, which ships no types
+        malformed.append(row.number - 1)
+        return "skip"
+
+    texts = _texts(_tidy(data, edges), len(header), note)
+    numbers = np.arange(len(texts) + len(malformed))
+    if len(malformed):
+        numbers = np.delete(numbers, malformed)
+    if has_header:
+        texts, numbers = texts.slice(1), numbers[1:]
+    return Piece(
+        data,
+        edges.places[: np.searchsorted(edges.places, len(data))],
+        texts,
+        numbers,
+        np.array(malformed, np.int64),
+        tuple(header),
+        line_end,
+        has_header,
+    )
+
+
+def _texts(data: bytes, columns: int, handler: Callable[[Any], str]) -> pa.Table:
+    names = [str(position) for position in range(columns)]
+    if not data.strip(b"\n"):
+        return pa.table({name: pa.array([], pa.string()) for name in names})
+    # The parser skips a byte order mark at the start of any text; here it is a character of the first field.
+    guard = b"\n" if data.startswith(b"\xef\xbb\xbf") else b""
+    texts = csv.read_csv(
+        pa.BufferReader(guard + data),
+        read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 2, column_names=names),
+        parse_options=csv.ParseOptions(
+            quote_char='"' if b'"' in data else False,
+            newlines_in_values=b'"' in data,
+            invalid_row_handler=handler,
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        ),
+    )
+    return _without_stand_ins(texts) if b"\x00" in data else texts
+
+
+def _without_stand_ins(texts: pa.Table) -> pa.Table:
+    columns = texts.columns
+    for character, stand_in in _STAND_INS.items():
+        columns = [pc.replace_substring(column, stand_in.decode(), character.decode()) for column in columns]
+    return pa.table(columns, names=texts.column_names)
