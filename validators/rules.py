@@ -132,6 +132,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "Upload the file again without naming a KMS key; the bucket encrypts every object. The first object stays "
         "where it was uploaded.",
     ),
+    _file_rule(
         "too_large",
         f"The file has at most {MAX_FILE_BYTES // 1024**3} GiB, unpacked too.",
         "Split the file and upload the parts.",
