@@ -1,6 +1,7 @@
 """How fast objects are read and written on the embedded AWS: `python -m benchmarks.objects`. Prints MB/s.
 
-The server is this process, the client another one, as in a run of the pipeline. MB are 10**6 bytes.
+The server is this process, the client another one, as in a run of the pipeline, and every request is signed and
+verified. MB are 10**6 bytes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks.aws import BUCKET, ROOT, serving
+import boto3
+
+from benchmarks.aws import BUCKET, ROOT
 from glue_scripts.object_store import ObjectStore
+from local_aws import s3_directory
 from local_aws.environment import client_environment
+from local_aws.iam.enforcement import Enforcement
+from local_aws.moto_server import MotoServer
+from local_aws.server import ACCOUNT, REGION
 
 LARGE_BYTES: Final = 64 * 2**20
 SMALL_BYTES: Final = 1000
@@ -29,10 +36,20 @@ def main() -> None:
     if sys.argv[1:] == ["client"]:
         _measure(ObjectStore(BUCKET))
         return
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "aws") as aws:
-        environment = {**os.environ, **client_environment(aws.endpoint_url, "us-east-1")}
-        command = [sys.executable, "-m", "benchmarks.objects", "client"]
-        subprocess.run(command, check=True, cwd=ROOT, env=environment)
+    with tempfile.TemporaryDirectory() as folder:
+        s3_directory.install(Path(folder) / "buckets")
+        iam = Enforcement(ACCOUNT, REGION)
+        server = MotoServer(0, Path(folder) / "requests.log", guard=iam.application)
+        try:
+            boto3.client("s3", endpoint_url=server.endpoint_url, **iam.operator.for_boto3()).create_bucket(
+                Bucket=BUCKET
+            )
+            environment = {**os.environ, **client_environment(server.endpoint_url, REGION, iam.operator)}
+            command = [sys.executable, "-m", "benchmarks.objects", "client"]
+            subprocess.run(command, check=True, cwd=ROOT, env=environment)
+        finally:
+            server.close()
+            s3_directory.uninstall()
 
 
 def _measure(store: ObjectStore) -> None:

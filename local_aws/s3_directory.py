@@ -39,6 +39,7 @@ from moto.events.models import events_backends
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend, s3_backends
 
+from local_aws import s3_content
 from local_aws.patching import MotoObject, replace
 
 NAME_MAX: Final = 255
@@ -174,8 +175,14 @@ class S3Directory:
         del self._mirrored_of(bucket)[key]
         _moto["delete_object"](backend, bucket.name, key)
 
-    def push_key(self, bucket: FakeBucket, key: str) -> None:
-        """Brings one file to what the API has as the current version."""
+    def push_key(self, bucket: FakeBucket, key: str, content: bytes | None = None) -> None:
+        """Brings one file to what the API has as the current version.
+
+        Args:
+            bucket: the bucket.
+            key: the key.
+            content: the bytes of the current version, where they are at hand.
+        """
         path = self._path(bucket, key)
         if path is None:
             return
@@ -183,15 +190,15 @@ class S3Directory:
         current = bucket.keys.get(key)
         if isinstance(current, FakeKey):
             if key not in mirrored or mirrored[key].version is not current:
-                self._write(bucket, path, current)
+                self._write(bucket, path, current, content)
         elif key in mirrored:
             del mirrored[key]
             path.unlink(missing_ok=True)
             self._remove_empty_folders(path.parent, bucket)
 
-    def _write(self, bucket: FakeBucket, path: Path, version: FakeKey) -> None:
+    def _write(self, bucket: FakeBucket, path: Path, version: FakeKey, content: bytes | None) -> None:
         draft = self._root / INCOMING / uuid.uuid4().hex
-        draft.write_bytes(version.value)
+        draft.write_bytes(version.value if content is None else content)
         stamp = Stamp.of(draft.stat())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -303,6 +310,7 @@ _moto: dict[str, Callable[..., Any]] = {}
 def _patch_moto() -> None:
     if _moto:
         return
+    s3_content.install()
     methods = {
         "create_bucket": _create_bucket,
         "delete_bucket": _delete_bucket,
@@ -351,8 +359,10 @@ def _put_object(
     with _active.exclusive():
         bucket = self.get_bucket(bucket_name)
         _active.pull_key(self, bucket, key_name)
+        if not kwargs.get("multipart"):
+            kwargs["etag"] = kwargs.get("etag") or s3_content.signed_etag()
         version = _put_version(self, bucket_name, key_name, value, *args, **kwargs)
-        _active.push_key(bucket, key_name)
+        _active.push_key(bucket, key_name, value if isinstance(value, bytes) else None)
         return version
 
 

@@ -74,6 +74,11 @@ def test_moto_computes_an_etag_on_first_use_without_a_lock() -> None:
     assert "self.lock" not in inspect.getsource(s3_models.FakeKey.etag.fget)  # type: ignore[attr-defined]
 
 
+def test_moto_reads_a_whole_object_for_each_range_and_keeps_a_large_one_in_memory_first() -> None:
+    assert "response_content[begin : end + 1]" in inspect.getsource(s3_responses), "s3_content"
+    assert "rollover" not in inspect.getsource(s3_models), "s3_content"
+
+
 def test_moto_s_job_runs_execute_nothing(plain: Aws) -> None:
     create_job(plain, "raise ValueError('never raised')")
     assert run_of(plain, start(plain))["JobRunState"] == "SUCCEEDED"
