@@ -118,7 +118,7 @@ def obstacle(deployment: Deployment, file: ErrorFile) -> str | None:
     if not file.has_report:
         return f"has no report of the format {names.REPORT_FORMAT}, which tells its key: upload the file again by hand"
     if file.size is None:
-        return "has no copy: the version had been deleted before it could be read; upload it again"
+        return "has no copy in error/, because S3 did not hand it out: its report says why; upload it again"
     if file.size > MAX_FILE_BYTES:
         return f"is over {MAX_FILE_BYTES} bytes and would be rejected again: split it and upload the parts"
     if dataset_of(file.key) is None:

@@ -126,8 +126,8 @@ def _days(ledger: Ledger) -> tuple[list[str], list[str], dict[str, int]]:
     current = {dataset: ledger.current_snapshot(dataset) for dataset in SNAPSHOT_DATASETS}
     uris = {dataset: snapshot.uri for dataset, snapshot in current.items() if snapshot}
     published = [item for day_status in _PUBLISHED for item in ledger.items_with_status(day_status)]
-    older = sorted(_date(item) for item in published if item.get("snapshots", {}) != uris)
-    unknown = {_date(item): int(item["unknown_plays"]) for item in published if item.get("unknown_plays")}
+    older = sorted(_date(item) for item in published if item["snapshots"] != uris)
+    unknown = {_date(item): int(item["unknown_plays"]) for item in published if item["unknown_plays"]}
     claimed = sorted(_date(item) for item in ledger.items_with_status(DayStatus.CLAIMED))
     return claimed, older, dict(sorted(unknown.items()))
 
