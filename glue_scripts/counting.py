@@ -58,7 +58,7 @@ _DIVIDE = "divide"
 _STORED = "stored"
 
 
-# --- Storing
+# Storing.
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _rows_of_files(plays: Plays) -> Counter[str]:
     return Counter(dict(zip(plays.files.values.to_pylist(), counts.tolist(), strict=True)))
 
 
-# --- Counting
+# Counting.
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Query:
     sql: str
 
 
-# --- 1. REFERENCE -----------------------------------------------------------------------------------------------------
+# 1. REFERENCE
 # Given: songs(track_id, track_name, artists, track_genre VARCHAR, duration_ms BIGINT from 0 to 2**31 - 1): the valid
 #        rows of a songs file. A track has a row for each of its genres; rows may repeat and may conflict.
 
@@ -99,7 +99,7 @@ USERS = Query(
     """,
 )
 
-# --- 2. BUCKET --------------------------------------------------------------------------------------------------------
+# 2. BUCKET
 # Given: plays(user_code, track_code INTEGER, listen_time TIMESTAMP in UTC, whole seconds): may repeat.
 #        listeners(user_code INTEGER, user_id VARCHAR): the users of the plays, without purged ones.
 #        played_tracks(track_code INTEGER, track_id VARCHAR): the tracks of the plays.
@@ -198,7 +198,7 @@ BUCKET_RESULTS = (
     ),
 )
 
-# --- 3. DAY -----------------------------------------------------------------------------------------------------------
+# 3. DAY
 # Given: genre_hours, genre_days, track_days, country_days: the results of all buckets of some days, one after another.
 #        tracks, track_genres, genres: the catalogue.
 #        $top_songs INTEGER: how many tracks a genre's day ranks. $max_countries INTEGER.

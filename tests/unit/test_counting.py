@@ -173,7 +173,7 @@ def test_blobs_of_divided_plays_are_bounded(db: duckdb.DuckDBPyConnection) -> No
     assert max(sizes) <= MAX_BLOB_BYTES
 
 
-# --- Sums
+# Sums
 
 
 def catalogue_of(db: duckdb.DuckDBPyConnection, songs: Sequence[Song]) -> None:
@@ -218,7 +218,7 @@ def test_a_sum_that_does_not_fit_is_an_error_and_no_wrong_number(db: duckdb.Duck
         count_bucket(db, plays, no_users(), NO_TOMBSTONES)
 
 
-# --- Snapshots
+# Snapshots
 
 
 def test_a_songs_snapshot_resolves_conflicts_and_numbers_tracks_by_their_bytes(

@@ -127,7 +127,7 @@ def test_it_can_be_sent_to_a_task_and_equal_ones_are_one(store: ObjectStore) -> 
     assert {store, again} == {store}
 
 
-# --- What only a broken network shows: a server that answers as S3 does, and breaks on demand
+# What only a broken network shows: a server that answers as S3 does, and breaks on demand
 
 
 class Answers(BaseHTTPRequestHandler):
