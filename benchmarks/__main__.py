@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import objects, report
 from benchmarks.contenders import Round, run_round
 from benchmarks.dataset import Size, make
 from benchmarks.kpi_rows import UnequalResultsError
@@ -49,6 +49,8 @@ def main() -> None:
     target = RESULTS / f"{size.plays}-plays-{size.days}-days-{size.files}-files-{size.bad}-bad.json"
     target.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     print(report.table(measured), f"\nKept in {target}")
+    print("Objects of the embedded AWS, signed and verified:", flush=True)
+    objects.measure()
 
 
 def summary(size: Size, rounds: list[Round]) -> dict[str, object]:

@@ -31,19 +31,15 @@ ROUNDS: Final = 5
 SMALL_OBJECTS: Final = 100
 
 
-def main() -> None:
-    """Serves an empty account to a client process."""
-    if sys.argv[1:] == ["client"]:
-        _measure(ObjectStore(BUCKET))
-        return
+def measure() -> None:
+    """Serves an empty account to a client process, which prints what it measures."""
     with tempfile.TemporaryDirectory() as folder:
         s3_directory.install(Path(folder) / "buckets")
         iam = Enforcement(ACCOUNT, REGION)
         server = MotoServer(0, Path(folder) / "requests.log", guard=iam.application)
         try:
-            boto3.client("s3", endpoint_url=server.endpoint_url, **iam.operator.for_boto3()).create_bucket(
-                Bucket=BUCKET
-            )
+            session = boto3.Session(**iam.operator.for_boto3(), region_name=REGION)
+            session.client("s3", endpoint_url=server.endpoint_url).create_bucket(Bucket=BUCKET)
             environment = {**os.environ, **client_environment(server.endpoint_url, REGION, iam.operator)}
             command = [sys.executable, "-m", "benchmarks.objects", "client"]
             subprocess.run(command, check=True, cwd=ROOT, env=environment)
@@ -81,4 +77,7 @@ def _best_of(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["client"]:
+        _measure(ObjectStore(BUCKET))
+    else:
+        measure()
