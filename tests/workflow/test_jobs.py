@@ -141,7 +141,7 @@ def test_an_execution_that_times_out_or_is_aborted_tells_the_operator_and_can_be
     files = [pipeline.upload("good.csv"), pipeline.upload("bad.csv")]
     job = job_of(pipeline, state)
     pipeline.glue.outcomes[job] = lambda _: "RUNNING"
-    with pipeline.definition(lambda definition: definition.update(TimeoutSeconds=3 if how == "TIMED_OUT" else 60)):
+    with pipeline.definition(lambda definition: definition.update(TimeoutSeconds=10 if how == "TIMED_OUT" else 60)):
         arn = pipeline.start(files)
         wait_for(lambda: job in pipeline.jobs_run(), "the run")
         if how == "ABORTED":
