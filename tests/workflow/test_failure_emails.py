@@ -119,7 +119,7 @@ def test_the_email_about_a_stopped_job_tells_how_to_start_the_batch_anew(pipelin
 def test_the_email_about_a_timeout_or_an_abort_is_the_committed_one(pipeline: Pipeline, how: str) -> None:
     pipeline.glue.outcomes[pipeline.validate_job] = lambda _: "RUNNING"
     files = [pipeline.upload("good.csv")]
-    with pipeline.definition(lambda definition: definition.update(TimeoutSeconds=2 if how == "TIMED_OUT" else 60)):
+    with pipeline.definition(lambda definition: definition.update(TimeoutSeconds=10 if how == "TIMED_OUT" else 60)):
         arn = pipeline.start(files, name_of(pipeline, "batch"))
         wait_for(lambda: pipeline.validate_job in pipeline.jobs_run(), "the run")
         if how == "ABORTED":

@@ -117,7 +117,7 @@ def test_a_run_that_outlives_its_state_is_stopped_and_not_started_twice(pipeline
     file = pipeline.upload("good.csv")
     job = job_of(pipeline, state)
     pipeline.glue.outcomes[job] = lambda _: "RUNNING"
-    with pipeline.definition(lambda definition: definition["States"][state].update(TimeoutSeconds=1)):
+    with pipeline.definition(lambda definition: definition["States"][state].update(TimeoutSeconds=5)):
         failed = pipeline.run([file])
     arn = failed["executionArn"]
     assert (failed["status"], failed["error"]) == ("FAILED", "States.Timeout")
