@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import threading
@@ -11,13 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from flask import Flask
+from moto.backends import SERVICE_NAMES
 from moto.moto_server import werkzeug_app
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
 from local_aws.browsers import no_foreign_pages, own_hosts_only
 from local_aws.logs import log_to_file
-from local_aws.patching import replace
+from local_aws.patching import MotoObject, replace
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -88,7 +91,7 @@ class MotoServer(LocalServer):
             closers.enter_context(log_to_file(request_log, "werkzeug", level=logging.INFO))
             self._pages: dict[str, Callable[[], str]] = {}
             replace(werkzeug_app, "DISABLE_GLOBAL_CORS", True)  # moto lets every site read every answer
-            app = guard(DomainDispatcherApplication(create_backend_app))
+            app = guard(_Dispatcher(create_backend_app))
             super().__init__(no_foreign_pages(app, self._pages), port, name="moto-server")
             self._closers = closers.pop_all()
 
@@ -100,6 +103,17 @@ class MotoServer(LocalServer):
         """Stop listening, and wait for the requests under way."""
         super().close()
         self._closers.close()
+
+
+class _Dispatcher(DomainDispatcherApplication):
+    """Finds the service of a host once. For every request, moto looks into each folder of its package: 3 ms."""
+
+    def __init__(self, create_app: Callable[[SERVICE_NAMES], Flask]) -> None:
+        super().__init__(create_app)
+        self._backend_of = functools.lru_cache(maxsize=256)(super().get_backend_for_host)
+
+    def get_backend_for_host(self, host: str | None) -> MotoObject:
+        return self._backend_of(host)
 
 
 class _RequestHandler(MotoRequestHandler):

@@ -198,7 +198,8 @@ class S3Directory:
 
     def _write(self, bucket: FakeBucket, path: Path, version: FakeKey, content: bytes | None) -> None:
         draft = self._root / INCOMING / uuid.uuid4().hex
-        draft.write_bytes(version.value if content is None else content)
+        with draft.open("wb") as file:
+            s3_content.write(file, version.value if content is None else content)
         stamp = Stamp.of(draft.stat())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
