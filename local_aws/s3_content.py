@@ -70,7 +70,7 @@ def install() -> None:
         return
     _moto["_get_key"] = replace(S3Response, "_get_key", _get_key)
     _moto["_handle_range_header"] = replace(S3Response, "_handle_range_header", _handle_range_header)
-    value = FakeKey.value
+    value: MotoObject = FakeKey.value
     _moto["set_value"] = value.fset
     replace(FakeKey, "value", value.setter(_set_value))
 

@@ -350,7 +350,7 @@ def _delete_bucket(self: S3Backend, bucket_name: str) -> FakeBucket | None:
 
 
 def _put_object(
-    self: S3Backend, bucket_name: str, key_name: str, value: bytes, *args: MotoObject, **kwargs: MotoObject
+    self: S3Backend, bucket_name: str, key_name: str, value: bytes | str, *args: MotoObject, **kwargs: MotoObject
 ) -> FakeKey:
     if _active is None:
         return _moto["put_object"](self, bucket_name, key_name, value, *args, **kwargs)  # type: ignore[no-any-return]

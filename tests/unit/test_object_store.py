@@ -22,6 +22,7 @@ from glue_scripts import object_store
 from glue_scripts.object_store import ObjectChangedError, ObjectStore
 from local_aws import s3_directory
 from local_aws.environment import client_environment
+from local_aws.iam.principals import ANYBODY
 from local_aws.moto_server import MotoServer
 
 RANGE = 1000
@@ -36,7 +37,7 @@ def content(size: int) -> bytes:
 def clients_of(endpoint_url: str) -> Iterator[None]:
     """The environment that a job has, and ranges small enough for small objects to have several."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in client_environment(endpoint_url, "us-east-1").items():
+        for name, value in client_environment(endpoint_url, "us-east-1", ANYBODY).items():
             patch.setenv(name, value)
         patch.setattr(object_store, "RANGE_BYTES", RANGE)
         object_store._client.cache_clear()
