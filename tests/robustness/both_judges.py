@@ -135,7 +135,8 @@ def _broken(row: Mapping[str, Any]) -> dict[str, Any]:
     rules = list(row["rules"])
     found = {"row": row["row"], "lines": row["lines"], "rules": rules, "fields": list(row["fields"])}
     if rules == ["malformed_row"]:
-        return found
+        # Of rows that end in CR, Spark takes that for a part of the text.
+        return found | {"fields": [text.removesuffix("\r") for text in row["fields"]]}
     columns = [name.removeprefix(text_column("")) for name in row if name.startswith(text_column(""))]
     starts = {f"{column}_start": row[text_column(column)] for column in columns}
     return found | starts | {f"{column}_characters": row[length_column(column)] for column in columns}

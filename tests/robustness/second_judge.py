@@ -176,7 +176,7 @@ def _unpacked(data: bytes) -> bytes:
             raise NoTextError from error
         if not member.eof:
             raise NoTextError
-        data = member.unused_data
+        data = member.unused_data.lstrip(b"\0")  # as gunzip does
     return text
 
 
