@@ -1,15 +1,30 @@
-"""What several tests need: one Spark session."""
+"""What several tests need: one Spark session, and boto3 clients that are made quickly."""
 
 from __future__ import annotations
 
+import functools
 import os
+import pickle
 import sys
 from collections.abc import Iterator
 
+import botocore.loaders
 import pytest
 from pyspark.sql import SparkSession
 
 from local_aws.spark_conf import SMALL_RUN_OPTIONS, find_java_home
+
+
+def pytest_configure() -> None:
+    """Parse the model of a service once for all boto3 sessions: each test has sessions of its own."""
+    load_file, loader = botocore.loaders.JSONFileLoader.load_file, botocore.loaders.JSONFileLoader()
+
+    @functools.cache
+    def pickled(path: str) -> bytes:
+        return pickle.dumps(load_file(loader, path))
+
+    # A copy for each, because botocore changes the models that it has loaded.
+    botocore.loaders.JSONFileLoader.load_file = lambda _, path: pickle.loads(pickled(path))
 
 
 @pytest.hookimpl(trylast=True)

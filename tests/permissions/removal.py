@@ -12,7 +12,9 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.events.models import events_backends
+from moto.s3.models import s3_backends
 
+from glue_scripts.forgotten_files import FORGOTTEN_AFTER
 from local_aws import events
 from local_aws.server import ACCOUNT, REGION
 from tests.kpi_api.rows import DAYS
@@ -160,7 +162,7 @@ def nothing_is_measured(stacks: Stacks, pipeline: Pipeline, grant: Deployed) -> 
     assert oldest["TreatMissingData"] == "breaching"
     rule = events_backends[ACCOUNT][REGION].event_buses["default"].rules[HEALTH]
     before = measurements(stacks)
-    with removed(grant):
+    with a_forgotten_file(stacks), removed(grant):
         if grant.name.whose.startswith("lambda"):
             with an_alarm_or_graph_sees(stacks, "AWS/Events", "FailedInvocations", HEALTH):
                 events.deliver(rule, {"id": "1", "time": 0.0, "detail": {}})
@@ -238,6 +240,18 @@ def counted(stacks: Stacks, namespace: str, metric: str, of: str) -> int:
 def measurements(stacks: Stacks) -> int:
     """How often the function that measures has put its metrics."""
     return counted(stacks, "MusicKpi", "UnpublishedFiles", "dev")
+
+
+@contextmanager
+def a_forgotten_file(stacks: Stacks) -> Iterator[None]:
+    """A file in raw/ whose event was lost hours ago: the function looks it up in the ledger."""
+    s3, bucket, key = s3_backends[ACCOUNT]["aws"], stacks.outputs["DataBucketName"], "raw/streams/forgotten.csv"
+    version = s3.put_object(bucket, key, b"user_id", disable_notification=True)
+    version.last_modified -= 2 * FORGOTTEN_AFTER
+    try:
+        yield
+    finally:
+        s3.delete_object(bucket, key, version_id=version.version_id)
 
 
 def fresh_environment(stacks: Stacks, function: str) -> None:
