@@ -93,7 +93,7 @@ exactness: $(SET_UP) $(GLUE) ## The long proofs: 100,000 histories, a file in 50
 		$(PY) -m pytest tests/end_to_end/test_nasty_histories.py --timeout 0 --numprocesses 0
 
 .PHONY: bench
-bench: $(SET_UP) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 days in FILES=1 files, BAD=1 in a thousand bad (docs/performance.md)
+bench: $(SET_UP) $(GLUE) ## Measure the jobs on PLAYS=100000 made-up plays over DAYS=7 days in FILES=1 files, BAD=1 in a thousand bad (docs/performance.md)
 	LOCAL_AWS_SPARK_DRIVER_MEMORY=4g $(PY) -m benchmarks $(if $(PLAYS),--plays $(PLAYS)) $(if $(DAYS),--days $(DAYS)) $(if $(FILES),--files $(FILES)) $(if $(BAD),--bad $(BAD)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter no,$(NAIVE)),--no-naive-suite) $${INPUT:+--input "$$INPUT"}
 

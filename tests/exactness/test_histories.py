@@ -12,7 +12,7 @@ from tests.exactness.histories import run_histories
 from tests.exactness.mutants import MUTANTS, Mutant
 from tests.exactness.simulation import Code, LawBrokenError
 
-HISTORIES: Final = int(os.environ.get("EXACTNESS_HISTORIES", "1000"))
+HISTORIES: Final = int(os.environ.get("EXACTNESS_HISTORIES", "500"))
 HISTORIES_OF_A_PART: Final = 10_000
 """Hypothesis remembers every history that it has made, and slows down: many are made in parts, on all processors."""
 PARTS: Final = tuple(min(HISTORIES_OF_A_PART, HISTORIES - begun) for begun in range(0, HISTORIES, HISTORIES_OF_A_PART))
