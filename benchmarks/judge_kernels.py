@@ -1,7 +1,8 @@
-"""The judge alone: a split of a file, and gigabytes that cannot be split. `python -m benchmarks.judge_kernels`.
+"""The judge alone: a file as today's Spark code and as SQL judge it, and gigabytes that cannot be split.
 
-Each case is a process of its own, so that the peak of its memory is told. Nothing is read from or written to S3, and
-gigabytes are made as they are read. Seconds are of one core: the work has one thread.
+`python -m benchmarks.judge_kernels --plays 10000000`. Each case is a process of its own, so that the peak of its memory
+is told. Nothing is read from or written to S3, and gigabytes are made as they are read. Seconds are processor time, of
+the process or of Spark's JVM once it has started. Spark counts duplicates as well, in the same pass.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import os
 import resource
 import subprocess
 import sys
@@ -27,10 +29,14 @@ import pyarrow as pa
 import pyarrow.csv
 
 from benchmarks.dataset import Size, make
+from benchmarks.kpi_kernels import spark_session
+from local_aws.spark_conf import find_java_home
 from validators.closed_duckdb import Share, closed_connection
+from validators.counts import collect_counts, count_rows
 from validators.csv_pieces import PIECE_BYTES, Piece, blocks, range_piece, ranges
 from validators.file_checks import plain_chunks
 from validators.judge import judge
+from validators.rows import ReadableFile, judge_files
 
 HEADER: Final = ("user_id", "track_id", "listen_time")
 UPLOADED: Final = datetime(2030, 1, 1, tzinfo=UTC)
@@ -103,6 +109,41 @@ def _plain(options: argparse.Namespace) -> None:
             _judge_all(db, pieces, snapshots)
 
 
+def _today(options: argparse.Namespace) -> None:
+    """The file of `_plain`, by the code that runs in the validation job."""
+    os.environ["JAVA_HOME"] = str(find_java_home(os.environ))
+    with tempfile.TemporaryDirectory() as folder:
+        files = make(Path(folder) / "data", Size(plays=options.plays))
+        (path,) = files.streams
+        spark = spark_session()
+        known = {
+            name: spark.createDataFrame(ids.to_pandas())
+            for name, ids in (
+                ("track_id", _ids(files.songs, "track_id")),
+                ("user_id", _ids(files.users, "user_id")),
+            )
+        }
+        begun = _processor_seconds_of_children()
+        file = ReadableFile(path.name, path.as_uri(), HEADER, UPLOADED, is_line_per_row=True)
+        counted = collect_counts(count_rows(judge_files(spark, "streams", [file]), "streams", known))
+        seconds = _processor_seconds_of_children() - begun
+        size = path.stat().st_size / 1e6
+        told = ", ".join(f"{name} {count:,}" for name, count in counted.statistics[path.name].items() if count)
+        print(f"    {size:,.0f} MB of text: {seconds:.0f} s, {size / seconds:.0f} MB/s ({told})")
+
+
+def _processor_seconds_of_children() -> float:
+    """Of the JVM, which still runs; Linux and macOS have `ps`, to the second or better."""
+    columns = ["ps", "-axo", "ppid=,time=,comm="]
+    table = subprocess.run(columns, capture_output=True, text=True, check=True).stdout
+    rows = (line.split(maxsplit=2) for line in table.splitlines())
+    times = [time_ for parent, time_, command in rows if int(parent) == os.getpid() and command.endswith("java")]
+    (used,) = times
+    days, _, clock = used.rpartition("-")
+    parts = [float(part) for part in clock.split(":")]
+    return float(days or 0) * 86_400 + sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
 def _quoted(options: argparse.Namespace) -> None:
     """Text with each field in quotes."""
     chunk = "".join(f'"{n % 50_000}","track ""{n % 9_000}""","{_moment(n)}"\n' for n in range(100_000)).encode()
@@ -117,7 +158,7 @@ def _gzip(options: argparse.Namespace) -> None:
     _judge_stream(Repeated(gzip.compress(_header(), mtime=0), packed, size))
 
 
-CASES: Final = {"plain": _plain, "quoted": _quoted, "gzip": _gzip}
+CASES: Final = {"today's Spark code": _today, "plain": _plain, "quoted": _quoted, "gzip": _gzip}
 
 
 def _judge_stream(stream: Repeated) -> None:

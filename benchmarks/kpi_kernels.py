@@ -157,7 +157,8 @@ def _finish(folder: Path, clock: _Clock, rows: Sequence[dict[str, Any]]) -> None
     write_result(folder / "result.json", {"seconds": clock.seconds, "rows": canonical(rows)})
 
 
-def _session() -> SparkSession:
+def spark_session() -> SparkSession:
+    """Makes a session on all cores that has run a job; JAVA_HOME must be set."""
     spark: SparkSession = (
         SparkSession.builder.master(f"local[{CORES}]")
         .config("spark.driver.memory", "4g")
@@ -177,7 +178,7 @@ def _session() -> SparkSession:
 
 
 def _today(folder: Path) -> None:
-    spark = _session()
+    spark = spark_session()
     lake = FolderLake(spark, "bucket")
     lake.folder = (folder / "today").as_uri()
     clock = _Clock()
@@ -197,7 +198,7 @@ def _today(folder: Path) -> None:
 
 
 def _sql_spread(folder: Path) -> None:
-    _sql(folder, "spread", partial(Spread.of, _session().sparkContext))
+    _sql(folder, "spread", partial(Spread.of, spark_session().sparkContext))
 
 
 def sql_here(folder: Path) -> None:
