@@ -141,7 +141,7 @@ def _processor_seconds_of_children() -> float:
     (used,) = times
     days, _, clock = used.rpartition("-")
     parts = [float(part) for part in clock.split(":")]
-    return float(days or 0) * 86_400 + sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    return float(days or 0) * 86_400 + sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
 
 
 def _quoted(options: argparse.Namespace) -> None:

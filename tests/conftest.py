@@ -8,23 +8,24 @@ import pickle
 import sys
 from collections.abc import Iterator
 
-import botocore.loaders
 import pytest
+from botocore.loaders import JSONFileLoader
 from pyspark.sql import SparkSession
 
+from local_aws.patching import replace
 from local_aws.spark_conf import SMALL_RUN_OPTIONS, find_java_home
 
 
 def pytest_configure() -> None:
     """Parse the model of a service once for all boto3 sessions: each test has sessions of its own."""
-    load_file, loader = botocore.loaders.JSONFileLoader.load_file, botocore.loaders.JSONFileLoader()
+    load_file = functools.partial(JSONFileLoader.load_file, JSONFileLoader())
 
     @functools.cache
     def pickled(path: str) -> bytes:
-        return pickle.dumps(load_file(loader, path))
+        return pickle.dumps(load_file(path))
 
     # A copy for each, because botocore changes the models that it has loaded.
-    botocore.loaders.JSONFileLoader.load_file = lambda _, path: pickle.loads(pickled(path))
+    replace(JSONFileLoader, "load_file", lambda _, path: pickle.loads(pickled(path)))
 
 
 @pytest.hookimpl(trylast=True)
