@@ -16,7 +16,7 @@ GLUE := .venv/glue-$(shell cat glue_scripts/*.txt 2>/dev/null | cksum | tr ' ' '
 # Likewise the assembly that runs on this computer, by the checksum of everything that goes into it.
 ASSEMBLY := .local/assembly/of-$(shell find app.py cdk.json requirements.txt stacks state_machines validators glue_scripts lambdas laptop/settings.json \
 	-type f -not -name '*.pyc' 2>/dev/null | LC_ALL=C sort | xargs cksum | cksum | tr ' ' '-').done
-# Likewise the wheels of the validation job.
+# Likewise the wheels of the jobs.
 WHEELS := .local/wheels/of-$(shell cat glue_scripts/requirements.txt 2>/dev/null | cksum | tr ' ' '-').done
 # Likewise what npm installs: the AWS CDK CLI, and the script that draws the diagrams of docs/.
 OF_NPM := $(shell cat package.json package-lock.json 2>/dev/null | cksum | tr ' ' '-')
@@ -103,7 +103,7 @@ latency: $(ASSEMBLY) $(GLUE) ## Measure the time from the upload of one small fi
 
 .PHONY: trust
 trust: $(SET_UP) $(GLUE) $(WHEELS) $(CDK_CLI) docs ## The long proofs of docs/trust.md
-	$(PY) -m stacks.wheels
+	for job in validate-batch compute-kpis; do $(PY) -m stacks.wheels $$job || exit 1; done
 	for environment in dev staging prod; do $(CDK) synth --quiet -c env=$$environment || exit 1; done
 	TRUST_GRANTS=1 $(PY) -m pytest tests/permissions tests/end_to_end/test_permissions.py --timeout 0 --numprocesses 0
 	TRUST_FILES=50000 $(PY) -m pytest tests/robustness/test_fuzzed_files.py --timeout 0 --dist load
@@ -156,7 +156,7 @@ synth: $(SET_UP) ## Write the CloudFormation templates of ENV=dev|staging|prod t
 	CDK_CONTEXT_JSON='{"env": "$(ENV)"}' $(PY) app.py
 
 .PHONY: wheels
-wheels: $(WHEELS) ## Download the wheels that the validation job installs, for Glue's platform, checked by their hashes
+wheels: $(WHEELS) ## Download the wheels that the jobs install, for Glue's platform, checked by their hashes
 
 # https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-python-libraries.html, Appendix B: Glue 5.1's platform.
 $(WHEELS): | $(SET_UP)

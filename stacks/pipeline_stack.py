@@ -61,10 +61,9 @@ class PipelineStack(cdk.Stack):
         job = GlueSparkJob(
             self,
             "ValidateBatch",
-            name=self._settings.name(names.VALIDATE_BATCH),
+            name=names.VALIDATE_BATCH,
             script="validate_batch.py",
             runtime=runtime,
-            needs_wheels=True,
             arguments={
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,
@@ -89,10 +88,9 @@ class PipelineStack(cdk.Stack):
         job = GlueSparkJob(
             self,
             "ComputeKpis",
-            name=self._settings.name(names.COMPUTE_KPIS),
+            name=names.COMPUTE_KPIS,
             script="compute_kpis.py",
             runtime=runtime,
-            needs_wheels=False,
             arguments={
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,

@@ -1,6 +1,6 @@
-"""The wheels that the validation job installs: one zip, from our own bucket, the same bytes for the same pins.
+"""The wheels that a job installs: one zip for each job, from our own bucket, the same bytes for the same pins.
 
-Nothing but the standard library: `python -m stacks.wheels` is what the CDK CLI runs when it uploads the zip.
+Nothing but the standard library: `python -m stacks.wheels <job>` is what the CDK CLI runs when it uploads the zip.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import re
 import sys
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,9 @@ from stacks.packaging import add_file
 _ROOT: Final = Path(__file__).parents[1]
 
 REQUIREMENTS: Final = _ROOT / "glue_scripts" / "requirements.txt"
+
+PACKAGES: Final[Mapping[str, frozenset[str] | None]] = {"validate-batch": None, "compute-kpis": frozenset({"duckdb"})}
+"""Job to the packages of REQUIREMENTS that it installs; None for all. Each costs time at the start of each run."""
 
 FOLDER: Final = _ROOT / ".local" / "wheels"
 """Where `make wheels` puts them."""
@@ -40,6 +43,10 @@ _PIN: Final = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+]+) -
 
 class PinError(ValueError):
     """A line of a requirements file does not name exactly one wheel."""
+
+
+class UnknownJobError(ValueError):
+    """No job has this name."""
 
 
 class MissingWheelsError(RuntimeError):
@@ -91,6 +98,28 @@ def _wheel(line: str, requirements: Path) -> Wheel:
     return Wheel(**match.groupdict())
 
 
+def wheels_of(job: str) -> list[Wheel]:
+    """The wheels that a job installs.
+
+    Args:
+        job: One of PACKAGES.
+
+    Raises:
+        UnknownJobError: It is none of them.
+        PinError: REQUIREMENTS lacks a package of the job, or a line of it is not understood.
+    """
+    if job not in PACKAGES:
+        raise UnknownJobError(f"No job is named {job!r}: use one of {', '.join(PACKAGES)}.")
+    wheels, packages = read_wheels(REQUIREMENTS), PACKAGES[job]
+    if packages is None:
+        return wheels
+    if missing := packages - {wheel.name for wheel in wheels}:
+        raise PinError(
+            f"{REQUIREMENTS.name} lacks {', '.join(sorted(missing))}, which the job {job} installs: add a pin."
+        )
+    return [wheel for wheel in wheels if wheel.name in packages]
+
+
 def archive_name(wheels: Iterable[Wheel]) -> str:
     """Name of the zip of these wheels in the asset bucket, known before any wheel is there.
 
@@ -117,7 +146,7 @@ def build_archive(wheels: Sequence[Wheel], folder: Path, target: Path) -> None:
     found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(folder.glob("*.whl"))}
     if missing := [wheel.pin for wheel in wheels if wheel.sha256 not in found]:
         raise MissingWheelsError(
-            f"The wheels of the validation job are not there: {folder} lacks {len(missing)} of {len(wheels)}, such as "
+            f"Wheels of the jobs are not there: {folder} lacks {len(missing)} of {len(wheels)}, such as "
             f"{missing[0]} (or holds it with other bytes than its hash in glue_scripts/requirements.txt says). "
             "Run «make wheels», which downloads them, then deploy again."
         )
@@ -129,16 +158,18 @@ def build_archive(wheels: Sequence[Wheel], folder: Path, target: Path) -> None:
             add_file(archive, f"wheels/{path.name}", path.read_bytes())
 
 
-def main() -> None:
-    """Build the zip beside its wheels and print its path, as the CDK CLI expects of an asset's command."""
-    wheels = read_wheels(REQUIREMENTS)
+def main(job: str) -> None:
+    """Build the zip of a job beside its wheels and print its path, as the CDK CLI expects of an asset's command."""
+    wheels = wheels_of(job)
     target = FOLDER / archive_name(wheels)
     build_archive(wheels, FOLDER, target)
     print(target)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: python -m stacks.wheels {{{','.join(PACKAGES)}}}")
     try:
-        main()
-    except (PinError, MissingWheelsError) as error:
+        main(sys.argv[1])
+    except (PinError, UnknownJobError, MissingWheelsError) as error:
         sys.exit(f"error: {error}")

@@ -19,14 +19,14 @@ from stacks.constructs.log_groups import log_group
 from stacks.constructs.permissions import PUT_METRICS_BECAUSE, acknowledge, allow
 from stacks.packaging import build_zip
 from stacks.settings import Settings
-from stacks.wheels import INSTALLER_OPTION, REQUIREMENTS, archive_name, read_wheels
+from stacks.wheels import INSTALLER_OPTION, archive_name, wheels_of
 
 _ROOT: Final = Path(__file__).parents[2]
 _SCRIPTS: Final = _ROOT / "glue_scripts"
 
 
 class RuntimeCode(Construct):
-    """What jobs import: our packages as one zip, other people's as another, made of their wheels.
+    """What jobs import: our packages as one zip, and for each job other people's as another, made of their wheels.
 
     The CDK CLI runs `stacks.wheels` when it uploads the wheels, and only if their bucket does not have them yet. So
     `cdk synth` needs no wheels, its templates depend on the pins alone, and `cdk deploy` stops where wheels are
@@ -39,16 +39,16 @@ class RuntimeCode(Construct):
             zip_file = Path(folder) / "packages.zip"
             build_zip([_SCRIPTS, _ROOT / "validators"], zip_file)
             self.packages = s3_assets.Asset(self, "Packages", path=str(zip_file))
-        stack = cdk.Stack.of(self)
-        wheels = stack.synthesizer.add_file_asset(
-            source_hash=archive_name(read_wheels(REQUIREMENTS)),
-            executable=[".venv/bin/python", "-m", "stacks.wheels"],
-            display_name="Wheels of the validation job",
-        )
-        self.wheels = wheels.s3_object_url
         self.packages_object = self.packages.bucket.arn_for_objects(self.packages.s3_object_key)
-        wheels_bucket = s3.Bucket.from_bucket_name(self, "WheelsBucket", wheels.bucket_name)
-        self.wheels_object = wheels_bucket.arn_for_objects(wheels.object_key)
+
+    def add_wheels(self, job: str) -> cdk.FileAssetLocation:
+        """Ship the wheels of a job, one of `stacks.wheels.PACKAGES`."""
+        location: cdk.FileAssetLocation = cdk.Stack.of(self).synthesizer.add_file_asset(
+            source_hash=archive_name(wheels_of(job)),
+            executable=[".venv/bin/python", "-m", "stacks.wheels", job],
+            display_name=f"Wheels of {job}",
+        )
+        return location
 
 
 class GlueSparkJob(Construct):
@@ -57,10 +57,9 @@ class GlueSparkJob(Construct):
     Args:
         scope: Parent construct.
         construct_id: Construct id.
-        name: Physical name.
+        name: Name of the job, without that of the environment: one of `stacks.wheels.PACKAGES`.
         script: File name in glue_scripts/.
-        runtime: What the script imports.
-        needs_wheels: Whether it imports other people's packages. Each run installs them before it begins.
+        runtime: What the script imports. Each run installs the wheels before it begins.
         arguments: Default arguments of a run beside `environment` and `dpus`, without the leading `--`.
         max_concurrent_runs: Runs at a time; more wait in the job's queue.
         settings: Settings of the environment.
@@ -74,24 +73,25 @@ class GlueSparkJob(Construct):
         name: str,
         script: str,
         runtime: RuntimeCode,
-        needs_wheels: bool,
         arguments: Mapping[str, str],
         max_concurrent_runs: int,
         settings: Settings,
     ) -> None:
         super().__init__(scope, construct_id)
         script_asset = s3_assets.Asset(self, "Script", path=str(_SCRIPTS / script))
-        log_prefix = f"/aws-glue/jobs/{name}"
+        job_name = settings.name(name)
+        log_prefix = f"/aws-glue/jobs/{job_name}"
         for stream in ("output", "error"):
             log_group(self, f"{stream.title()}Logs", name=f"{log_prefix}/{stream}", settings=settings)
         script_object = script_asset.bucket.arn_for_objects(script_asset.s3_object_key)
-        wheels = {"--additional-python-modules": runtime.wheels, "--python-modules-installer-option": INSTALLER_OPTION}
-        code = [script_object, runtime.packages_object, *([runtime.wheels_object] if needs_wheels else [])]
-        self.role = self._role(name, code=code)
+        wheels = runtime.add_wheels(name)
+        wheels_bucket = s3.Bucket.from_bucket_name(self, "WheelsBucket", wheels.bucket_name)
+        code = [script_object, runtime.packages_object, wheels_bucket.arn_for_objects(wheels.object_key)]
+        self.role = self._role(job_name, code=code)
         self.job = glue.PySparkEtlJob(
             self,
             "Job",
-            job_name=name,
+            job_name=job_name,
             # Without updates: for each piece of code the construct would let the job read the whole asset bucket.
             role=self.role.without_policy_updates(),
             script=_code(script_asset),
@@ -108,7 +108,8 @@ class GlueSparkJob(Construct):
             # Glue 5 writes its logs as they come in any case; these arguments belong to Glue 4.
             continuous_logging=glue.ContinuousLoggingProps(enabled=False),
             default_arguments={
-                **(wheels if needs_wheels else {}),
+                "--additional-python-modules": wheels.s3_object_url,
+                "--python-modules-installer-option": INSTALLER_OPTION,
                 "--custom-logGroup-prefix": log_prefix,
                 "--environment": settings.environment,
                 "--dpus": str(settings.dpus),

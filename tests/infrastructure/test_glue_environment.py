@@ -25,6 +25,7 @@ from laptop.glue_environment import (
     packages_of_the_jobs,
 )
 from stacks.packaging import build_zip
+from stacks.wheels import wheels_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,15 +130,16 @@ def test_every_package_has_what_it_needs(versions: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def python_without_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that has what Glue brings, and nothing of the wheels."""
+def python_of_the_kpi_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that has what Glue brings, and the wheels of the KPI job."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(glue_environment, "packages_of_the_jobs", dict)
-        return make_environment(tmp_path_factory.mktemp("without_wheels"))
+        installed = {wheel.name: wheel.version for wheel in wheels_of("compute-kpis")}
+        monkeypatch.setattr(glue_environment, "packages_of_the_jobs", lambda: installed)
+        return make_environment(tmp_path_factory.mktemp("kpi_job"))
 
 
 @pytest.mark.parametrize(
-    ("entry", "environment"), [("validate_batch", "python"), ("compute_kpis", "python_without_wheels")]
+    ("entry", "environment"), [("validate_batch", "python"), ("compute_kpis", "python_of_the_kpi_job")]
 )
 def test_an_entry_is_imported_from_the_zip_and_reads_its_arguments_among_those_of_glue(
     entry: str, environment: str, request: pytest.FixtureRequest, tmp_path: Path

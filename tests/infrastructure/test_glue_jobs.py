@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from glue_scripts import names
-from stacks.wheels import REQUIREMENTS, archive_name, read_wheels
+from stacks.wheels import REQUIREMENTS, archive_name, read_wheels, wheels_of
 from tests.infrastructure.templates import Deployment, Properties, properties, text
 
 ROOT = Path(__file__).parents[2]
@@ -109,17 +109,13 @@ def test_both_jobs_get_the_same_packages(dev: Deployment) -> None:
     assert zips.pop().endswith(".zip")
 
 
-def test_the_validation_job_installs_the_wheels_of_its_requirements_and_asks_no_index(deployment: Deployment) -> None:
-    arguments = _arguments(deployment, "validate-batch")
-    name = archive_name(read_wheels(REQUIREMENTS))
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_installs_its_wheels_and_asks_no_index(deployment: Deployment, job: str) -> None:
+    arguments = _arguments(deployment, job)
+    name = archive_name(wheels_of(job))
     bucket = "s3://cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
     assert text(arguments["--additional-python-modules"]) == f"{bucket}/{name}"
     assert arguments["--python-modules-installer-option"] == "--no-index --no-deps"
-
-
-def test_the_kpi_job_installs_nothing(deployment: Deployment) -> None:
-    arguments = _arguments(deployment, "compute-kpis")
-    assert not {"--additional-python-modules", "--python-modules-installer-option"} & arguments.keys()
 
 
 def test_the_tests_run_on_the_versions_that_the_jobs_install() -> None:

@@ -1,4 +1,4 @@
-"""The wheels of the validation job: which they are, and the zip in which they are shipped."""
+"""The wheels of the jobs: which they are, and the zip in which each job's are shipped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from glue_scripts import names
 from stacks.wheels import (
     INSTALLER_OPTION,
+    PACKAGES,
     REQUIREMENTS,
     SUFFIX,
     MissingWheelsError,
@@ -25,6 +27,7 @@ from stacks.wheels import (
     archive_name,
     build_archive,
     read_wheels,
+    wheels_of,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +59,12 @@ def wheels(tmp_path: Path) -> list[Wheel]:
     made = [_make_wheel(folder, "second", "NUMBER = 2\n"), _make_wheel(folder, "first", "import second\n")]
     (folder / "first-0.9-py3-none-any.whl").write_bytes(b"leftover")
     return made
+
+
+def test_each_job_of_ours_has_its_wheels() -> None:
+    assert list(PACKAGES) == [names.VALIDATE_BATCH, names.COMPUTE_KPIS]
+    assert wheels_of(names.VALIDATE_BATCH) == read_wheels(REQUIREMENTS)
+    assert [wheel.name for wheel in wheels_of(names.COMPUTE_KPIS)] == ["duckdb"]
 
 
 def test_every_pin_of_the_jobs_names_one_wheel() -> None:
@@ -182,24 +191,39 @@ def checkout(wheels: list[Wheel], tmp_path: Path) -> Path:
     return folder
 
 
-def _make_asset(checkout: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stacks.wheels"]
+def _make_asset(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stacks.wheels", *arguments]
     return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
 
 
 def test_the_command_of_the_asset_fails_with_one_sentence_where_wheels_are_missing(checkout: Path) -> None:
-    done = _make_asset(checkout)
+    done = _make_asset(checkout, "validate-batch")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("error: The wheels of the validation job are not there:")
+    assert done.stderr.startswith("error: Wheels of the jobs are not there:")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "usage: python -m stacks.wheels {validate-batch,compute-kpis}"),
+        (("compute",), "error: No job is named 'compute': use one of validate-batch, compute-kpis."),
+        (("compute-kpis",), "error: requirements.txt lacks duckdb, which the job compute-kpis installs: add a pin."),
+    ],
+)
+def test_a_command_that_makes_no_zip_says_why_in_one_line(
+    checkout: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    done = _make_asset(checkout, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{told}\n")
 
 
 def test_the_command_of_the_asset_prints_the_path_of_the_zip(
     checkout: Path, wheels: list[Wheel], tmp_path: Path
 ) -> None:
     shutil.copytree(tmp_path / "wheels", checkout / ".local" / "wheels")
-    done = _make_asset(checkout)
+    done = _make_asset(checkout, "validate-batch")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()) == checkout / ".local" / "wheels" / archive_name(wheels)
     assert zipfile.is_zipfile(done.stdout.strip())
