@@ -79,7 +79,6 @@ class BenchAws:
 
     def __init__(self, work_dir: Path, endpoint_url: str) -> None:
         self._work_dir = work_dir
-        self.endpoint_url: Final = endpoint_url
         session = boto3.Session(**ANYBODY.for_boto3(), region_name="us-east-1")
         self._glue = session.client("glue", endpoint_url=endpoint_url)
         self._dynamodb = session.resource("dynamodb", endpoint_url=endpoint_url)

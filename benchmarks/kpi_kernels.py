@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +25,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from benchmarks.dataset import Size, make
+from benchmarks.folder_objects import FolderObjects
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical, check_equal, write_result
 from benchmarks.memory import peak_of_children
 from glue_scripts.blobs import Blob
@@ -56,27 +56,6 @@ SELECT track_id, track_name, artists, track_genre, duration_ms::BIGINT AS durati
 FROM read_csv('{folder}/songs.csv', all_varchar = true, header = true, delim = ',', quote = '"', escape = '"')
 """
 _USERS: Final = "SELECT user_id, user_country FROM read_csv('{folder}/users.csv', all_varchar = true, header = true)"
-
-
-@dataclass(frozen=True)
-class FolderObjects:
-    """Objects as files of a folder.
-
-    Attributes:
-        folder: where they are.
-    """
-
-    folder: Path
-
-    def read(self, key: str) -> bytearray:
-        """Read a whole object."""
-        return bytearray((self.folder / key).read_bytes())
-
-    def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
-        """Write a whole object."""
-        path = self.folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
 
 
 class FolderLake(Lake):

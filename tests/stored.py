@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from benchmarks.folder_objects import FolderObjects
 from glue_scripts.blobs import Blob
 from glue_scripts.counting import Counting, StoredRun, Storing, count_days, divided, store_plays
 from glue_scripts.kpi_items import items_of
@@ -20,25 +21,6 @@ from tests.oracle import Play, Song, User
 from validators.closed_duckdb import Share, closed_connection
 
 Start = Callable[[Sequence[Sequence[Blob]]], Blobs]
-
-
-@dataclass(frozen=True)
-class FolderObjects:
-    """Objects as files of a folder.
-
-    Attributes:
-        folder: where they are.
-    """
-
-    folder: Path
-
-    def read(self, key: str) -> bytearray:
-        return bytearray((self.folder / key).read_bytes())
-
-    def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
-        path = self.folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
 
 
 def share(folder: Path, memory_mb: int = 200) -> Share:

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from benchmarks.folder_objects import FolderObjects
 from glue_scripts.kpis import kpi_items
 from tests import oracle
 from tests.frames import by_key
-from tests.stored import Account, FolderObjects, plays_of
+from tests.stored import Account, plays_of
 from validators.file_checks import check_text, plain_chunks
 from validators.rows import ReadableFile, judge_files, valid_rows
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from benchmarks.folder_objects import FolderObjects
 from glue_scripts.ledger import Tombstones, salted_hash
 from glue_scripts.spread import Spread
 from glue_scripts.stored_plays import PlaysRun
@@ -20,7 +21,7 @@ from tests import oracle
 from tests.frames import by_key
 from tests.oracle import Play
 from tests.properties.test_kpis_equal_the_oracle import Data, random_data
-from tests.stored import Account, FolderObjects, plays_of
+from tests.stored import Account, plays_of
 
 
 def in_files(plays: Sequence[Play], files: int, seed: int = 0) -> list[list[Play]]:

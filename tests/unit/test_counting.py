@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from benchmarks.folder_objects import FolderObjects
 from glue_scripts.blobs import MAX_BLOB_BYTES, Blob
 from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, no_users
 from glue_scripts.counting import Counting, Plan, count_days, divided, plan
@@ -25,7 +26,7 @@ from glue_scripts.stored_snapshots import UsersSnapshot, read_users, read_users_
 from glue_scripts.user_buckets import buckets_of
 from tests import oracle
 from tests.oracle import Play, Song, User
-from tests.stored import Account, FolderObjects, plays_of, share, songs_table, users_table
+from tests.stored import Account, plays_of, share, songs_table, users_table
 from validators.closed_duckdb import closed_connection
 
 DAY = datetime(2024, 6, 25, tzinfo=UTC)

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.folder_objects import FolderObjects
 from glue_scripts import coded
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones, salted_hash
 from glue_scripts.objects import DocumentError
 from glue_scripts.stored_plays import Plays, PlaysRun, StoredPlays, plays_to_parquet, table_from_parquet
 from glue_scripts.user_buckets import BucketCountError
 from tests.oracle import Play
-from tests.stored import Account, FolderObjects, plays_of
+from tests.stored import Account, plays_of
 
 Row = tuple[str, datetime, str, str]
 
