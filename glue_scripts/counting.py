@@ -39,7 +39,7 @@ from glue_scripts.stored_plays import (
     plays_to_parquet,
     table_from_parquet,
 )
-from glue_scripts.stored_snapshots import UsersSnapshot, read_songs, read_users
+from glue_scripts.stored_snapshots import PARALLEL_READS, UsersSnapshot, read_songs, read_users
 from glue_scripts.user_buckets import buckets_for
 from validators.closed_duckdb import Share, closed_connection
 
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
     from glue_scripts.spread import Blobs, Part
 
-PARALLEL_READS = 8
 PARALLEL_WRITES = 4
 UNITS_PER_PART = 8
 """The most buckets whose divided plays one task holds."""

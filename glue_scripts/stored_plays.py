@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -19,9 +18,8 @@ import pyarrow.parquet as pq
 
 from glue_scripts.coded import Coded, Integers, distinct_rows
 from glue_scripts.names import PLAYS_PREFIX, RUNS_PREFIX
-from glue_scripts.objects import DocumentError
 from glue_scripts.purged_users import is_purged
-from glue_scripts.user_buckets import BUCKET_HASH, buckets_of, check_buckets
+from glue_scripts.user_buckets import BUCKET_HASH, buckets_of, buckets_of_document, rows_by_bucket
 
 if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
@@ -166,12 +164,9 @@ class PlaysRun:
         Raises:
             DocumentError: the format or the hash is another: the run was written by another version.
         """
-        if document["format"] != RUN_FORMAT or document["hash"] != BUCKET_HASH:
-            raise DocumentError(
-                f"A run of the format {document['format']!r} with the hash {document['hash']!r}: this version reads "
-                f"{RUN_FORMAT!r} with {BUCKET_HASH!r}. Run the version of the job that wrote it."
-            )
-        name, buckets = document["run"], check_buckets(document["buckets"])
+        name = document["run"]
+        remedy = "Run the version of the job that wrote it."
+        buckets = buckets_of_document(document, RUN_FORMAT, what="A run", remedy=remedy)
 
         def stored(day: str, entry: Mapping[str, int]) -> StoredPlays:
             key = object_key(name, day, entry["bucket"], buckets)
@@ -194,12 +189,10 @@ def plays_by_bucket(db: duckdb.DuckDBPyConnection, plays: Plays, buckets: int) -
         plays: in any order.
         buckets: into how many.
     """
-    bucket_of_play = buckets_of(db, plays.users.values, buckets)[plays.users.codes].astype(np.int16)
-    order = np.argsort(bucket_of_play, kind="stable")
-    borders = np.searchsorted(bucket_of_play[order], np.arange(buckets + 1))
-    for bucket, (start, end) in enumerate(pairwise(borders)):
-        if start < end:
-            yield bucket, plays.take(order[start:end])
+    bucket_of_play = buckets_of(db, plays.users.values, buckets)[plays.users.codes]
+    for bucket, rows in rows_by_bucket(bucket_of_play, buckets):
+        if len(rows):
+            yield bucket, plays.take(rows)
 
 
 def plays_by_day(db: duckdb.DuckDBPyConnection, plays: Plays, tombstones: Tombstones) -> Iterator[PlaysOfDay]:

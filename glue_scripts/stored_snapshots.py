@@ -22,9 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glue_scripts.count_plays import Catalogue, no_users, users_of_rows
-from glue_scripts.objects import DocumentError, Objects, json_line
+from glue_scripts.kpi_sql import CATALOGUE
+from glue_scripts.objects import Objects, json_line
 from glue_scripts.purged_users import is_purged
-from glue_scripts.user_buckets import BUCKET_HASH, buckets_for, buckets_of, check_buckets
+from glue_scripts.user_buckets import BUCKET_HASH, buckets_for, buckets_of, buckets_of_document, rows_by_bucket
 
 if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
@@ -34,7 +35,7 @@ USERS_PER_BUCKET = 2**15
 """About half a megabyte of Parquet."""
 PARALLEL_READS = 8
 
-_CATALOGUE_TABLES = ("tracks", "genres", "track_genres")
+_CATALOGUE_TABLES = tuple(query.table for query in CATALOGUE)
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,9 @@ class UsersSnapshot:
         Raises:
             DocumentError: the format or the hash is another: the snapshot was written by another version.
         """
-        if document["format"] != USERS_FORMAT or document["hash"] != BUCKET_HASH:
-            raise DocumentError(
-                f"A users snapshot of the format {document['format']!r} with the hash {document['hash']!r}: this "
-                f"version reads {USERS_FORMAT!r} with {BUCKET_HASH!r}. Upload the users file again."
-            )
-        return cls(folder, check_buckets(document["buckets"]), document["rows"])
+        remedy = "Upload the users file again."
+        buckets = buckets_of_document(document, USERS_FORMAT, what="A users snapshot", remedy=remedy)
+        return cls(folder, buckets, document["rows"])
 
 
 def write_songs(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, songs: pa.Table) -> Catalogue:
@@ -110,13 +108,9 @@ def write_users(
     users = users_of_rows(db, rows)
     users = users.filter(pa.array(~is_purged(db, users["user_id"], tombstones)))
     buckets = buckets_for(users.num_rows, USERS_PER_BUCKET)
-    bucket = buckets_of(db, users["user_id"], buckets)
-    order = np.argsort(bucket, kind="stable")
-    borders = np.searchsorted(bucket[order], np.arange(buckets + 1))
     snapshot = UsersSnapshot(folder, buckets, users.num_rows)
-    for number in range(buckets):
-        part = users.take(pa.array(order[borders[number] : borders[number + 1]]))
-        objects.write(snapshot.key(number), _parquet(part))
+    for bucket, rows in rows_by_bucket(buckets_of(db, users["user_id"], buckets), buckets):
+        objects.write(snapshot.key(bucket), _parquet(users.take(pa.array(rows))))
     objects.write(f"{folder}snapshot.json", json_line(snapshot.document()))
     return snapshot
 

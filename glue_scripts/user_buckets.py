@@ -6,11 +6,16 @@ and a reader refuses a hash that it does not know. Python's and DuckDB's own `ha
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from glue_scripts.coded import Codes
+from glue_scripts.coded import Codes, Integers
+from glue_scripts.objects import DocumentError
 
 BUCKET_HASH = "sha256-2"
 """The first two bytes of the SHA-256 of the id's UTF-8 bytes, as a big-endian integer; the bucket is its remainder.
@@ -48,6 +53,27 @@ def check_buckets(buckets: int) -> int:
     return buckets
 
 
+def buckets_of_document(document: Mapping[str, Any], format_: str, *, what: str, remedy: str) -> int:
+    """Return into how many buckets a stored thing divides its users, as its document says.
+
+    Args:
+        document: the document.
+        format_: the format that this version reads.
+        what: what it describes, as the beginning of the error's sentence.
+        remedy: what to do about a document of another version, as a sentence.
+
+    Raises:
+        DocumentError: the format or the hash is another: another version wrote it.
+        BucketCountError: the number of buckets is not a power of two from 1 to MAX_BUCKETS.
+    """
+    if document["format"] != format_ or document["hash"] != BUCKET_HASH:
+        raise DocumentError(
+            f"{what} of the format {document['format']!r} with the hash {document['hash']!r}: this version reads "
+            f"{format_!r} with {BUCKET_HASH!r}. {remedy}"
+        )
+    return check_buckets(document["buckets"])
+
+
 def buckets_of(db: duckdb.DuckDBPyConnection, user_ids: pa.Array, buckets: int) -> Codes:
     """Compute the bucket of each user id.
 
@@ -64,3 +90,11 @@ def buckets_of(db: duckdb.DuckDBPyConnection, user_ids: pa.Array, buckets: int) 
     found = db.execute(_BUCKETS, {"buckets": check_buckets(buckets)}).fetchnumpy()["bucket"]
     db.unregister("ids")
     return np.asarray(found, np.int32)
+
+
+def rows_by_bucket(bucket_of_row: Codes, buckets: int) -> Iterator[tuple[int, Integers]]:
+    """Return for each bucket, ascending, the numbers of its rows, ascending; none for a bucket without rows."""
+    order = np.argsort(bucket_of_row.astype(np.int16), kind="stable")
+    borders = np.searchsorted(bucket_of_row[order], np.arange(buckets + 1))
+    for bucket, (start, end) in enumerate(pairwise(borders)):
+        yield bucket, order[start:end]
