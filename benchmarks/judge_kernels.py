@@ -1,7 +1,7 @@
 """The judge alone: a file as today's Spark code and as SQL judge it, and gigabytes that cannot be split.
 
-`python -m benchmarks.judge_kernels --plays 10000000`. Each case is a process of its own, so that the peak of its memory
-is told. Nothing is read from or written to S3, and gigabytes are made as they are read. Seconds are processor time, of
+`python -m benchmarks.judge_kernels --plays 10000000`. Each case is a process of its own, which prints its peak of
+memory. Nothing is read from or written to S3, and gigabytes are made as they are read. Seconds are processor time, of
 the process or of Spark's JVM once it has started. Spark counts duplicates as well, in the same pass.
 """
 
@@ -31,11 +31,11 @@ import pyarrow.csv
 from benchmarks.dataset import Size, make
 from benchmarks.kpi_kernels import spark_session
 from local_aws.spark_conf import find_java_home
-from validators.closed_duckdb import Share, closed_connection
+from validators.closed_duckdb import Share
 from validators.counts import collect_counts, count_rows
 from validators.csv_pieces import PIECE_BYTES, Piece, blocks, range_piece, ranges
 from validators.file_checks import plain_chunks
-from validators.judge import judge
+from validators.judge import judge, judging_connection
 from validators.rows import ReadableFile, judge_files
 
 HEADER: Final = ("user_id", "track_id", "listen_time")
@@ -191,7 +191,7 @@ def _timed(db: duckdb.DuckDBPyConnection, parse: Sequence[Callable[[], Piece]]) 
 
 
 def _db(folder: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    return closed_connection(Share(memory_mb=MEMORY_MB, temp_folder=Path(folder) / "duckdb"))
+    return judging_connection(Share(memory_mb=MEMORY_MB, temp_folder=Path(folder) / "duckdb"))
 
 
 def _ids(path: Path, column: str) -> pa.Table:

@@ -12,7 +12,8 @@ The tables that the SQL sees:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from validators.broken_rows import broken_rows
+from validators.closed_duckdb import Share, closed_connection
 from validators.columns import MACROS, TYPES
 from validators.csv_pieces import Piece
 from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
@@ -56,6 +58,19 @@ class Judged:
     valid: pa.Table
 
 
+@contextmanager
+def judging_connection(share: Share) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a closed connection that knows how texts become values: it defines `columns.MACROS`, once for all pieces.
+
+    Args:
+        share: what the connection may use of the machine.
+    """
+    with closed_connection(share) as db:
+        for macro in MACROS:
+            db.execute(macro)
+        yield db
+
+
 def judge(
     db: duckdb.DuckDBPyConnection,
     dataset: str,
@@ -68,15 +83,13 @@ def judge(
     """Judges each row of some pieces, of one file or of many.
 
     Args:
-        db: a closed connection. Its temporary table `judged` is replaced.
+        db: a `judging_connection`. Its temporary table `judged` is replaced.
         dataset: the dataset.
         pieces: the rows.
         uploaded: by piece, when its file was uploaded.
         snapshots: by dataset (songs, users), a table with the ids that are known; without it, there is no warning.
-        max_broken: how many of its broken rows are told of each piece.
+        max_broken: how many of the broken rows of each piece are returned.
     """
-    for macro in MACROS:
-        db.execute(macro)
     tables = {
         "texts": pa.concat_tables(_texts(number, piece, dataset) for number, piece in enumerate(pieces)),
         "pieces": _pieces(uploaded),

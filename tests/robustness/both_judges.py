@@ -16,11 +16,11 @@ from pyspark.sql import functions as F
 
 from validators import csv_pieces
 from validators.broken_rows import in_file
-from validators.closed_duckdb import Share, closed_connection
+from validators.closed_duckdb import Share
 from validators.counts import broken_rows, collect_counts, count_rows
 from validators.csv_pieces import Extent, Piece
 from validators.file_checks import CsvText, check_text, plain_chunks
-from validators.judge import Judged, count_duplicates, count_genres, judge
+from validators.judge import Judged, count_duplicates, count_genres, judge, judging_connection
 from validators.quarantine import many_quarantined_rows, row_offsets
 from validators.rows import FILE, ReadableFile, failing, judge_files, length_column, read_positions, text_column
 from validators.rules import RULES_BY_ID
@@ -75,7 +75,7 @@ def by_duckdb(
     texts = {name: check_text(io.BytesIO(data), dataset) for name, data in contents.items()}
     pieces = [(name, piece) for name, data in contents.items() for piece in pieces_of(data, texts[name])]
     tables = {name: pa.table({KNOWN_IDS[name][0]: pa.array(ids, pa.string())}) for name, ids in snapshots.items()}
-    with closed_connection(Share(memory_mb=500, temp_folder=folder / "duckdb")) as db:
+    with judging_connection(Share(memory_mb=500, temp_folder=folder / "duckdb")) as db:
         judged = judge(
             db,
             dataset,

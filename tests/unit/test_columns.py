@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests import oracle
 from tests.robustness.csv_files import TEXT_PIECES, fuzzing, spliced
-from validators.closed_duckdb import Share, closed_connection
-from validators.columns import MACROS
+from validators.closed_duckdb import Share
+from validators.judge import judging_connection
 
 WHITESPACE = "".join(map(chr, [*range(1, 33), 0x7F, 0x85, 0xA0, 0x2003, 0xFEFF]))
 MOMENTS = ("2024-06-25 17:43:13", "2024-02-29T23:59:59.5Z", "0001-01-01 00:00:00+18:00", "9999-12-31 00:00:00.1-17:59")
@@ -27,9 +27,7 @@ texts = st.builds(spliced, st.sampled_from([*MOMENTS, "2024-06-25", "42", "-0", 
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    with closed_connection(Share(memory_mb=200, temp_folder=tmp_path_factory.mktemp("spill"))) as connection:
-        for macro in MACROS:
-            connection.execute(macro)
+    with judging_connection(Share(memory_mb=200, temp_folder=tmp_path_factory.mktemp("spill"))) as connection:
         yield connection
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from validators.broken_rows import FIELD_BYTES, MAX_ROW_BYTES, in_file
-from validators.closed_duckdb import Share, closed_connection
+from validators.closed_duckdb import Share
 from validators.csv_pieces import Extent, Piece, blocks
-from validators.judge import Judged, count_duplicates, count_genres, judge
+from validators.judge import Judged, count_duplicates, count_genres, judge, judging_connection
 from validators.reports import MAX_VALUE_CHARACTERS
 from validators.rules import RULES, Severity
 from validators.schemas import REQUIRED_COLUMNS
@@ -24,7 +24,7 @@ TIME = "2024-06-25 10:00:00"
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with closed_connection(Share(memory_mb=200, temp_folder=tmp_path)) as connection:
+    with judging_connection(Share(memory_mb=200, temp_folder=tmp_path)) as connection:
         yield connection
 
 
@@ -169,7 +169,7 @@ def test_what_stands_in_a_file_is_never_sql(db: duckdb.DuckDBPyConnection) -> No
 
 def test_more_rows_than_fit_into_memory_are_judged(tmp_path: Path) -> None:
     rows = piece("streams", *(f"user-{number:020},track-{number:020},{TIME}" for number in range(300_000)))
-    with closed_connection(Share(memory_mb=30, temp_folder=tmp_path)) as db:
+    with judging_connection(Share(memory_mb=30, temp_folder=tmp_path)) as db:
         found = judged(db, "streams", rows)
         assert (found.counts[0]["rows"], found.counts[0]["quarantined"], len(found.valid)) == (300_000, 0, 300_000)
         assert count_duplicates(db, found.valid) == {0: 0}
