@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import socket
 import subprocess
 import sys
 import textwrap
+
+from moto import backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 
 def run_in_plain_moto(script: str) -> str:
@@ -72,6 +76,11 @@ def test_motos_own_threaded_server_never_returns_when_its_port_is_taken() -> Non
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert output == "True\n"
+
+
+def test_moto_still_looks_into_its_folders_for_each_request() -> None:
+    assert "in backends.list_of_moto_modules()" in inspect.getsource(DomainDispatcherApplication.get_backend_for_host)
+    assert "os.listdir" in inspect.getsource(backends.list_of_moto_modules)
 
 
 def test_moto_still_imports_a_slow_validator_with_its_api_gateway() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto import backends
 
 from local_aws.intrinsics import DeploymentError
 from local_aws.moto_server import PortInUseError
@@ -23,6 +24,7 @@ from local_aws.server import AlreadyRunningError, EmbeddedAws
 from local_aws.work_dir import ForeignWorkDirError, WorkDirInUseError, owner, read_state
 from tests.local.assemblies import role, template, write_assembly
 from tests.local.clients import operators_client
+from tests.local.s3_and_glue import serving
 
 DEADLINE_SECONDS = 60.0
 STACK = template(
@@ -509,3 +511,13 @@ def test_down_where_nothing_runs_says_so(work_dir: Path) -> None:
 
     assert down.returncode == 0
     assert "No embedded AWS runs" in down.stdout
+
+
+def test_the_service_of_a_host_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listed() -> list[str]:
+        raise AssertionError("moto's folders were listed again")
+
+    with serving(tmp_path) as aws:
+        assert aws.keys() == []
+        monkeypatch.setattr(backends, "list_of_moto_modules", listed)
+        assert aws.keys() == []
