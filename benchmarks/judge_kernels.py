@@ -46,7 +46,7 @@ SPLIT_BYTES: Final = 32 * 1024**2
 
 
 class Repeated(io.RawIOBase):
-    """A stream of a start and then one chunk again and again, as if it were a file.
+    """A readable stream: a start, then the same chunk over and over.
 
     Args:
         start: how it begins.
@@ -110,7 +110,7 @@ def _plain(options: argparse.Namespace) -> None:
 
 
 def _today(options: argparse.Namespace) -> None:
-    """The file of `_plain`, by the code that runs in the validation job."""
+    """Judge the file of `_plain` with the code that runs in the validation job."""
     os.environ["JAVA_HOME"] = str(find_java_home(os.environ))
     with tempfile.TemporaryDirectory() as folder:
         files = make(Path(folder) / "data", Size(plays=options.plays))
@@ -133,7 +133,7 @@ def _today(options: argparse.Namespace) -> None:
 
 
 def _processor_seconds_of_children() -> float:
-    """Of the JVM, which still runs; Linux and macOS have `ps`, to the second or better."""
+    """Processor time of the running JVM. `ps` reports it to the second or better, on Linux and macOS."""
     columns = ["ps", "-axo", "ppid=,time=,comm="]
     table = subprocess.run(columns, capture_output=True, text=True, check=True).stdout
     rows = (line.split(maxsplit=2) for line in table.splitlines())

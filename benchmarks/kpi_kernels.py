@@ -119,7 +119,7 @@ def make_rows(folder: Path, size: Size) -> None:
 
 
 class _Clock:
-    """Seconds of phases, one after another."""
+    """Measures consecutive phases, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -32,7 +32,7 @@ class BlobTooLargeError(ValueError):
 
 
 def blobs_of(table: pa.Table, key: int, name: str, max_bytes: int = MAX_BLOB_BYTES) -> Iterator[Blob]:
-    """Pack a table into as many blobs as its size asks for.
+    """Pack a table into one or more blobs.
 
     Args:
         table: any columns. A table without rows makes one blob, so that the receiver learns its columns.

@@ -34,7 +34,7 @@ class Coded:
         """Encode a column of strings, or take over one of dictionaries; chunks may have different dictionaries."""
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         whole = encoded.unify_dictionaries().combine_chunks()
-        if isinstance(whole, pa.ChunkedArray):  # of no chunk
+        if isinstance(whole, pa.ChunkedArray):  # combine_chunks gives no array for a column without chunks
             whole = pa.array([], pa.dictionary(pa.int32(), pa.string()))
         return cls(whole.indices.to_numpy().astype(np.int32, copy=False), whole.dictionary)
 

@@ -54,12 +54,12 @@ def check_buckets(buckets: int) -> int:
 
 
 def buckets_of_document(document: Mapping[str, Any], format_: str, *, what: str, remedy: str) -> int:
-    """Return into how many buckets a stored thing divides its users, as its document says.
+    """Read the number of buckets from the document of a run or of a users snapshot.
 
     Args:
         document: the document.
         format_: the format that this version reads.
-        what: what it describes, as the beginning of the error's sentence.
+        what: what the document describes: the subject of the error's sentence.
         remedy: what to do about a document of another version, as a sentence.
 
     Raises:
@@ -93,7 +93,7 @@ def buckets_of(db: duckdb.DuckDBPyConnection, user_ids: pa.Array, buckets: int) 
 
 
 def rows_by_bucket(bucket_of_row: Codes, buckets: int) -> Iterator[tuple[int, Integers]]:
-    """Return for each bucket, ascending, the numbers of its rows, ascending; none for a bucket without rows."""
+    """Yield each bucket with its row numbers, both ascending. A bucket without rows has no row numbers."""
     order = np.argsort(bucket_of_row.astype(np.int16), kind="stable")
     borders = np.searchsorted(bucket_of_row[order], np.arange(buckets + 1))
     for bucket, (start, end) in enumerate(pairwise(borders)):

@@ -21,7 +21,7 @@ _ROOT: Final = Path(__file__).parents[1]
 REQUIREMENTS: Final = _ROOT / "glue_scripts" / "requirements.txt"
 
 PACKAGES: Final[Mapping[str, frozenset[str] | None]] = {"validate-batch": None, "compute-kpis": frozenset({"duckdb"})}
-"""Job to the packages of REQUIREMENTS that it installs; None for all. Each costs time at the start of each run."""
+"""Maps each job to the packages of REQUIREMENTS that it installs; None means all. Each makes every run start later."""
 
 FOLDER: Final = _ROOT / ".local" / "wheels"
 """Where `make wheels` puts them."""

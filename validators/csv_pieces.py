@@ -27,8 +27,8 @@ from validators.file_checks import FileRejectedError
 from validators.schemas import MAX_ROW_CHARACTERS
 
 PIECE_BYTES: Final = 8 * 1024**2
-"""Of a range or of a block: at least twice the longest row, which is of characters of up to four bytes. A piece that is
-four times as large is judged no quicker, and in up to 2 GB of memory where its rows are of a character."""
+"""Size of a range or a block. It must be at least twice the longest row, whose characters take up to four bytes each.
+Pieces four times as large are not judged faster, and need up to 2 GB of memory if every row is a single character."""
 
 _Numbers = npt.NDArray[np.int64]
 
@@ -38,7 +38,7 @@ _STAND_INS: Final = {b"\r": b"\x00r", b"\n": b"\x00n", b",": b"\x00c", b'"': b"\
 _RETURN_ALONE: Final = re.compile(rb"\r(?!\n)")
 _LINE_BREAK: Final = re.compile(rb"\n|\x00n|\x00r(?!\n)")
 _LINE_FEED_WITHIN_A_FIELD: Final = re.compile(rb'(?<=[^\r\n,"])\n')
-# A field that begins with a quote: its text, and what follows its closing quote. It may be open where a block ends.
+# A quoted field. Group 1 is its text, group 2 what follows the closing quote, which may be missing at a block's end.
 _QUOTED_FIELD: Final = re.compile(rb'(?:\A|(?<=[,\n]))"([^"]*+(?:""[^"]*+)*+)(?:"([^,\n]*+)|\Z)')
 _BLANKS: Final = re.compile(rb"(?:[\x01-\x20]|\x00r)*")
 

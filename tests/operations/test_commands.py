@@ -269,6 +269,7 @@ class TestReplay:
         assert (refused.exit_code, "Replay 3 files?" in refused.err) == (4, True)
         assert {key for key, _ in world.contents("raw/")} == {"raw/streams/2024/a.csv", "raw/streams/2024/b.csv"}
         assert "raw/streams/2024/gone.csv (version v1) has no copy" in told.out
+        assert "S3 did not hand it out: its report says why; upload it again" in " ".join(told.out.split())
 
     def test_a_file_whose_key_names_no_dataset_is_not_offered_the_same_key(self, world: World) -> None:
         keys = ["raw/plays it's.csv", "raw/unknown/a.csv"]

@@ -33,7 +33,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
     while not (value := condition()):
         waited = time.monotonic() - begun
         assert waited < DEADLINE_SECONDS, f"{what} did not come within {DEADLINE_SECONDS:.0f} s"
-        time.sleep(0.02 + waited / 10)  # what is waited for needs the processor, too
+        time.sleep(0.02 + waited / 10)  # frequent polling would slow down what it waits for
     return value
 
 
