@@ -20,7 +20,7 @@ from glue_scripts import names
 from glue_scripts.forgotten_files import Forgotten, RawVersion, forgotten_files
 from glue_scripts.ledger import FileStatus, file_key
 from glue_scripts.names import DATASETS, ERROR_PREFIX, LEDGER_PARTITION_KEY, RAW_PREFIX
-from glue_scripts.objects import REPORT_SUFFIX, DocumentError, Location, read_json
+from glue_scripts.objects import AS_DOWNLOAD, REPORT_SUFFIX, DocumentError, Location, read_json
 from operations.deployment import Deployment
 from operations.errors import UnknownThingError
 from operations.pending import NOTHING
@@ -149,8 +149,8 @@ def replay(deployment: Deployment, file: ErrorFile) -> str:
         CopySource={"Bucket": deployment.bucket, "Key": file.error_key},
         MetadataDirective="REPLACE",
         TaggingDirective="REPLACE",
-        ContentType="application/octet-stream",
-        ContentDisposition="attachment",
+        ContentType=AS_DOWNLOAD["ContentType"],
+        ContentDisposition=AS_DOWNLOAD["ContentDisposition"],
     )
     successor = copied["VersionId"]
     deployment.ledger_table.update_item(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO
 
+from glue_scripts.objects import AS_DOWNLOAD
 from operations.deployment import Deployment
 
 
@@ -70,8 +71,8 @@ def write(deployment: Deployment, key: str, body: IO[bytes], *, metadata: Mappin
         Bucket=deployment.bucket,
         Key=key,
         Body=body,
-        ContentType="application/octet-stream",
-        ContentDisposition="attachment",
+        ContentType=AS_DOWNLOAD["ContentType"],
+        ContentDisposition=AS_DOWNLOAD["ContentDisposition"],
         Metadata=metadata or {},
     )["VersionId"]
 

@@ -19,6 +19,7 @@ from moto.core.responses import ActionResult
 from moto.glue.responses import GlueResponse
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local_aws import dynamodb_transactions, events, step_functions
 from local_aws.mailbox import Mailbox
@@ -136,6 +137,21 @@ class WorkflowServer:
         pages = self.client("stepfunctions").get_paginator("get_execution_history")
         return [event for page in pages.paginate(executionArn=execution_arn) for event in page["events"]]
 
+    def stop_executions(self) -> None:
+        """Stop every execution that runs, and wait until none of their threads asks this server for anything."""
+        client = self.client("stepfunctions")
+        executions = [
+            execution
+            for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines
+            for execution in machine.executions
+        ]
+        for execution in executions:
+            if execution.status == "RUNNING":
+                client.stop_execution(executionArn=execution.execution_arn)
+        for execution in executions:
+            execution.thread.join(DEADLINE_SECONDS)
+            assert not execution.thread.is_alive(), f"{execution.execution_arn} was stopped and goes on"
+
     def emails(self) -> list[dict[str, str]]:
         """Return the e-mails that were sent."""
         path = self.emails_directory / "emails.jsonl"
@@ -173,11 +189,15 @@ def _endpoint_url() -> str:
 def workflow_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_scale: float = FAST
 ) -> Iterator[WorkflowServer]:
-    """Give a server with an empty account."""
+    """Give a server with an empty account; executions that a test left running end with the test."""
     moto_api_backend.reset()
     step_functions.install(wait_scale=wait_scale)
     events.install()
     dynamodb_transactions.install()
     Mailbox(tmp_path / "emails").install()
-    yield WorkflowServer(_endpoint_url(), tmp_path / "emails", ScriptedGlue(monkeypatch))
-    step_functions.install(wait_scale=1)
+    server = WorkflowServer(_endpoint_url(), tmp_path / "emails", ScriptedGlue(monkeypatch))
+    try:
+        yield server
+    finally:
+        server.stop_executions()
+        step_functions.install(wait_scale=1)
