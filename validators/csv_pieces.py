@@ -210,14 +210,18 @@ def blocks(chunks: Iterable[bytes], header: Sequence[str]) -> Iterator[Piece]:
         if len(rest) >= PIECE_BYTES:
             raise _too_long()
         if size:
-            yield _piece(data[:size], edges, header, line_end, has_header=has_header)
-            has_header = False
+            is_blank = not data[:size].strip(b"\n")
+            yield _piece(data[:size], edges, header, line_end, has_header=has_header and not is_blank)
+            has_header = has_header and is_blank
     if rest:
         yield _piece(rest, _quote_edges(rest), header, line_end, has_header=has_header)
 
 
 def ranges(size: int) -> list[tuple[int, int]]:
-    """The ranges of bytes of a text without quotes that can be read side by side: start and end, which is not in it."""
+    """The ranges of bytes of a text without quotes that can be read side by side: start and end, which is not in it.
+
+    The text begins with its header, without blank lines before it.
+    """
     return [(start, min(start + PIECE_BYTES, size)) for start in range(0, size, PIECE_BYTES)]
 
 

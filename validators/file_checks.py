@@ -65,8 +65,8 @@ class CsvText:
         header: the column names in the file's order, trimmed of ASCII whitespace.
         is_plain: the file's own bytes can be read as they are; otherwise `plain_chunks` gives them unpacked and
             without byte order mark.
-        is_line_per_row: there is no quote, no carriage return and no line of blanks only, so that a row is a line
-            and a line is a row, whoever reads it.
+        is_line_per_row: there is no quote, no carriage return, no line of blanks only and no blank line before the
+            header, so that a row is a line and a line is a row, whoever reads it, and the first one is the header.
     """
 
     header: tuple[str, ...]
@@ -128,7 +128,7 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
     return CsvText(
         header=header,
         is_plain=not first.startswith((GZIP_MAGIC, _UTF8_BOM)),
-        is_line_per_row=rows.is_certain,
+        is_line_per_row=rows.is_certain and not blank_lines,
     )
 
 

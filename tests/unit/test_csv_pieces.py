@@ -164,6 +164,20 @@ def test_a_file_without_rows_has_a_piece_without_texts(data: bytes) -> None:
     assert (len(piece.texts), rows_of(piece), piece.extent.rows) == (0, {}, 1)
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("blank_lines", [1, 2, 5_000])
+@pytest.mark.parametrize("rows", [b"", b"1,2,3"])
+def test_blank_lines_before_the_header_are_no_header(
+    monkeypatch: pytest.MonkeyPatch, rows: bytes, blank_lines: int, line_end: bytes
+) -> None:
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", 100)
+    data = line_end * blank_lines + b'"a","b","c"' + (line_end + rows if rows else b"")
+    pieces = list(blocks(chunks(data, 60), HEADER))
+    expected = [(("1", "2", "3"), blank_lines + 2, blank_lines + 2)] if rows else []
+    assert rows_and_places(pieces) == expected
+    assert sum(piece.extent.rows for piece in pieces) == 1 + len(expected)
+
+
 def test_a_range_in_which_no_line_begins_is_empty() -> None:
     data = b"a,b,c\nxxxxxxxxxxxxxxxxx,2,3\n"
     piece = range_piece(lambda a, b: data[a:b], 10, 15, len(data), HEADER)
