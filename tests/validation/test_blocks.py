@@ -51,7 +51,7 @@ def a_file(folder: Path, seed: int) -> ReadableFile:
         rng.choice(ODD) if rng.random() < 0.2 else GOOD.format(number=number, second=number % 60)
         for number in range(rng.randrange(200, 400))
     ]
-    data = "\n".join(["", "user_id,track_id,listen_time", *lines, rng.choice(["", "\n"])]).encode()
+    data = "\n".join(["user_id,track_id,listen_time", "", *lines, rng.choice(["", "\n"])]).encode()
     text = check_text(io.BytesIO(data), "streams")
     assert text.is_line_per_row
     path = folder / f"{seed}.csv"
