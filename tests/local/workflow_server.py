@@ -140,7 +140,8 @@ class WorkflowServer:
     def stop_executions(self) -> None:
         """Stop every execution that runs, and wait until none of their threads asks this server for anything."""
         client = self.client("stepfunctions")
-        executions = [
+        # Any: the thread is `local_aws.step_functions.executions`'s.
+        executions: list[Any] = [
             execution
             for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines
             for execution in machine.executions
