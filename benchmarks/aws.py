@@ -16,7 +16,7 @@ import boto3
 from moto.moto_api._internal.models import moto_api_backend
 
 from benchmarks.dataset import Dataset
-from benchmarks.event_log import Phases, phases
+from benchmarks.job_log import Phases, phases
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical
 from benchmarks.memory import peak_of_children
 from glue_scripts import names
@@ -47,7 +47,7 @@ _SETTINGS: Final = {
 
 # The embedded AWS shortens small runs by the first compiler tier alone and a collector of one thread.
 # Glue's JVM has both tiers, and a collector for several cores.
-_JVM: Final = "--conf spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=4 -XX:-UseSerialGC -XX:+UseParallelGC"
+_JVM: Final = "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=4 -XX:-UseSerialGC -XX:+UseParallelGC"
 
 
 class JobFailedError(Exception):
@@ -61,7 +61,7 @@ class Run:
     Attributes:
         seconds: of the whole process.
         peak_mib: most resident memory of its processes.
-        phases: where there is an event log.
+        phases: of the KPI job.
     """
 
     seconds: float
@@ -139,10 +139,7 @@ class BenchAws:
 
     def _run(self, script: Path, arguments: Mapping[str, str], *, has_phases: bool = False) -> Run:
         name = f"{script.stem}-{time.monotonic_ns()}"
-        events = self._work_dir / "events" / name
-        events.mkdir(parents=True)
         shutil.copyfile(script, self._path(f"{name}.py"))
-        conf = f"spark.eventLog.enabled=true --conf spark.eventLog.dir={events.as_uri()} {_JVM}"
         self._glue.create_job(
             Name=name,
             Role="role",
@@ -150,7 +147,7 @@ class BenchAws:
             Command={"Name": "glueetl", "ScriptLocation": f"s3://{BUCKET}/{name}.py"},
             DefaultArguments={
                 "--extra-py-files": f"s3://{BUCKET}/packages.zip",
-                "--conf": conf,
+                "--conf": _JVM,
                 **{f"--{argument}": value for argument, value in arguments.items()},
             },
         )
@@ -162,13 +159,10 @@ class BenchAws:
             while (state := self._state(name, run_id)) not in FINAL_STATES:
                 time.sleep(_POLL_SECONDS)
             ended = time.time()
+        log = (self._work_dir / "logs/glue" / name / f"{run_id}.log").read_text(encoding="utf-8")
         if state != "SUCCEEDED":
-            log = self._work_dir / "logs/glue" / name / f"{run_id}.log"
-            raise JobFailedError(f"{script.name}: {state}\n{log.read_text(encoding='utf-8')}")
-        parts = None
-        if has_phases:
-            (log,) = events.iterdir()
-            parts = phases(log.read_text(encoding="utf-8").splitlines(), started, ended)
+            raise JobFailedError(f"{script.name}: {state}\n{log}")
+        parts = phases(log.splitlines(), started, ended) if has_phases else None
         return Run(seconds=ended - started, peak_mib=peak.mebibytes, phases=parts)
 
     def _state(self, name: str, run_id: str) -> str:

@@ -20,6 +20,12 @@ class FolderObjects:
         """Read a whole object."""
         return bytearray((self.folder / key).read_bytes())
 
+    def read_range(self, key: str, start: int, end: int) -> bytearray:
+        """Read a range of bytes."""
+        with (self.folder / key).open("rb") as file:
+            file.seek(start)
+            return bytearray(file.read(end - start))
+
     def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
         """Write a whole object."""
         path = self.folder / key

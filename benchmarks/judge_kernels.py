@@ -1,8 +1,7 @@
-"""The judge alone: a file as today's Spark code and as SQL judge it, and gigabytes that cannot be split.
+"""The judge alone: a file in ranges, what is asked of its valid rows, and gigabytes that cannot be split.
 
 `python -m benchmarks.judge_kernels --plays 10000000`. Each case is a process of its own, which prints its peak of
-memory. Nothing is read from or written to S3, and gigabytes are made as they are read. Seconds are processor time, of
-the process or of Spark's JVM once it has started. Spark counts duplicates as well, in the same pass.
+memory. Nothing is read from or written to S3, and gigabytes are made as they are read. Seconds are processor time.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
-import os
 import resource
 import subprocess
 import sys
@@ -29,14 +27,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 from benchmarks.dataset import Size, make
-from benchmarks.kpi_kernels import spark_session
-from local_aws.spark_conf import find_java_home
 from validators.closed_duckdb import Share
-from validators.counts import collect_counts, count_rows
 from validators.csv_pieces import PIECE_BYTES, Piece, blocks, range_piece, ranges
 from validators.file_checks import plain_chunks
-from validators.judge import judge, judging_connection
-from validators.rows import ReadableFile, judge_files
+from validators.judge import judge, judging_connection, warnings_of, warnings_sql
 
 HEADER: Final = ("user_id", "track_id", "listen_time")
 UPLOADED: Final = datetime(2030, 1, 1, tzinfo=UTC)
@@ -86,62 +80,38 @@ def main() -> None:
 
 
 def _plain(options: argparse.Namespace) -> None:
-    """Plays in a file without quotes: its first range several times, then all of them one after the other."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Plays in a file without quotes: its first ranges several times, then all of them one after the other."""
+    with tempfile.TemporaryDirectory() as folder, _db(folder) as db:
+        (path,) = make(Path(folder) / "data", Size(plays=options.plays)).streams
+        split = _ranges_of(path)[: SPLIT_BYTES // PIECE_BYTES]
+        best = min(_timed(db, split) for _ in range(5))
+        told = f"{sum(best):.2f} s, of it parsed {best[0]:.2f}, judged and typed {best[1]:.2f}"
+        print(f"    the first {len(split)} ranges: {told}")
+        _judge_all(db, (parse() for parse in _ranges_of(path)))
+
+
+def _valid(options: argparse.Namespace) -> None:
+    """What is asked of valid plays, all at once: each warning by itself, then all of them, as the job does."""
+    with tempfile.TemporaryDirectory() as folder, _db(folder) as db:
         files = make(Path(folder) / "data", Size(plays=options.plays))
         (path,) = files.streams
-        size = path.stat().st_size
-        songs, users = _ids(files.songs, "track_id"), _ids(files.users, "user_id")
-        with path.open("rb") as file, _db(folder) as db:
-
-            def read(start: int, end: int) -> bytes:
-                file.seek(start)
-                return file.read(end - start)
-
-            split = ranges(size)[: SPLIT_BYTES // PIECE_BYTES]
-            best = min(
-                _timed(db, [partial(range_piece, read, *part, size, HEADER) for part in split]) for _ in range(5)
-            )
-            told = f"{sum(best):.2f} s, of it parsed {best[0]:.2f}, judged and typed {best[1]:.2f}"
-            print(f"    {split[-1][1] / 1e6:.0f} MB: {told}")
-            snapshots = {"songs": songs, "users": users}
-            pieces = (range_piece(read, start, end, size, HEADER) for start, end in ranges(size))
-            _judge_all(db, pieces, snapshots)
-
-
-def _today(options: argparse.Namespace) -> None:
-    """Judge the file of `_plain` with the code that runs in the validation job."""
-    os.environ["JAVA_HOME"] = str(find_java_home(os.environ))
-    with tempfile.TemporaryDirectory() as folder:
-        files = make(Path(folder) / "data", Size(plays=options.plays))
-        (path,) = files.streams
-        spark = spark_session()
-        known = {
-            name: spark.createDataFrame(ids.to_pandas())
-            for name, ids in (
-                ("track_id", _ids(files.songs, "track_id")),
-                ("user_id", _ids(files.users, "user_id")),
-            )
-        }
-        begun = _processor_seconds_of_children()
-        file = ReadableFile(path.name, path.as_uri(), HEADER, UPLOADED, is_line_per_row=True)
-        counted = collect_counts(count_rows(judge_files(spark, "streams", [file]), "streams", known))
-        seconds = _processor_seconds_of_children() - begun
-        size = path.stat().st_size / 1e6
-        told = ", ".join(f"{name} {count:,}" for name, count in counted.statistics[path.name].items() if count)
-        print(f"    {size:,.0f} MB of text: {seconds:.0f} s, {size / seconds:.0f} MB/s ({told})")
-
-
-def _processor_seconds_of_children() -> float:
-    """Processor time of the running JVM. `ps` reports it to the second or better, on Linux and macOS."""
-    columns = ["ps", "-axo", "ppid=,time=,comm="]
-    table = subprocess.run(columns, capture_output=True, text=True, check=True).stdout
-    rows = (line.split(maxsplit=2) for line in table.splitlines())
-    times = [time_ for parent, time_, command in rows if int(parent) == os.getpid() and command.endswith("java")]
-    (used,) = times
-    days, _, clock = used.rpartition("-")
-    parts = [float(part) for part in clock.split(":")]
-    return float(days or 0) * 86_400 + sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
+        for number, parse in enumerate(_ranges_of(path)):
+            rows = judge(db, "streams", [parse()], uploaded=[UPLOADED], max_broken=0).valid
+            file = pa.array([path.name]).take(rows["piece"].combine_chunks())
+            db.register("given", rows.set_column(0, "file", file))
+            db.execute("INSERT INTO valid BY NAME FROM given" if number else "CREATE TABLE valid AS FROM given")
+            db.unregister("given")
+        known = {"songs": _ids(files.songs, "track_id"), "users": _ids(files.users, "user_id")}
+        for name, ids in known.items():
+            db.register("given", ids)
+            db.execute(f"CREATE TABLE {name} AS FROM given")
+        warnings = warnings_of("streams", known)
+        for asked in [*([warning] for warning in warnings), warnings]:
+            start = time.process_time()
+            (found,) = db.sql(warnings_sql(asked)).fetchall()
+            seconds = time.process_time() - start
+            told = ", ".join(f"{rule.id} {count:,}" for rule, count in zip(asked, found[1:], strict=True))
+            print(f"    {seconds:.1f} s ({told})")
 
 
 def _quoted(options: argparse.Namespace) -> None:
@@ -158,21 +128,21 @@ def _gzip(options: argparse.Namespace) -> None:
     _judge_stream(Repeated(gzip.compress(_header(), mtime=0), packed, size))
 
 
-CASES: Final = {"today's Spark code": _today, "plain": _plain, "quoted": _quoted, "gzip": _gzip}
+CASES: Final = {"plain": _plain, "valid rows": _valid, "quoted": _quoted, "gzip": _gzip}
 
 
 def _judge_stream(stream: Repeated) -> None:
     with tempfile.TemporaryDirectory() as folder, _db(folder) as db:
-        _judge_all(db, blocks(plain_chunks(stream), HEADER), {})
+        _judge_all(db, blocks(plain_chunks(stream), HEADER))
 
 
-def _judge_all(db: duckdb.DuckDBPyConnection, pieces: Iterator[Piece], snapshots: dict[str, pa.Table]) -> None:
+def _judge_all(db: duckdb.DuckDBPyConnection, pieces: Iterator[Piece]) -> None:
     counts: Counter[str] = Counter()
     size = 0
     start = time.process_time()
     for piece in pieces:
         size += len(piece.data)
-        found = judge(db, "streams", [piece], uploaded=[UPLOADED], snapshots=snapshots, max_broken=MAX_BROKEN)
+        found = judge(db, "streams", [piece], uploaded=[UPLOADED], max_broken=MAX_BROKEN)
         counts += Counter(found.counts[0])
     seconds = time.process_time() - start
     told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -185,9 +155,21 @@ def _timed(db: duckdb.DuckDBPyConnection, parse: Sequence[Callable[[], Piece]]) 
         start = time.process_time()
         piece = part()
         between = time.process_time()
-        judge(db, "streams", [piece], uploaded=[UPLOADED], snapshots={}, max_broken=MAX_BROKEN)
+        judge(db, "streams", [piece], uploaded=[UPLOADED], max_broken=MAX_BROKEN)
         parsed, judged = parsed + between - start, judged + time.process_time() - between
     return parsed, judged
+
+
+def _ranges_of(path: Path) -> list[Callable[[], Piece]]:
+    """By range of a file, what reads and parses it."""
+
+    def read(start: int, end: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
+
+    size = path.stat().st_size
+    return [partial(range_piece, read, start, end, size, HEADER) for start, end in ranges(size)]
 
 
 def _db(folder: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

@@ -1,8 +1,8 @@
-"""Storing and counting alone, by today's Spark code and by SQL: `python -m benchmarks.kpi_kernels --plays 10000000`.
+"""Storing and counting alone, in Spark's tasks and in the driver: `python -m benchmarks.kpi_kernels --plays 10000000`.
 
-Each contender is a process of its own that takes valid plays (Parquet), writes the lake and computes the KPIs from it:
-today's in Spark, the new one in Spark's tasks and, for few plays, in the driver. Folders stand for the bucket. The
-rows are compared first; start-up of Python and Spark is not timed.
+Each contender is a process of its own that takes valid plays (Parquet), writes the lake and computes the KPIs from it
+by the SQL of the KPI job. Folders stand for the bucket. The rows are compared first; start-up of Python and Spark is
+not timed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from benchmarks.memory import peak_of_children
 from glue_scripts.blobs import Blob
 from glue_scripts.counting import Counting, Storing, count_days, divided, store_plays
 from glue_scripts.kpi_items import items_of
-from glue_scripts.kpis import kpi_items, partitions_to_count
-from glue_scripts.lake import Lake
 from glue_scripts.ledger import NO_TOMBSTONES
 from glue_scripts.spread import Blobs, Here, Spread
 from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
@@ -42,7 +40,7 @@ from local_aws.spark_conf import find_java_home
 from validators.closed_duckdb import Share, closed_connection
 
 ROOT: Final = Path(__file__).parents[1]
-SPARK, SQL_SPREAD, SQL_HERE = "today's Spark code", "SQL, spread", "SQL, in the driver"
+SQL_SPREAD, SQL_HERE = "SQL, spread", "SQL, in the driver"
 CORES: Final = os.cpu_count() or 1
 PLAYS_PER_FILE: Final = 500_000
 
@@ -58,17 +56,8 @@ FROM read_csv('{folder}/songs.csv', all_varchar = true, header = true, delim = '
 _USERS: Final = "SELECT user_id, user_country FROM read_csv('{folder}/users.csv', all_varchar = true, header = true)"
 
 
-class FolderLake(Lake):
-    """Today's lake in a folder."""
-
-    folder: str = ""
-
-    def _run_uri(self, date: str, run: str) -> str:
-        return f"{self.folder}/listen_date={date}/run={run}/"
-
-
 def main() -> None:
-    """Makes the data, runs each contender, compares the rows, prints seconds, peak memory and the ratio."""
+    """Makes the data, runs each contender, compares the rows, prints seconds and peak memory."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kpi_kernels")
     for name in ("plays", "days", "users", "tracks"):
         parser.add_argument(f"--{name}", type=int, default=1_000_000 if name == "plays" else getattr(Size, name))
@@ -83,11 +72,10 @@ def main() -> None:
         make_rows(Path(work), Size(**options))
         measured = {name: _run(name, Path(work)) for name in _CONTENDERS}
     check_equal({name: result["rows"] for name, result in measured.items()})
-    print(f"{options['plays']} plays of {options['days']} days, {len(measured[SPARK]['rows'])} equal rows")
+    print(f"{options['plays']} plays of {options['days']} days, {len(measured[SQL_HERE]['rows'])} equal rows")
     for name, result in measured.items():
         phases = {phase: round(seconds, 1) for phase, seconds in result["seconds"].items()}
-        ratio = sum(measured[SPARK]["seconds"].values()) / sum(result["seconds"].values())
-        print(f"{name:20} {phases}  {result['peak']:.0f} MiB  today's / this = {ratio:.1f}")
+        print(f"{name:20} {sum(result['seconds'].values()):.1f} s {phases}  {result['peak']:.0f} MiB")
 
 
 def _run(contender: str, folder: Path) -> dict[str, Any]:
@@ -145,35 +133,10 @@ def spark_session() -> SparkSession:
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.ansi.enabled", "true")
-        .config("spark.sql.files.maxPartitionBytes", "32m")
-        .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-        .config("spark.sql.inMemoryColumnarStorage.compressed", "false")
         .getOrCreate()
     )
     spark.range(1).count()
     return spark
-
-
-def _today(folder: Path) -> None:
-    spark = spark_session()
-    lake = FolderLake(spark, "bucket")
-    lake.folder = (folder / "today").as_uri()
-    clock = _Clock()
-    dates = lake.write_runs(spark.read.parquet((folder / "plays").as_uri()), "run", NO_TOMBSTONES)
-    clock.note("store")
-    plays = spark.read.parquet(*(f"{lake.folder}/listen_date={date}/run=run/" for date in dates))
-    rows = kpi_items(
-        plays,
-        spark.read.parquet((folder / "songs.parquet").as_uri()),
-        spark.read.parquet((folder / "users.parquet").as_uri()),
-        partitions=partitions_to_count(plays),
-        top_songs=TOP_SONGS,
-        top_genres=TOP_GENRES,
-    )
-    clock.note("count")
-    _finish(folder, clock, rows)
 
 
 def _sql_spread(folder: Path) -> None:
@@ -198,10 +161,10 @@ def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Bl
     clock.note("store")
     with closed_connection(share) as db:
         write_songs(db, objects, "songs/", pq.read_table(folder / "songs.parquet"))
-        users = write_users(db, objects, "users/", pq.read_table(folder / "users.parquet"), NO_TOMBSTONES)
+        users = write_users(db, objects, "users/", pq.read_table(folder / "users.parquet"))
     clock.note("snapshots")
     counting = Counting(objects, "songs/", users, NO_TOMBSTONES, share, TOP_SONGS)
-    of_run = [each for of_day in stored.run.days.values() for each in of_day]
+    of_run = [each for day in stored.days for each in day.objects]
     rows = items_of(count_days(of_run, counting, start, 4 * CORES), top_genres=TOP_GENRES)
     clock.note("count")
     _finish(folder, clock, rows)
@@ -216,7 +179,7 @@ def _divide(share: Share, buckets: int, blobs: Iterable[Blob]) -> Iterator[Blob]
             yield from divided(db, Plays.of([table.append_column("file", file)]), buckets)
 
 
-_CONTENDERS: Final[dict[str, Callable[[Path], None]]] = {SPARK: _today, SQL_SPREAD: _sql_spread, SQL_HERE: sql_here}
+_CONTENDERS: Final[dict[str, Callable[[Path], None]]] = {SQL_SPREAD: _sql_spread, SQL_HERE: sql_here}
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
 
-from glue_scripts.session import FILE_PART
+FILE_PART: Final = "32m"
+"""With Spark's 128m, some hundred megabytes end on a single core."""
 
 
 def arguments() -> tuple[str, Path]:
@@ -20,7 +22,7 @@ def arguments() -> tuple[str, Path]:
 
 
 def session(name: str) -> SparkSession:
-    """A session in UTC, which reads files in parts of the size that our jobs read."""
+    """A session in UTC, which reads files in parts of FILE_PART."""
     spark: SparkSession = SparkSession.builder.appName(name).getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.files.maxPartitionBytes", FILE_PART)

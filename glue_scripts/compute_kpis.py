@@ -10,13 +10,14 @@ from glue_scripts.failures import SafeFailure
 from glue_scripts.file_metrics import measure_freshness
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.lake import Lake
 from glue_scripts.ledger import Ledger
 from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import ACCEPTED_FORMAT, COMPUTE_KPIS, COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
+from glue_scripts.object_store import ObjectStore
 from glue_scripts.objects import Location, read_json
 from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
-from glue_scripts.spark_engine import SparkEngine
+from glue_scripts.spread import task_share
+from glue_scripts.sql_engine import SqlEngine
 
 
 def main() -> None:
@@ -26,11 +27,14 @@ def main() -> None:
     with metered(metrics, job=COMPUTE_KPIS, dpus=float(arguments["dpus"])):
         document = read_json(boto3.client("s3"), Location.of_uri(arguments["accepted_uri"]), ACCEPTED_FORMAT)
         spark = spark_session(COMPUTE_KPIS)
-        engine = SparkEngine(
-            spark=spark,
-            lake=Lake(spark, arguments["data_bucket"]),
+        engine = SqlEngine(
+            objects=ObjectStore(arguments["data_bucket"]),
+            bucket=arguments["data_bucket"],
+            context=lambda: spark.sparkContext,
+            parts=spark.sparkContext.defaultParallelism,
             top_songs=int(arguments["top_songs"]),
             top_genres=int(arguments["top_genres"]),
+            share=task_share(),
         )
         dynamodb = boto3.resource("dynamodb")
         batch = KpiBatch.of(

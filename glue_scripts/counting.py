@@ -30,7 +30,7 @@ from glue_scripts.stored_plays import (
     PLAYS_PER_BUCKET,
     Plays,
     PlaysOfDay,
-    PlaysRun,
+    RunOfDay,
     StoredPlays,
     day_number,
     object_key,
@@ -84,11 +84,11 @@ class StoredRun:
     """What was stored.
 
     Attributes:
-        run: the run. Its document is not written yet.
+        days: the run, day by day, ascending. Its documents are not written yet.
         rows_of_files: by the file's hash, its distinct plays, without purged users.
     """
 
-    run: PlaysRun
+    days: Sequence[RunOfDay]
     rows_of_files: Mapping[str, int]
 
 
@@ -116,8 +116,11 @@ def store_plays(plays: Blobs, storing: Storing, parts: int) -> StoredRun:
             if rows:
                 key = object_key(storing.run, date, blob.key, storing.buckets)
                 of_day.append(StoredPlays(date, blob.key, storing.buckets, key, rows, size))
-    in_order = {date: sorted(days[date], key=lambda stored: stored.bucket) for date in sorted(days)}
-    return StoredRun(PlaysRun(storing.run, storing.buckets, in_order), rows_of_files)
+    of_days = [
+        RunOfDay(storing.run, date, storing.buckets, sorted(days[date], key=lambda stored: stored.bucket))
+        for date in sorted(days)
+    ]
+    return StoredRun(of_days, rows_of_files)
 
 
 def _store_part(storing: Storing, blobs: Iterable[Blob]) -> Iterator[Blob]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from pyspark.errors import PySparkException
 
 _OUR_PACKAGES: Final = ("glue_scripts", "validators")
 _REFUSALS: Final = ("AccessDenied", "AccessDeniedException")
+_OF_TASK: Final = re.compile(r"TaskFailedError: .+")
 _JAVA_FRAMES: Final = 8
 _FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OUT_OF_ROOM: Final = (
@@ -36,6 +38,16 @@ _JVM_IS_GONE: Final = "Spark's JVM has ended, as it does when memory runs out: g
 
 class JobFailedError(Exception):
     """The job failed; the message is safe to be mailed."""
+
+
+class TaskFailedError(Exception):
+    """Work in a Spark task failed; the message is what `describe` tells of the error.
+
+    Spark hands an error of a task on as text, with the value that it is about, and its JVM logs it.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(describe(error))
 
 
 class SafeFailure:
@@ -89,12 +101,25 @@ def _what(error: BaseException) -> str:
 
 
 def _what_spark_tells(error: BaseException, name: str) -> str:
+    if of_task := _what_a_task_tells(error):
+        return of_task
     java = [told for told, _ in _java_causes(error)]
     if java:
         return f"{name}: {', caused by '.join(java)}"
     if isinstance(error, PySparkException) and error.getErrorClass():
         return f"{name} ({error.getErrorClass()})"
     return name
+
+
+def _what_a_task_tells(error: BaseException) -> str | None:
+    """The line of a TaskFailedError among what Java quotes of a Python process."""
+    if not isinstance(error, Py4JJavaError):
+        return None
+    try:
+        found = _OF_TASK.search(str(error.java_exception.getMessage()))
+    except (Py4JError, OSError):  # the JVM has ended
+        return None
+    return found[0] if found else None
 
 
 def _is_unanswered(error: BaseException) -> bool:
@@ -116,14 +141,18 @@ def _has_jvm_ended() -> bool:
 
 
 def _refused_call(error: ClientError) -> str:
-    """Which call of AWS was refused and how. Only a refusal's own text is told: it names role, action and resource."""
+    """Which call of AWS was refused and how, and what our code has noted of it.
+
+    Of AWS's own text only a refusal's is told: it names role, action and resource.
+    """
     response = error.response
     code = response.get("Error", {}).get("Code", "unknown error")
     metadata = response.get("ResponseMetadata", {})
     text = f"{code} when calling {error.operation_name}"
     if code in _REFUSALS:
         text += f" ({response['Error'].get('Message', 'no reason given')})"
-    return f"{text}, HTTP {metadata.get('HTTPStatusCode', 'status unknown')}, request {metadata.get('RequestId', '?')}"
+    request = f"HTTP {metadata.get('HTTPStatusCode', 'status unknown')}, request {metadata.get('RequestId', '?')}"
+    return ", ".join([text, request, *getattr(error, "__notes__", ())])
 
 
 def _place(error: BaseException) -> str | None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from glue_scripts.kpi_items import Item
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.kpis import Item
 from glue_scripts.ledger import Claim, FileStatus, Ledger, Snapshot, Tombstones, newest_of
 from glue_scripts.objects import file_name
 from glue_scripts.publication import Publisher, Snapshots
-from validators.rows import ReadableFile
+from glue_scripts.readable_file import ReadableFile
 from validators.schemas import SNAPSHOT_DATASETS
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class AcceptedFile:
         version_id: the object version.
         dataset: users, songs or streams.
         uploaded_at: ISO 8601 in UTC, to the second.
-        source: what Spark reads.
+        source: what the job reads.
     """
 
     key: str
@@ -74,6 +74,7 @@ class AcceptedFile:
                 uri=entry["uri"],
                 header=tuple(entry["header"]),
                 last_modified=datetime.fromisoformat(entry["last_modified"]),
+                size=entry["size"],
                 is_line_per_row=entry["is_line_per_row"],
             ),
         )
@@ -93,7 +94,7 @@ class Written:
 
 
 class Engine(Protocol):
-    """What is done with rows: Spark on the lake, or plain Python where a test runs thousands of histories."""
+    """What is done with rows: SQL on the lake, or plain Python where a test runs thousands of histories."""
 
     def write(
         self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones

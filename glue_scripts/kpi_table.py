@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from glue_scripts.kpis import Item
+from glue_scripts.kpi_items import Item
 from glue_scripts.ledger import Claim, day_key
 from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, LEDGER_PARTITION_KEY, SUMMARY
 

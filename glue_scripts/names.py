@@ -24,15 +24,19 @@ ERROR_PREFIX: Final = "error/"
 ARCHIVE_PREFIX: Final = "archive/"
 CURATED_PREFIX: Final = "curated/"
 REFERENCE_PREFIX: Final = "reference/"
+"""The snapshots: `reference/<dataset>/<Glue job run id>-<hash of the file>/`, Parquet and the document of users."""
 QUALITY_PREFIX: Final = "quality/"
 
 RECOMPUTE_PREFIX: Final = PROCESSING_PREFIX + "recompute/"
 """The days of each recomputation: `processing/recompute/<execution of the state machine recompute>/accepted.json`."""
 PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
-"""The lake of accepted plays: `curated/plays/listen_date=<yyyy-mm-dd>/run=<Glue job run id>/*.parquet`."""
+"""The lake of accepted plays, an object for each day and bucket of users:
+
+`curated/plays/listen_date=<yyyy-mm-dd>/run=<Glue job run id>/part-<bucket>-of-<buckets>.parquet`.
+"""
 
 RUNS_PREFIX: Final = CURATED_PREFIX + "runs/"
-"""The document of each run of plays: `curated/runs/<Glue job run id>.json`."""
+"""What a run stored of a day: `curated/runs/listen_date=<yyyy-mm-dd>/<Glue job run id>.json`. It tells the objects."""
 
 REPORTS_PREFIX: Final = QUALITY_PREFIX + "reports/"
 """A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of the upload>/<name>.json`."""
@@ -51,7 +55,7 @@ The state machine `recompute` starts the job with no files and `"recompute": ["2
 these days, each known to the ledger, as they are.
 """
 
-ACCEPTED_FORMAT: Final = "accepted-files/1"
+ACCEPTED_FORMAT: Final = "accepted-files/2"
 VERDICT_FORMAT: Final = "batch-verdict/2"
 MANIFEST_FORMAT: Final = "batch-manifest/2"
 REPORT_FORMAT: Final = "file-report/1"

@@ -114,12 +114,14 @@ def _get(bucket: str, key: str, start: int, end: int, etag: str | None = None) -
     for attempt in range(1, MAX_TRIES + 1):
         try:
             answer = _client().get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", **condition)
-            size = int(re.fullmatch(r"bytes \d+-\d+/(\d+)", answer["ContentRange"])[1])  # type: ignore[index]
-            return _Range(answer["Body"].read(), size, answer["ETag"])
         except ClientError as error:
             if error.response["Error"]["Code"] == "PreconditionFailed":
                 raise ObjectChangedError(f"s3://{bucket}/{key} was overwritten while it was read.") from error
+            error.add_note(f"s3://{bucket}/{key}")  # S3 does not tell which object is missing
             raise
+        size = int(re.fullmatch(r"bytes \d+-\d+/(\d+)", answer["ContentRange"])[1])  # type: ignore[index]
+        try:
+            return _Range(answer["Body"].read(), size, answer["ETag"])
         except HTTPClientError:
             if attempt == MAX_TRIES:
                 raise

@@ -31,6 +31,10 @@ class Objects(Protocol):
         """Read a whole object."""
         ...
 
+    def read_range(self, key: str, start: int, end: int) -> bytearray:
+        """Read the bytes from `start` up to and without `end`; fewer where the object ends before."""
+        ...
+
     def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
         """Write a whole object under its final key."""
         ...
@@ -96,7 +100,7 @@ def json_line(document: Mapping[str, Any]) -> bytes:
 
 
 def file_name(key: str, version_id: str) -> str:
-    """The name under which the state machine stages a file: safe for Spark whatever the key is."""
+    """The name under which the state machine stages a file: safe in an address whatever the key is."""
     return _sha256(f"{key}#{version_id}")
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from glue_scripts.kpi_items import Item
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.kpis import Item
 from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones, utc_now
 from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
 

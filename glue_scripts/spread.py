@@ -5,11 +5,15 @@ Work is a function from a part's blobs to blobs. `Here` has one part, `Spread` o
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from glue_scripts.blobs import Blob
+from validators.closed_duckdb import Share
 
 if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
@@ -20,6 +24,14 @@ Part = Sequence[Blob]
 
 HERE_PLAYS = 2_000_000
 """Up to this number of plays, the driver alone is done before Spark has started: about 1.5 s for a million plays."""
+
+TASK_MEMORY_MB = 700
+"""DuckDB's, of one task. A G.1X worker has 16 GB for four tasks, of which Spark's heap takes 10."""
+
+
+def task_share() -> Share:
+    """What one task may use; beyond the memory, DuckDB writes to the worker's disk."""
+    return Share(memory_mb=TASK_MEMORY_MB, temp_folder=Path(tempfile.gettempdir()) / "duckdb")
 
 
 class Blobs(Protocol):
@@ -80,7 +92,7 @@ class Spread:
 
     def map(self, work: Work) -> Spread:
         """See `Blobs`."""
-        return Spread(self._blobs.mapPartitions(work))
+        return Spread(self._blobs.mapPartitions(partial(_done_in_task, work)))
 
     def by_key(self, parts: int) -> Spread:
         """See `Blobs`."""
@@ -102,6 +114,20 @@ def here_or_spread(plays: int, context: Callable[[], SparkContext]) -> Callable[
         What starts the work: it takes the parts.
     """
     return Here if plays <= HERE_PLAYS else partial(Spread.of, context())
+
+
+def _done_in_task(work: Work, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Do work in a task. An error leaves as TaskFailedError, after a traceback without values in the task's log."""
+    try:
+        yield from work(blobs)
+    except Exception as error:
+        # Not before it is needed: a task that does not fail needs neither AWS nor Spark.
+        from glue_scripts.failures import TaskFailedError, log_text
+
+        if isinstance(error, TaskFailedError):  # of the work before
+            raise
+        print(log_text(error), file=sys.stderr, flush=True)
+        raise TaskFailedError(error) from None
 
 
 def _blobs_of_part(part: Part) -> Iterator[Blob]:

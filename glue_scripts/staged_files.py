@@ -1,4 +1,4 @@
-"""The files of one batch before Spark reads them: which ones are due, and whether their bytes are CSV text."""
+"""The files of one batch before their rows are read: which ones are due, and whether their bytes are CSV text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.objects import AS_DOWNLOAD, DocumentError, Location, file_name, read_json
+from glue_scripts.readable_file import ReadableFile
 from validators.companion_files import companion
 from validators.file_checks import FileRejectedError, check_text, plain_chunks
 from validators.reports import JudgedFile
-from validators.rows import ReadableFile
 from validators.schemas import MAX_FILE_BYTES, dataset_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class StagedFile:
 
     @property
     def name(self) -> str:
-        """A name that is unique in the batch and safe for Spark: that of its copy beside the manifest."""
+        """A name that is unique in the batch and safe in an address: that of its copy beside the manifest."""
         return file_name(self.key, self.version_id)
 
     @property
@@ -130,7 +130,7 @@ class CheckedBatch:
         execution_arn: the execution that the batch is of.
         due: the files to judge, in the manifest's order.
         skipped: entries of the verdict for the other files.
-        readable: the due files that Spark can read.
+        readable: the due files whose rows can be read.
         unreadable: the due files whose bytes break a file rule, with their verdicts.
     """
 
@@ -207,12 +207,13 @@ def _readable(s3: S3Client, manifest: Location, file: StagedFile) -> ReadableFil
         uri=source.uri,
         header=text.header,
         last_modified=file.last_modified,
+        size=text.size,
         is_line_per_row=text.is_line_per_row,
     )
 
 
 def _write_plain(s3: S3Client, source: Location, target: Location) -> None:
-    """Writes an unpacked copy that Spark reads whatever the file was called and packed with."""
+    """Writes an unpacked copy, whose rows can be read by ranges of bytes."""
     with TemporaryFile() as plain:
         for chunk in plain_chunks(s3.get_object(Bucket=source.bucket, Key=source.key)["Body"]):
             plain.write(chunk)

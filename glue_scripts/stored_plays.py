@@ -1,7 +1,7 @@
-"""Accepted plays as they are stored: a run is one Parquet object for each day and bucket of users, and one document.
+"""Accepted plays as they are stored: a run of a day is one Parquet object for each bucket of users, and one document.
 
 Objects are immutable, and their keys follow from the run, the day and the bucket. A repeated task writes the same rows
-in the same order under the same key. Readers of a run read its document; they list nothing.
+in the same order under the same key. Readers of a day's run read its document; they list nothing.
 """
 
 from __future__ import annotations
@@ -125,55 +125,65 @@ class StoredPlays:
 
 
 @dataclass(frozen=True)
-class PlaysRun:
-    """A run, as its document describes it.
+class RunOfDay:
+    """What a run stored of one day, as its document describes it.
 
     Attributes:
         name: the run.
-        buckets: into how many buckets its users are divided.
-        days: by date, yyyy-mm-dd, the objects of the day. A day whose plays are all of purged users has none.
+        date: yyyy-mm-dd.
+        buckets: into how many buckets the run divides its users.
+        objects: none where the day's plays are all of purged users.
     """
 
     name: str
+    date: str
     buckets: int
-    days: Mapping[str, Sequence[StoredPlays]]
+    objects: Sequence[StoredPlays]
 
     @property
     def document_key(self) -> str:
-        """The key of the run's document."""
-        return f"{RUNS_PREFIX}{self.name}.json"
+        """The key of the document."""
+        return document_key(self.name, self.date)
 
     def document(self) -> dict[str, Any]:
-        """Return the run's document, for `objects.write_json`."""
+        """Return the document, for `objects.write_json`."""
         return {
             "format": RUN_FORMAT,
             "run": self.name,
+            "date": self.date,
             "hash": BUCKET_HASH,
             "buckets": self.buckets,
-            "rows": sum(stored.rows for objects in self.days.values() for stored in objects),
-            "days": {
-                day: [{"bucket": each.bucket, "rows": each.rows, "size": each.size} for each in objects]
-                for day, objects in sorted(self.days.items())
-            },
+            "rows": sum(stored.rows for stored in self.objects),
+            "objects": [{"bucket": each.bucket, "rows": each.rows, "size": each.size} for each in self.objects],
         }
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> PlaysRun:
+    def of_document(cls, document: Mapping[str, Any]) -> RunOfDay:
         """Take over what `document` gave.
 
         Raises:
             DocumentError: the format or the hash is another: the run was written by another version.
         """
-        name = document["run"]
+        name, date = document["run"], document["date"]
         remedy = "Run the version of the job that wrote it."
         buckets = buckets_of_document(document, RUN_FORMAT, what="A run", remedy=remedy)
+        objects = [
+            StoredPlays(
+                date,
+                each["bucket"],
+                buckets,
+                object_key(name, date, each["bucket"], buckets),
+                each["rows"],
+                each["size"],
+            )
+            for each in document["objects"]
+        ]
+        return cls(name, date, buckets, objects)
 
-        def stored(day: str, entry: Mapping[str, int]) -> StoredPlays:
-            key = object_key(name, day, entry["bucket"], buckets)
-            return StoredPlays(day, entry["bucket"], buckets, key, entry["rows"], entry["size"])
 
-        days = {day: [stored(day, entry) for entry in entries] for day, entries in document["days"].items()}
-        return cls(name, buckets, days)
+def document_key(run: str, date: str) -> str:
+    """Return the key of the document of a run of a day."""
+    return f"{RUNS_PREFIX}listen_date={date}/{run}.json"
 
 
 def object_key(run: str, day: str, bucket: int, buckets: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -24,11 +24,7 @@ import pyarrow.parquet as pq
 from glue_scripts.count_plays import Catalogue, no_users, users_of_rows
 from glue_scripts.kpi_sql import CATALOGUE
 from glue_scripts.objects import Objects, json_line
-from glue_scripts.purged_users import is_purged
 from glue_scripts.user_buckets import BUCKET_HASH, buckets_for, buckets_of, buckets_of_document, rows_by_bucket
-
-if TYPE_CHECKING:
-    from glue_scripts.ledger import Tombstones
 
 USERS_FORMAT = "users-snapshot/1"
 USERS_PER_BUCKET = 2**15
@@ -93,20 +89,16 @@ def read_songs(objects: Objects, folder: str) -> Catalogue:
     return Catalogue(**{name: _table(objects.read(f"{folder}{name}.parquet")) for name in _CATALOGUE_TABLES})
 
 
-def write_users(
-    db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, rows: pa.Table, tombstones: Tombstones
-) -> UsersSnapshot:
-    """Resolve and store the valid rows of a users file, without purged users.
+def write_users(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, rows: pa.Table) -> UsersSnapshot:
+    """Resolve and store the valid rows of a users file.
 
     Args:
         db: a connection.
         objects: where to write.
         folder: a prefix that no other job run uses, with `/` at its end.
-        rows: user_id, user_country strings.
-        tombstones: the purged users.
+        rows: user_id, user_country strings; those of purged users are left out.
     """
     users = users_of_rows(db, rows)
-    users = users.filter(pa.array(~is_purged(db, users["user_id"], tombstones)))
     buckets = buckets_for(users.num_rows, USERS_PER_BUCKET)
     snapshot = UsersSnapshot(folder, buckets, users.num_rows)
     for bucket, rows in rows_by_bucket(buckets_of(db, users["user_id"], buckets), buckets):
@@ -135,6 +127,20 @@ def read_users(
 def read_users_snapshot(objects: Objects, folder: str) -> UsersSnapshot:
     """Read the document of a users snapshot."""
     return UsersSnapshot.of_document(folder, json.loads(bytes(objects.read(f"{folder}snapshot.json"))))
+
+
+def objects_with_ids(objects: Objects, dataset: str, folder: str) -> list[str]:
+    """Return the keys of the Parquet objects that have the ids of a snapshot: `track_id` of songs, `user_id` of users.
+
+    Args:
+        objects: where to read.
+        dataset: songs or users.
+        folder: the snapshot's prefix, with `/` at its end.
+    """
+    if dataset == "songs":
+        return [f"{folder}tracks.parquet"]
+    snapshot = read_users_snapshot(objects, folder)
+    return [snapshot.key(bucket) for bucket in range(snapshot.buckets)]
 
 
 def _parquet(table: pa.Table) -> memoryview:

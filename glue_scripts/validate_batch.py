@@ -11,9 +11,9 @@ from threading import Thread
 
 import boto3
 
+from glue_scripts.batch_judge import BatchJudge
 from glue_scripts.failures import SafeFailure
 from glue_scripts.file_metrics import measure_verdicts
-from glue_scripts.lake import Lake
 from glue_scripts.ledger import Ledger
 from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import VALIDATE_BATCH, VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
@@ -44,18 +44,22 @@ def main() -> None:
             checking = pool.submit(check_batch, s3, ledger, manifest)
             spark = spark_session(VALIDATE_BATCH)
         validation = Validation(
-            spark=spark,
             s3=s3,
             ledger=ledger,
-            lake=Lake(spark, arguments["data_bucket"]),
+            judge=BatchJudge(
+                s3=s3,
+                ledger=ledger,
+                context=lambda: spark.sparkContext,
+                tolerances=tolerances,
+                run=arguments[RUN_ID_ARGUMENT],
+                manifest=manifest,
+            ),
             emails=EmailSettings(
                 environment=arguments["environment"],
                 bucket=arguments["data_bucket"],
                 error_days=int(arguments["error_days"]),
                 runbook=arguments["runbook"],
             ),
-            tolerances=tolerances,
-            run=arguments[RUN_ID_ARGUMENT],
             manifest=manifest,
         )
         measure_verdicts(metrics, validation.validate(checking.result()))

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from pyspark.sql import DataFrame, SparkSession
 
 from glue_scripts import names
-from glue_scripts.lake import Lake
-from glue_scripts.ledger import FileStatus, Ledger, Snapshot, newest_of
-from glue_scripts.objects import AS_DOWNLOAD, Location, has_long_target, json_line, target_key, write_json
-from glue_scripts.session import kept, merged
+from glue_scripts.batch_judge import BatchJudge
+from glue_scripts.ledger import FileStatus, Ledger
+from glue_scripts.objects import AS_DOWNLOAD, Location, has_long_target, target_key, write_json
+from glue_scripts.readable_file import ReadableFile
 from glue_scripts.staged_files import PARALLEL_FILES, CheckedBatch, StagedFile
-from validators.counts import broken_rows, collect_counts, count_rows
-from validators.file_checks import row_positions
 from validators.printable import printable
-from validators.quarantine import (
-    QUARANTINED_COLUMNS,
-    few_quarantined_rows,
-    first_quarantined_rows,
-    many_quarantined_rows,
-    row_offsets,
-    samples,
-)
-from validators.reports import EmailSettings, JudgedFile, RejectedFile, Sample, file_report, located, rejection_email
-from validators.rows import FILE, ReadableFile, judge_files, read_positions, valid_rows
-from validators.schemas import SNAPSHOT_DATASETS
+from validators.reports import EmailSettings, JudgedFile, RejectedFile, file_report, rejection_email
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -61,23 +47,17 @@ class Validation:
     """One run of the validation job.
 
     Attributes:
-        spark: a session in UTC with ANSI mode on.
         s3: the client.
         ledger: the ledger.
-        lake: the lake, for the current snapshots.
+        judge: judges the files that are CSV.
         emails: what an e-mail says of the place that it comes from.
-        tolerances: overrides by rule id.
-        run: the job run's id.
         manifest: where the batch's manifest is; the verdict goes beside it.
     """
 
-    spark: SparkSession
     s3: S3Client
     ledger: Ledger
-    lake: Lake
+    judge: BatchJudge
     emails: EmailSettings
-    tolerances: Mapping[str, float]
-    run: str
     manifest: Location
 
     def validate(self, batch: CheckedBatch) -> list[JudgedFile]:
@@ -88,7 +68,7 @@ class Validation:
             it died.
         """
         verdict = Verdict(skipped=list(batch.skipped))
-        judged = batch.unreadable | self._judge_datasets(batch.readable)
+        judged = batch.unreadable | self.judge.judge(batch.readable)
         emailed = []
 
         def record(file: StagedFile) -> tuple[str, FileStatus | None]:
@@ -103,124 +83,6 @@ class Validation:
                 emailed.append(rejected)
         self._write_verdict(verdict, batch.readable, emailed, batch.execution_arn)
         return verdict.judged_first
-
-    # Rows
-
-    def _judge_datasets(self, readable: Mapping[StagedFile, ReadableFile]) -> dict[StagedFile, JudgedFile]:
-        """References first: streams are compared with the snapshots that will hold when their KPIs are computed."""
-        by_dataset: dict[str, list[StagedFile]] = defaultdict(list)
-        for file in readable:
-            by_dataset[str(file.dataset)].append(file)
-        # Spark takes its time to plan them; meanwhile Great Expectations is being imported.
-        rows = {
-            dataset: judge_files(self.spark, dataset, [readable[file] for file in files])
-            for dataset, files in by_dataset.items()
-        }
-        judged: dict[StagedFile, JudgedFile] = {}
-        snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in SNAPSHOT_DATASETS}
-        known: dict[str, DataFrame] = {}
-        for dataset, column in (("users", "user_id"), ("songs", "track_id")):
-            snapshot = snapshots[dataset]
-            outcome = self._judge_dataset(dataset, rows, by_dataset[dataset], readable, snapshot, {})
-            judged |= outcome
-            ids = self._ids(dataset, rows.get(dataset), outcome, readable, snapshot)
-            if ids is not None:
-                known[column] = ids.select(column)
-        return judged | self._judge_dataset("streams", rows, by_dataset["streams"], readable, None, known)
-
-    def _judge_dataset(
-        self,
-        dataset: str,
-        rows: Mapping[str, DataFrame],
-        files: Sequence[StagedFile],
-        readable: Mapping[StagedFile, ReadableFile],
-        snapshot: Snapshot | None,
-        known: Mapping[str, DataFrame],
-    ) -> dict[StagedFile, JudgedFile]:
-        if not files:
-            return {}
-        # Not before it is needed: see the entry, glue_scripts/validate_batch.py.
-        from validators.expectations import judge_batch
-
-        sources = [readable[file] for file in files]
-        quarantine = Location(self.manifest.bucket, f"{names.QUARANTINE_PREFIX}{dataset}/run={self.run}/")
-        counted = count_rows(rows[dataset], dataset, known)
-        result = judge_batch(
-            counted,
-            dataset,
-            [source.name for source in sources],
-            tolerances=self.tolerances,
-            current_snapshot_rows=snapshot.rows if snapshot else 0,
-        )
-        found: Mapping[str, Mapping[str, Sequence[Sample]]] = {}
-        if any(counts.quarantined for counts in result.counts.values()):
-            offsets = row_offsets(read_positions(self.spark, sources))
-            few = collect_counts(counted).broken_rows
-            if few is not None:
-                found = self._quarantine_few(few_quarantined_rows(few, offsets), quarantine)
-            else:
-                found = self._quarantine_many(many_quarantined_rows(broken_rows(rows[dataset]), offsets), quarantine)
-        page = f"{names.QUALITY_PREFIX}data_docs/{self.run}/{dataset}.html"
-        self.s3.put_object(
-            Bucket=self.manifest.bucket, Key=page, Body=result.data_docs.encode(), ContentType="text/html"
-        )
-        return {
-            file: file.judged(
-                counts=result.counts[source.name],
-                results=result.results[source.name],
-                columns=len(source.header),
-                samples=self._located(source, found.get(source.name, {})),
-                quarantine=f"{quarantine.uri}file={source.name}/" if result.counts[source.name].quarantined else None,
-                data_docs=Location(self.manifest.bucket, page).uri,
-            )
-            for file, source in zip(files, sources, strict=True)
-        }
-
-    def _quarantine_few(
-        self, rows_of: Mapping[str, Sequence[Mapping[str, Any]]], quarantine: Location
-    ) -> dict[str, dict[str, list[Sample]]]:
-        """Writes the rows that break a rule, by file; returns samples by file and rule."""
-
-        def write(file: str) -> None:
-            lines = [json_line({name: row[name] for name in QUARANTINED_COLUMNS}) for row in rows_of[file]]
-            key = f"{quarantine.key}file={file}/part-00000.json"
-            self.s3.put_object(Bucket=quarantine.bucket, Key=key, Body=b"".join(lines))
-
-        with ThreadPoolExecutor(max_workers=PARALLEL_FILES) as pool:
-            list(pool.map(write, rows_of))
-        return {file: samples(rows) for file, rows in rows_of.items()}
-
-    def _quarantine_many(self, rows: DataFrame, quarantine: Location) -> dict[str, dict[str, list[Sample]]]:
-        """The same by Spark."""
-        with kept(merged(rows)) as rows:
-            rows.select("file", *QUARANTINED_COLUMNS).write.partitionBy("file").json(quarantine.uri)
-            return {file: samples(first) for file, first in first_quarantined_rows(rows).items()}
-
-    def _located(self, source: ReadableFile, found: Mapping[str, Sequence[Sample]]) -> dict[str, list[Sample]]:
-        """Samples with their lines: Spark counts rows, and does not count blank lines."""
-        rows = {sample.row for samples_of_rule in found.values() for sample in samples_of_rule}
-        if not rows:
-            return {}
-        location = Location.of_uri(source.uri)
-        stream = self.s3.get_object(Bucket=location.bucket, Key=location.key)["Body"]
-        return located(found, row_positions(stream, rows))
-
-    def _ids(
-        self,
-        dataset: str,
-        rows: DataFrame | None,
-        outcome: Mapping[StagedFile, JudgedFile],
-        readable: Mapping[StagedFile, ReadableFile],
-        current: Snapshot | None,
-    ) -> DataFrame | None:
-        """The rows of the snapshot that will be current after this batch; None where there will be none."""
-        accepted = [file for file, judged in outcome.items() if not judged.reasons]
-        newest = newest_of(accepted, current)
-        if newest and rows is not None:
-            return valid_rows(rows.where(rows[FILE] == readable[newest].name), dataset)
-        return self.lake.read_snapshot(dataset, current) if current else None
-
-    # Outcome
 
     def _write_report(self, file: StagedFile, judged: JudgedFile, execution_arn: str) -> str:
         report = file_report(judged, report_format=names.REPORT_FORMAT, execution_arn=execution_arn)
@@ -308,6 +170,7 @@ class Validation:
                 "last_modified": file.uploaded_at,
                 "uri": source.uri,
                 "header": list(source.header),
+                "size": source.size,
                 "is_line_per_row": source.is_line_per_row,
             }
             for file, source in readable.items()

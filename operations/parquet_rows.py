@@ -1,4 +1,4 @@
-"""Removes a person's rows from Parquet files of the lake, as Spark reads them."""
+"""Removes a person's rows from Parquet files of the lake and of the snapshots."""
 
 from __future__ import annotations
 
@@ -24,27 +24,19 @@ def count_rows(source: IO[bytes], user_id: str) -> int:
 
 
 def remove_rows(source: IO[bytes], target: IO[bytes], user_id: str) -> Cleaned:
-    """Writes a Parquet file without the person's rows; timestamps become microseconds in UTC.
-
-    INT96, in which Spark may write timestamps, says nothing of a zone and is UTC's; with the zone in the type, Spark
-    reads the same moments back.
-    """
+    """Writes a Parquet file without the person's rows, and otherwise as it was."""
     file = _open(source)
-    schema = pa.schema([field.with_type(_zoned(field.type)) for field in file.schema_arrow])
+    schema = file.schema_arrow
     removed = left = 0
     with pq.ParquetWriter(target, schema, compression="snappy") as writer:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
             table = pa.Table.from_batches([batch])
             kept = table.filter(pc.invert(pc.fill_null(pc.equal(table[USER_COLUMN], user_id), False)))
-            writer.write_table(kept.cast(schema))
+            writer.write_table(kept)
             removed += table.num_rows - kept.num_rows
             left += kept.num_rows
     return Cleaned(removed=removed, left=left)
 
 
 def _open(source: IO[bytes]) -> pq.ParquetFile:
-    return pq.ParquetFile(source, coerce_int96_timestamp_unit="us")
-
-
-def _zoned(kind: pa.DataType) -> pa.DataType:
-    return pa.timestamp("us", tz="UTC") if pa.types.is_timestamp(kind) else kind
+    return pq.ParquetFile(source)

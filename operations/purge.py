@@ -19,7 +19,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final
 
@@ -28,7 +29,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from glue_scripts import names
 from glue_scripts.ledger import Day, salted_hash
-from glue_scripts.objects import json_line
+from glue_scripts.objects import Location, json_line, read_json
+from glue_scripts.stored_plays import RUN_FORMAT, RunOfDay, document_key, object_key
 from operations import csv_rows, documents, parquet_rows
 from operations.csv_rows import Cleaned, Person, UnreadableTextError
 from operations.deployment import Deployment
@@ -52,7 +54,8 @@ _FILE_PREFIXES: Final = (
     names.REFERENCE_PREFIX,
     names.CURATED_PREFIX,
 )
-
+_PARQUET_PREFIXES: Final = (names.CURATED_PREFIX, names.REFERENCE_PREFIX, names.PROCESSING_PREFIX)
+"""Where a key that ends so is the jobs' own: the copies of uploads in processing/ have names without an end."""
 
 _GONE: Final = ("NoSuchKey", "NoSuchVersion", "404")
 """An object that has gone since it was listed, as by a lifecycle rule, holds nobody."""
@@ -275,21 +278,32 @@ class _Purge:
     def _delete_run(self, date: str, run: str) -> None:
         prefix = _run_prefix(date, run)
         self.removed.rows[names.CURATED_PREFIX] += self._count_rows(prefix)
-        for version in list(versions(self._deployment, prefix)):
+        for version in [*versions(self._deployment, document_key(run, date)), *versions(self._deployment, prefix)]:
             delete(self._deployment, version)
             self.removed.versions[names.CURATED_PREFIX] += 1
 
     def _write_successor(self, date: str, run: str) -> str | None:
         """Writes a run without the person's plays; None where nothing is left. Repeated, it has the same name."""
         successor = self._successor(run)
-        is_written = False
-        for version in self._current_parquet(_run_prefix(date, run)):
-            with self._download(version) as source, _temporary() as target:
+        before = self._run_of_day(date, run)
+        current = {version.key: version for version in self._current_parquet(_run_prefix(date, run))}
+        objects = []
+        for stored in before.objects:
+            with self._download(current[stored.key]) as source, _temporary() as target:
                 cleaned = parquet_rows.remove_rows(source, target, self._user_id)
                 if cleaned.left:
-                    write(self._deployment, _run_prefix(date, successor) + version.key.rpartition("/")[2], target)
-                    is_written = True
-        return successor if is_written else None
+                    key = object_key(successor, date, stored.bucket, before.buckets)
+                    objects.append(replace(stored, key=key, rows=cleaned.left, size=target.tell()))
+                    write(self._deployment, key, target)
+        if not objects:
+            return None
+        after = replace(before, name=successor, objects=objects)
+        write(self._deployment, after.document_key, BytesIO(json_line(after.document())))
+        return successor
+
+    def _run_of_day(self, date: str, run: str) -> RunOfDay:
+        location = Location(self._deployment.bucket, document_key(run, date))
+        return RunOfDay.of_document(read_json(self._deployment.s3, location, RUN_FORMAT))
 
     def _successor(self, run: str) -> str:
         return "purge-" + hashlib.sha256(f"{run}#{self._user}".encode()).hexdigest()[:24]
@@ -378,8 +392,10 @@ class _Purge:
             return cleaned.removed
 
     def _clean(self, key: str, source: IO[bytes], target: IO[bytes]) -> Cleaned:
+        if key.endswith(".parquet") and key.startswith(_PARQUET_PREFIXES):
+            return self._clean_parquet(source, target)
         if key.startswith((names.CURATED_PREFIX, names.REFERENCE_PREFIX)):
-            return self._clean_parquet(source, target) if key.endswith(".parquet") else _NOTHING
+            return _NOTHING
         if key.endswith(".html"):  # Great Expectations' pages: counts by file and rule, no values
             return _NOTHING
         if not self._contains(key, source):

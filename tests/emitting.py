@@ -9,9 +9,9 @@ from glue_scripts import names
 from glue_scripts.file_metrics import measure_freshness, measure_verdicts
 from glue_scripts.kpi_batch import AcceptedFile
 from glue_scripts.metrics import Metrics, metered, metrics_client
+from glue_scripts.readable_file import ReadableFile
 from validators.reports import JudgedFile
 from validators.results import RowCounts, RuleResult
-from validators.rows import ReadableFile
 from validators.rules import RULES_BY_ID
 
 UPLOADED = datetime(2024, 6, 26, 12, tzinfo=UTC)
@@ -64,7 +64,12 @@ UNREADABLE = JudgedFile(
 def accepted_file(uploaded: datetime) -> AcceptedFile:
     """A file that was loaded."""
     source = ReadableFile(
-        name="a.csv", uri="s3://bucket/a.csv", header=("user_id",), last_modified=uploaded, is_line_per_row=True
+        name="a.csv",
+        uri="s3://bucket/a.csv",
+        header=("user_id",),
+        last_modified=uploaded,
+        size=1,
+        is_line_per_row=True,
     )
     return AcceptedFile(
         key="raw/streams/a.csv", version_id="v1", dataset="streams", uploaded_at=uploaded.isoformat(), source=source

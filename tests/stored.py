@@ -1,4 +1,4 @@
-"""Rows of the oracle, stored and counted as the jobs are to do it, on objects in a folder."""
+"""Rows of the oracle, stored and counted as the KPI job does it, on objects in a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glue_scripts.counting import Counting, StoredRun, Storing, count_days, divi
 from glue_scripts.kpi_items import items_of
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones
 from glue_scripts.spread import Blobs, Here
-from glue_scripts.stored_plays import Plays, PlaysRun
+from glue_scripts.stored_plays import Plays
 from glue_scripts.stored_snapshots import write_songs, write_users
 from tests.oracle import Play, Song, User
 from validators.closed_duckdb import Share, closed_connection
@@ -28,7 +28,7 @@ def share(folder: Path, memory_mb: int = 200) -> Share:
 
 
 def plays_of(plays: Sequence[Play], file: str = "file-a") -> Plays:
-    """Returns plays as the validation job has them, all of one file."""
+    """Returns plays as the job that judged them has them, all of one file."""
     columns = {
         "user_id": pa.array([play.user_id for play in plays], pa.string()),
         "track_id": pa.array([play.track_id for play in plays], pa.string()),
@@ -82,7 +82,7 @@ class Account:
 
     def kpi_items(
         self,
-        runs: Iterable[PlaysRun],
+        runs: Iterable[StoredRun],
         songs: Iterable[Song],
         users: Iterable[User],
         *,
@@ -93,7 +93,7 @@ class Account:
         """Stores both snapshots and computes the KPIs of all days of the runs."""
         with closed_connection(self.share) as db:
             write_songs(db, self.objects, "songs/", songs_table(songs))
-            snapshot = write_users(db, self.objects, "users/", users_table(users), NO_TOMBSTONES)
+            snapshot = write_users(db, self.objects, "users/", users_table(users))
         counting = Counting(self.objects, "songs/", snapshot, tombstones, self.share, top_songs)
-        stored = [each for run in runs for objects in run.days.values() for each in objects]
+        stored = [each for run in runs for day in run.days for each in day.objects]
         return items_of(count_days(stored, counting, self.start, self.parts), top_genres=top_genres)

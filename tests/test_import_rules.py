@@ -153,9 +153,9 @@ def test_every_folder_with_python_is_known_to_the_rules() -> None:
     ("source", "folder"),
     [
         ("from glue_scripts import kpis", "stacks"),
-        ("from glue_scripts.kpis import kpi_items", "stacks"),
+        ("from glue_scripts.kpi_items import items_of", "stacks"),
         ("import glue_scripts", "stacks"),
-        ("import validators.rows", "stacks"),
+        ("import validators.judge", "stacks"),
         ("from validators import reports", "stacks"),
         ("def f():\n    import boto3", "validators"),
         ("from botocore.exceptions import ClientError", "validators"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from validators.csv_pieces import Extent, Piece
+from validators.file_checks import field_count
 from validators.reports import MAX_VALUE_CHARACTERS
 from validators.rules import Severity, rules_of
 
@@ -19,7 +21,11 @@ MAX_ROW_BYTES: Final = 32 * 1024
 FIELD_BYTES: Final = 16
 """What a field takes beside its text: a row may have a million empty fields."""
 
+MAX_SAMPLES: Final = 20
+"""Rows that a report shows per rule."""
+
 _FIELDS: Final = pa.list_(pa.string())
+_Numbers = npt.NDArray[np.int64]
 
 
 def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
@@ -40,13 +46,18 @@ def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
         - `rules`: the ids of the rules that it breaks.
         - `fields`: its fields as text in the file's order; the whole text as one field of a row that has not as many
           fields as the header; none of a row that takes more than MAX_ROW_BYTES.
+        - `bytes`: what the fields take: their UTF-8 bytes, and FIELD_BYTES each.
+        - `field_count`: how many fields a row has that has not as many as the header; null in all but the first
+          MAX_SAMPLES of these rows.
         - for each column with rules, `<column>_start`, the first MAX_VALUE_CHARACTERS of its text, and
           `<column>_characters`, how many characters its text has. Null in a row with too few or too many fields.
     """
     rows = found["row"].to_numpy()
     places = piece.places
     at, is_well_formed = _rows_of_texts(piece, rows)
-    values = {column: piece.column(column).take(at) for column in _columns_with_rules(dataset)}
+    values = {column: piece.column(column).take(at) for column in columns_with_rules(dataset)}
+    malformed = [piece.text_of(row) for row in rows[~is_well_formed]]
+    fields, sizes = _fields(piece, malformed, at, is_well_formed)
     return pa.table(
         {
             "row": found["row"],
@@ -54,7 +65,9 @@ def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
             "line": pa.array(places.lines[rows]),
             "lines": found["lines"],
             "rules": found["rules"],
-            "fields": _fields(piece, rows, at, is_well_formed),
+            "fields": fields,
+            "bytes": pa.array(sizes),
+            "field_count": _field_counts(malformed, is_well_formed),
             **{f"{c}_start": pc.utf8_slice_codeunits(text, 0, MAX_VALUE_CHARACTERS) for c, text in values.items()},
             **{f"{c}_characters": pc.utf8_length(text) for c, text in values.items()},
         }
@@ -74,7 +87,8 @@ def in_file(broken: pa.Table, before: Extent) -> pa.Table:
     return broken
 
 
-def _columns_with_rules(dataset: str) -> list[str]:
+def columns_with_rules(dataset: str) -> list[str]:
+    """The columns that row rules of a dataset are about, in the order of their names."""
     return sorted({rule.column for rule in rules_of(dataset, Severity.QUARANTINE_ROW) if rule.column})
 
 
@@ -87,21 +101,30 @@ def _rows_of_texts(piece: Piece, rows: npt.NDArray[np.int64]) -> tuple[pa.Array,
     return pa.array(at, mask=~is_there), is_there
 
 
-def _fields(piece: Piece, rows: npt.NDArray[np.int64], at: pa.Array, is_well_formed: npt.NDArray[np.bool_]) -> pa.Array:
-    malformed = pa.array([_text_if_short(piece.text_of(row)) for row in rows[~is_well_formed]], _FIELDS)
-    lists = pa.concat_arrays([_lists(piece.texts.take(at.drop_null())), malformed])
+def _fields(
+    piece: Piece, malformed: Sequence[str], at: pa.Array, is_well_formed: npt.NDArray[np.bool_]
+) -> tuple[pa.Array, _Numbers]:
+    """The fields that are kept of each row, and what they take."""
+    lists, sizes = _lists(piece.texts.take(at.drop_null()))
+    of_malformed = [len(text.encode()) + FIELD_BYTES for text in malformed]
+    kept = [[text] if size <= MAX_ROW_BYTES else [] for text, size in zip(malformed, of_malformed, strict=True)]
     # Where each row is in the lists: first come all the well-formed ones.
-    places = np.empty(len(rows), np.int64)
-    places[np.concatenate([np.flatnonzero(is_well_formed), np.flatnonzero(~is_well_formed)])] = np.arange(len(rows))
-    return lists.take(pa.array(places))
+    places = np.empty(len(is_well_formed), np.int64)
+    places[np.concatenate([np.flatnonzero(is_well_formed), np.flatnonzero(~is_well_formed)])] = np.arange(len(places))
+    whole = np.concatenate([sizes, np.array(of_malformed, np.int64)])[places]
+    fields = pa.concat_arrays([lists, pa.array(kept, _FIELDS)]).take(pa.array(places))
+    return fields, np.where(whole <= MAX_ROW_BYTES, whole, 0)
 
 
-def _text_if_short(text: str) -> list[str]:
-    return [text] if len(text.encode()) + FIELD_BYTES <= MAX_ROW_BYTES else []
+def _field_counts(malformed: Sequence[str], is_well_formed: npt.NDArray[np.bool_]) -> pa.Array:
+    counts = np.zeros(len(is_well_formed), np.int32)
+    first = np.flatnonzero(~is_well_formed)[:MAX_SAMPLES]
+    counts[first] = [field_count(text) for text in malformed[:MAX_SAMPLES]]
+    return pa.array(counts, mask=counts == 0)
 
 
-def _lists(texts: pa.Table) -> pa.Array:
-    """The fields of each row as a list, empty where they take more than MAX_ROW_BYTES."""
+def _lists(texts: pa.Table) -> tuple[pa.Array, _Numbers]:
+    """The fields of each row as a list, empty where they take more than MAX_ROW_BYTES; and what they take."""
     columns = [column.combine_chunks() for column in texts.columns]
     sizes = np.full(len(texts), FIELD_BYTES * len(columns))
     for column in columns:
@@ -112,4 +135,4 @@ def _lists(texts: pa.Table) -> pa.Array:
     values = pa.concat_arrays(columns).take(pa.array(by_row))
     counts = np.where(sizes <= MAX_ROW_BYTES, len(columns), 0)
     offsets = np.fromiter(itertools.accumulate(counts, initial=0), np.int32, len(counts) + 1)
-    return pa.ListArray.from_arrays(pa.array(offsets), values)
+    return pa.ListArray.from_arrays(pa.array(offsets), values), sizes

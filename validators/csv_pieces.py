@@ -278,7 +278,7 @@ def _first_line_end(data: bytes) -> str:
 
 
 def _with_line_feeds(chunks: Iterator[bytes], line_end: str) -> Iterator[bytes]:
-    r"""The same text with \n at the end of each row. What Spark takes for a character of a field is a stand-in."""
+    r"""The same text with \n at the end of each row. What is a character of a field is a stand-in."""
     if line_end == "\n":
         yield from (chunk.replace(b"\r", _STAND_INS[b"\r"]) for chunk in chunks)
         return

@@ -1,18 +1,20 @@
-"""Great Expectations: the rules of a dataset as an expectation suite, run over all files of a batch at once.
+"""Great Expectations: whether files are accepted. It judges a table of measures, one row for each file of a dataset.
 
-One metric, `files.statistics`, makes one aggregation pass over the judged rows; each expectation judges one rule for
-every file by it. Great Expectations resolves a metric once per run however many expectations ask for it, so that a
-rule more or a file more costs no pass.
+file               name of the file
+rows, valid, …     what was measured of it, and for each row rule how many rows break it, in a column of its name
+tolerated_<rule>   how many rows may break the rule
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Final
 
 import great_expectations as gx
+import pandas as pd
 from great_expectations.checkpoint.checkpoint import Checkpoint
 from great_expectations.core import (
     ExpectationSuite,
@@ -20,37 +22,35 @@ from great_expectations.core import (
     ExpectationValidationResult,
     ValidationDefinition,
 )
-from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.data_context.types.base import ProgressBarsConfig
-from great_expectations.execution_engine.execution_engine import ExecutionEngine
-from great_expectations.execution_engine.sparkdf_execution_engine import SparkDFExecutionEngine
-from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.core.expect_column_pair_values_a_to_be_greater_than_b import (
+    ExpectColumnPairValuesAToBeGreaterThanB,
+)
+from great_expectations.expectations.core.expect_column_values_to_be_between import ExpectColumnValuesToBeBetween
+from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
-from great_expectations.expectations.metrics.metric_provider import metric_value
-from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 from great_expectations.render.view.view import DefaultJinjaPageView
-from pyspark.sql import DataFrame
 
-from validators.counts import GENRES, GENRES_OF_TRACK, WARNS_PREFIX, collect_counts
+from validators.judge import warnings_of
 from validators.results import RowCounts, RuleResult, tolerated_rows
-from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
+from validators.rules import Rule, Severity, rules_of
 from validators.schemas import MAX_GENRES, MAX_GENRES_OF_TRACK
 
-STATISTICS_METRIC = "files.statistics"
-NO_ROWS = "no_rows"
-SNAPSHOT_SHRUNK = "snapshot_shrunk"
-TOO_MANY_GENRES = "too_many_genres"
-MINIMUM_SHARE_OF_SNAPSHOT = 0.5
+NO_ROWS: Final = "no_rows"
+SNAPSHOT_SHRUNK: Final = "snapshot_shrunk"
+TOO_MANY_GENRES: Final = "too_many_genres"
+MINIMUM_SHARE_OF_SNAPSHOT: Final = 0.5
 
-_ERROR_NAMES = re.compile(r"\b[A-Z]\w+(?:Exception|Error)\b|\[[A-Z][A-Z0-9_.]+\]")
-"""Classes of Python and Java, and Spark's error classes."""
-
+_ERROR_NAMES = re.compile(r"\b[A-Z]\w+(?:Exception|Error)\b")
 _SEVERITIES = {
     Severity.REJECT_FILE: FailureSeverity.CRITICAL,
     Severity.QUARANTINE_ROW: FailureSeverity.CRITICAL,
     Severity.WARN: FailureSeverity.INFO,
 }
+
+Measures = Mapping[str, int]
+"""Of a file: `rows`, `quarantined`, of songs `genres` and `genres_of_track`, and by rule id how many rows break it."""
 
 
 class NotMeasuredError(RuntimeError):
@@ -76,178 +76,151 @@ class SuiteResult:
     data_docs: str
 
 
-class FileStatistics(TableMetricProvider):
-    """Per file: rows, quarantined and valid rows, and how many rows break each rule."""
-
-    metric_name = STATISTICS_METRIC
-
-    @metric_value(engine=SparkDFExecutionEngine)
-    def _spark(
-        cls,  # noqa: N805 - Great Expectations calls a metric function with its class
-        execution_engine: SparkDFExecutionEngine,
-        metric_domain_kwargs: dict[str, Any],
-        metric_value_kwargs: dict[str, Any],
-        metrics: dict[str, Any],
-        runtime_configuration: dict[str, Any],
-    ) -> dict[str, dict[str, int]]:
-        counted, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, MetricDomainTypes.TABLE)
-        return collect_counts(counted).statistics
-
-
-class ExpectFilesToFollowRule(BatchExpectation):
-    """Expects of every file of the batch that no more rows than tolerated break one rule.
-
-    Args:
-        rule_id: the rule.
-        tolerance: the share of a file's rows that may break it, 0 to 1.
-        files: the files of the batch; one without rows is not seen by Spark.
-        minimum_rows: least number of valid rows of a file, for the rules `no_rows` and `snapshot_shrunk`.
-    """
-
-    rule_id: str
-    tolerance: float = 0.0
-    files: list[str]
-    minimum_rows: int = 0
-
-    metric_dependencies: ClassVar[tuple[str, ...]] = (STATISTICS_METRIC,)
-    domain_keys: ClassVar[tuple[str, ...]] = ("batch_id",)
-    success_keys: ClassVar[tuple[str, ...]] = ("rule_id", "tolerance", "files", "minimum_rows")
-    args_keys: ClassVar[tuple[str, ...]] = ("rule_id", "tolerance", "files", "minimum_rows")
-
-    def _validate(
-        self,
-        metrics: dict[str, Any],
-        runtime_configuration: dict[str, Any] | None = None,
-        execution_engine: ExecutionEngine[Any] | None = None,
-    ) -> dict[str, Any]:
-        statistics: dict[str, dict[str, int]] = metrics[STATISTICS_METRIC]
-        if not statistics.keys() <= set(self.files):
-            raise NotMeasuredError("NotMeasuredError: rows were counted of a file that is not of the batch")
-        details = {file: self._judge(statistics.get(file)) for file in self.files}
-        good = sum(detail["success"] for detail in details.values())
-        return {
-            "success": good == len(details),
-            "result": {"observed_value": f"{good} of {len(details)} files follow the rule", "details": details},
-        }
-
-    def _judge(self, counts: Mapping[str, int] | None) -> dict[str, Any]:
-        """How a file stands with the rule; Spark counts nothing of a file without rows."""
-        severity = RULES_BY_ID[self.rule_id].severity
-        rows, valid = (counts["rows"], counts["valid"]) if counts else (0, 0)
-        if severity is Severity.REJECT_FILE:
-            success = self._is_followed(counts, rows, valid)
-            failed = int(not success)
-        else:
-            failed = self._failed_rows(counts) if counts else 0
-            success = severity is Severity.WARN or failed <= tolerated_rows(self.tolerance, rows)
-        judged = {"rows": rows, "valid": valid, "quarantined": rows - valid, "failed": failed, "success": success}
-        return judged | {"detail": "" if success else self._detail(counts or {}, rows, valid)}
-
-    def _is_followed(self, counts: Mapping[str, int] | None, rows: int, valid: int) -> bool:
-        """Whether a file follows a file rule."""
-        if self.rule_id == TOO_MANY_GENRES:
-            return not counts or (counts[GENRES] <= MAX_GENRES and counts[GENRES_OF_TRACK] <= MAX_GENRES_OF_TRACK)
-        return (rows if self.rule_id == NO_ROWS else valid) >= self.minimum_rows
-
-    def _failed_rows(self, counts: Mapping[str, int]) -> int:
-        if self.rule_id not in counts:
-            raise NotMeasuredError(f"NotMeasuredError: the rule {self.rule_id} was not measured")
-        return counts[self.rule_id]
-
-    def _detail(self, counts: Mapping[str, int], rows: int, valid: int) -> str:
-        if self.rule_id == NO_ROWS:
-            return "there is no row below the header"
-        if self.rule_id == TOO_MANY_GENRES:
-            return f"the file has {counts[GENRES]} genres, and one track has {counts[GENRES_OF_TRACK]} of them"
-        if self.rule_id == SNAPSHOT_SHRUNK:
-            cause = "; rows that break a rule are the cause, so mend them first" if rows >= self.minimum_rows else ""
-            needed = f"where at least {self.minimum_rows} are needed: half of the current snapshot's"
-            return f"{valid} good row{'s' if valid != 1 else ''}, {needed}{cause}"
-        return ""
-
-
-def judge_batch(
-    counted: DataFrame,
+def judge_measures(
+    measures: Mapping[str, Measures],
     dataset: str,
-    files: list[str],
     *,
     tolerances: Mapping[str, float],
     current_snapshot_rows: int,
+    snapshots: Collection[str],
 ) -> SuiteResult:
-    """Runs the dataset's suite over all its files of the batch.
+    """Judges the files of a dataset by what was measured of them.
 
     Args:
-        counted: what `count_rows` gives.
+        measures: by file.
         dataset: the dataset.
-        files: names of the files; Spark does not see one without rows.
         tolerances: overrides by rule id.
         current_snapshot_rows: valid rows of the dataset's current snapshot, 0 where there is none.
+        snapshots: the datasets (songs, users) whose ids are known: what is unknown is told by them.
+
+    Raises:
+        NotMeasuredError: a rule of the suite was not measured of a file.
+        ExpectationCrashedError: an expectation raised instead of judging.
     """
-    unknown = [name.removeprefix(WARNS_PREFIX) for name in counted.columns if name.startswith(WARNS_PREFIX)]
-    suite = expectation_suite(
-        dataset,
-        files,
-        tolerances=tolerances,
-        current_snapshot_rows=current_snapshot_rows,
-        warnings=("duplicate_rows", *unknown),
-    )
-    return run_suite(counted, suite, tolerances)
-
-
-def expectation_suite(
-    dataset: str,
-    files: list[str],
-    *,
-    tolerances: Mapping[str, float],
-    current_snapshot_rows: int,
-    warnings: tuple[str, ...],
-) -> ExpectationSuite:
-    """The expectations of one dataset.
-
-    Args:
-        dataset: users, songs or streams.
-        files: the files of the batch that are judged.
-        tolerances: overrides by rule id.
-        current_snapshot_rows: valid rows of the dataset's current snapshot; 0 where there is none.
-        warnings: the warnings that can be told (a track is unknown only by a snapshot).
-    """
-    row_rules = rules_of(dataset, Severity.QUARANTINE_ROW, tolerances)
-    counted_warnings = [rule for rule in rules_of(dataset, Severity.WARN) if rule.id in warnings]
     minimum_rows = {NO_ROWS: 1}
     if current_snapshot_rows:
         # Half of an odd number is rounded up: "by more than half" is what is rejected.
         minimum_rows[SNAPSHOT_SHRUNK] = -int(-current_snapshot_rows * MINIMUM_SHARE_OF_SNAPSHOT // 1)
-    counted = (*minimum_rows, TOO_MANY_GENRES)
-    file_rules = [rule for rule in rules_of(dataset, Severity.REJECT_FILE) if rule.id in counted]
-    # Causes first: broken rows may be the reason why a snapshot has shrunk.
-    rules = sorted((*file_rules, *row_rules, *counted_warnings), key=lambda rule: rule.id == SNAPSHOT_SHRUNK)
-    return ExpectationSuite(
-        name=dataset,
-        expectations=[
-            ExpectFilesToFollowRule(
-                rule_id=rule.id,
-                tolerance=rule.tolerance,
-                files=files,
-                minimum_rows=minimum_rows.get(rule.id, 0),
-                description=f"{rule.id}: {rule.meaning}" + (f" ({rule.tolerance:.2%})" if rule.tolerance else ""),
-                severity=_SEVERITIES[rule.severity],
-                meta={"severity": rule.severity.value},
-            )
-            for rule in rules
-        ],
+    suite = expectation_suite(dataset, tolerances=tolerances, minimum_rows=minimum_rows, snapshots=snapshots)
+    rules = _rules_of_suite(suite, dataset, tolerances)
+    table = _table(measures, rules)
+    result, data_docs = _run(suite, table)
+    broken = _files_by_broken_rule(result)
+    counts = {
+        file: RowCounts(measured["rows"], _valid(measured), measured["quarantined"])
+        for file, measured in measures.items()
+    }
+    return SuiteResult(
+        results={
+            file: [_rule_result(rule, file in broken[rule.id], measured, minimum_rows) for rule in rules]
+            for file, measured in measures.items()
+        },
+        counts=counts,
+        data_docs=data_docs,
     )
 
 
-def run_suite(counted: DataFrame, suite: ExpectationSuite, tolerances: Mapping[str, float]) -> SuiteResult:
-    """Runs a suite over the counted rows of its files.
+def expectation_suite(
+    dataset: str, *, tolerances: Mapping[str, float], minimum_rows: Mapping[str, int], snapshots: Collection[str]
+) -> ExpectationSuite:
+    """The expectations of one dataset, each with the rule that it is of in its `meta`.
 
-    Raises:
-        ExpectationCrashedError: an expectation raised instead of judging.
+    Args:
+        dataset: users, songs or streams.
+        tolerances: overrides by rule id.
+        minimum_rows: how many rows a file must have (`no_rows`), and how many valid ones (`snapshot_shrunk`; left out
+            where there is no snapshot yet).
+        snapshots: the datasets (songs, users) whose ids are known.
     """
+    file_rules = {rule.id: rule for rule in rules_of(dataset, Severity.REJECT_FILE)}
+    expectations = [_at_least("rows", minimum_rows[NO_ROWS], file_rules[NO_ROWS])]
+    if TOO_MANY_GENRES in file_rules:
+        rule = file_rules[TOO_MANY_GENRES]
+        expectations += [_at_most("genres", MAX_GENRES, rule), _at_most("genres_of_track", MAX_GENRES_OF_TRACK, rule)]
+    expectations += map(_tolerated, rules_of(dataset, Severity.QUARANTINE_ROW, tolerances))
+    expectations += [_at_most(rule.id, 0, rule) for rule in warnings_of(dataset, snapshots)]
+    # Causes first: broken rows may be the reason why a snapshot has shrunk.
+    if SNAPSHOT_SHRUNK in minimum_rows:
+        expectations.append(_at_least("valid", minimum_rows[SNAPSHOT_SHRUNK], file_rules[SNAPSHOT_SHRUNK]))
+    return ExpectationSuite(name=dataset, expectations=expectations)
+
+
+def _at_least(column: str, least: int, rule: Rule) -> Expectation:
+    return ExpectColumnValuesToBeBetween(
+        column=column, min_value=least, description=_words(rule), severity=_SEVERITIES[rule.severity], meta=_meta(rule)
+    )
+
+
+def _at_most(column: str, most: int, rule: Rule) -> Expectation:
+    return ExpectColumnValuesToBeBetween(
+        column=column, max_value=most, description=_words(rule), severity=_SEVERITIES[rule.severity], meta=_meta(rule)
+    )
+
+
+def _tolerated(rule: Rule) -> Expectation:
+    return ExpectColumnPairValuesAToBeGreaterThanB(
+        column_A=f"tolerated_{rule.id}",
+        column_B=rule.id,
+        or_equal=True,
+        description=_words(rule),
+        severity=_SEVERITIES[rule.severity],
+        meta=_meta(rule),
+    )
+
+
+def _words(rule: Rule) -> str:
+    return f"{rule.id}: {rule.meaning}" + (f" ({rule.tolerance:.2%})" if rule.tolerance else "")
+
+
+def _meta(rule: Rule) -> dict[str, str]:
+    return {"rule": rule.id, "severity": rule.severity.value}
+
+
+def _rules_of_suite(suite: ExpectationSuite, dataset: str, tolerances: Mapping[str, float]) -> list[Rule]:
+    """The rules that the suite judges, each once, in its order."""
+    rules = {rule.id: rule for severity in Severity for rule in rules_of(dataset, severity, tolerances)}
+    return [rules[rule_id] for rule_id in dict.fromkeys(map(_rule_of, suite.expectations))]
+
+
+def _rule_of(expectation: Expectation) -> str:
+    if expectation.meta is None:
+        raise ExpectationCrashedError(f"An expectation of the suite does not say which rule it is of: {expectation}")
+    return str(expectation.meta["rule"])
+
+
+def _table(measures: Mapping[str, Measures], rules: Collection[Rule]) -> list[dict[str, object]]:
+    """The table of measures, a row for each file."""
+    rows = []
+    for file, measured in measures.items():
+        missing = sorted(rule.id for rule in rules if not measured.keys() >= _measures_for(rule))
+        if missing:
+            raise NotMeasuredError(f"The rules {', '.join(missing)} were not measured of a file.")
+        tolerated = {
+            f"tolerated_{rule.id}": tolerated_rows(rule.tolerance, measured["rows"])
+            for rule in rules
+            if rule.severity is Severity.QUARANTINE_ROW
+        }
+        rows.append({"file": file, **measured, "valid": _valid(measured), **tolerated})
+    return rows
+
+
+def _measures_for(rule: Rule) -> set[str]:
+    """What a rule is judged by. Great Expectations leaves out a file of which that is null."""
+    if rule.id == TOO_MANY_GENRES:
+        return {"genres", "genres_of_track"}
+    return {"rows", "quarantined"} if rule.severity is Severity.REJECT_FILE else {rule.id}
+
+
+def _valid(measured: Measures) -> int:
+    return measured["rows"] - measured["quarantined"]
+
+
+def _run(suite: ExpectationSuite, table: list[dict[str, object]]) -> tuple[ExpectationSuiteValidationResult, str]:
+    """Runs a suite over the table of measures; returns its result and its page."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch_definition = (
-        context.data_sources.add_spark("batch", persist=False)
+        context.data_sources.add_pandas("measures")
         .add_dataframe_asset(suite.name)
         .add_batch_definition_whole_dataframe("files")
     )
@@ -255,56 +228,72 @@ def run_suite(counted: DataFrame, suite: ExpectationSuite, tolerances: Mapping[s
         ValidationDefinition(name=suite.name, data=batch_definition, suite=context.suites.add(suite))
     )
     checkpoint = context.checkpoints.add(
-        Checkpoint(name=suite.name, validation_definitions=[definition], result_format="COMPLETE")
+        Checkpoint(
+            name=suite.name,
+            validation_definitions=[definition],
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["file"]},
+        )
     )
-    outcome = checkpoint.run(batch_parameters={"dataframe": counted})
+    outcome = checkpoint.run(batch_parameters={"dataframe": pd.DataFrame(table)})
     (result,) = outcome.run_results.values()
     _raise_if_crashed(result)
-    details = {
-        found.expectation_config.kwargs["rule_id"]: found.result["details"]
-        for found in result.results
-        if found.expectation_config is not None
-    }
-    if missing := {expectation.configuration.kwargs["rule_id"] for expectation in suite.expectations} - details.keys():
-        raise ExpectationCrashedError(f"Great Expectations has no result of the rules {', '.join(sorted(missing))}")
-    rules = _rules_by_id(suite.name, tolerances)
-    files: list[str] = list(details[NO_ROWS])
-    return SuiteResult(
-        results={
-            file: [
-                RuleResult(
-                    rule=rules[rule_id], **{name: by_file[file][name] for name in ("failed", "success", "detail")}
-                )
-                for rule_id, by_file in details.items()
-            ]
-            for file in files
-        },
-        counts={
-            file: RowCounts(**{name: details[NO_ROWS][file][name] for name in ("rows", "valid", "quarantined")})
-            for file in files
-        },
-        data_docs=DefaultJinjaPageView().render(
-            ValidationResultsPageRenderer(data_context=context).render(result)  # type: ignore[no-untyped-call]
-        ),
+    if len(result.results) != len(suite.expectations):
+        raise ExpectationCrashedError(
+            f"Great Expectations has {len(result.results)} results of {len(suite.expectations)} expectations."
+        )
+    page = DefaultJinjaPageView().render(
+        ValidationResultsPageRenderer(data_context=context).render(result)  # type: ignore[no-untyped-call]
     )
+    return result, page
 
 
-def _rules_by_id(dataset: str, tolerances: Mapping[str, float]) -> dict[str, Rule]:
-    return {rule.id: rule for severity in Severity for rule in rules_of(dataset, severity, tolerances)}
+def _files_by_broken_rule(result: ExpectationSuiteValidationResult) -> Mapping[str, set[str]]:
+    broken: defaultdict[str, set[str]] = defaultdict(set)
+    for found in result.results:
+        files = {str(entry["file"]) for entry in found.result["unexpected_index_list"] or []}
+        if bool(files) == bool(found.success):
+            raise ExpectationCrashedError(f"{_rule_id(found)}: {len(files)} files break it, success is {found.success}")
+        broken[_rule_id(found)] |= files
+    return broken
+
+
+def _rule_result(rule: Rule, is_broken: bool, measured: Measures, minimum_rows: Mapping[str, int]) -> RuleResult:
+    if rule.severity is Severity.REJECT_FILE:
+        detail = _detail(rule.id, measured, minimum_rows) if is_broken else ""
+        return RuleResult(rule=rule, failed=int(is_broken), success=not is_broken, detail=detail)
+    return RuleResult(rule=rule, failed=measured[rule.id], success=rule.severity is Severity.WARN or not is_broken)
+
+
+def _detail(rule_id: str, measured: Measures, minimum_rows: Mapping[str, int]) -> str:
+    if rule_id == NO_ROWS:
+        return "there is no row below the header"
+    if rule_id == TOO_MANY_GENRES:
+        return f"the file has {measured['genres']} genres, and one track has {measured['genres_of_track']} of them"
+    valid, least = _valid(measured), minimum_rows[rule_id]
+    cause = "; rows that break a rule are the cause, so mend them first" if measured["rows"] >= least else ""
+    needed = f"where at least {least} are needed: half of the current snapshot's"
+    return f"{valid} good row{'s' if valid != 1 else ''}, {needed}{cause}"
 
 
 def _raise_if_crashed(result: ExpectationSuiteValidationResult) -> None:
     """A crashed expectation is reported by Great Expectations as `success=False`, like bad data: tell them apart."""
     for found in result.results:
-        information = found.exception_info or {}
-        crashes = [information] if "raised_exception" in information else list(information.values())
-        for crash in crashes:
-            if crash["raised_exception"]:
-                raise ExpectationCrashedError(_crash(found, str(crash["exception_message"])))
+        for crash in _crashes(found):
+            names = dict.fromkeys(_ERROR_NAMES.findall(crash))
+            # Only the names of the errors: their texts may quote a value.
+            told = ", ".join(names) or "an error without a name"
+            raise ExpectationCrashedError(f"the rule {_rule_id(found)} could not be evaluated: {told}")
 
 
-def _crash(found: ExpectationValidationResult, message: str) -> str:
-    """Which rule could not be evaluated, and the names of the errors: their texts may quote a row's values."""
-    rule = found.expectation_config.kwargs.get("rule_id") if found.expectation_config else None
-    names = dict.fromkeys(name.strip("[]") for name in _ERROR_NAMES.findall(message))
-    return f"the rule {rule} could not be evaluated: {', '.join(names) or 'an error without a name'}"
+def _crashes(found: ExpectationValidationResult) -> Iterator[str]:
+    information = found.exception_info or {}
+    for crash in [information] if "raised_exception" in information else information.values():
+        if crash["raised_exception"]:
+            yield f"{crash['exception_message']}\n{crash['exception_traceback']}"
+
+
+def _rule_id(found: ExpectationValidationResult) -> str:
+    meta = found.expectation_config.meta if found.expectation_config else None
+    if not meta:
+        raise ExpectationCrashedError("Great Expectations has a result that names no rule.")
+    return str(meta["rule"])

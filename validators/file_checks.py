@@ -1,6 +1,6 @@
-"""What is looked at before Spark sees a file: its bytes, its header and where its rows end.
+"""What is looked at before a file's rows are read: its bytes, its header and where its rows end.
 
-Works on streams, in bounded memory. What Spark cannot take is rejected here: a row of millions of fields or a quote
+Works on streams, in bounded memory. What a task cannot hold is rejected here: a row of millions of fields or a quote
 that stays open for gigabytes would crash the job.
 """
 
@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -35,7 +35,7 @@ GZIP_RATIO_CHECKED_FROM_BYTES = 64 * 1024**2
 _UTF8_BOM = codecs.BOM_UTF8
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ASCII_WHITESPACE = " \t\n\r\x0b\x0c"
-# What Spark takes for a blank line and drops where it reads line by line: java.lang.String.trim leaves nothing of it.
+# Lines of blanks: a row of one blank field in a file with other rows, and hardly meant as one.
 _BLANKS_AT_START = re.compile(r"[\x01-\x09\x0b-\x20]+(?:\n|\Z)")
 _LINE_OF_BLANKS = re.compile(r"\n[\x01-\x09\x0b-\x20]+(?:\n|\Z)")
 _END_OF_FILE = ["end", "of file"]  # two fields: an open quote before them makes one
@@ -63,6 +63,7 @@ class CsvText:
 
     Attributes:
         header: the column names in the file's order, trimmed of ASCII whitespace.
+        size: of the unpacked text without byte order mark, bytes.
         is_plain: the file's own bytes can be read as they are; otherwise `plain_chunks` gives them unpacked and
             without byte order mark.
         is_line_per_row: there is no quote, no carriage return, no line of blanks only and no blank line before the
@@ -70,23 +71,9 @@ class CsvText:
     """
 
     header: tuple[str, ...]
+    size: int
     is_plain: bool
     is_line_per_row: bool
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a row stands in its file.
-
-    Attributes:
-        row: as a spreadsheet numbers it: blank lines count, a row of several lines counts once. The first is 1.
-        line: as a text editor numbers it, the row's first line. The first is 1.
-        fields: how many fields it has.
-    """
-
-    row: int
-    line: int
-    fields: int
 
 
 def plain_chunks(stream: Readable) -> Iterator[bytes]:
@@ -120,13 +107,22 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
     packed = _begun(_chunks(stream))
     first = next(packed)
     rows = LinePerRow()
-    lines = _lines(rows.watch(_texts(_plain(first, packed))))
+    size = 0
+
+    def measured() -> Iterator[bytes]:
+        nonlocal size
+        for chunk in _plain(first, packed):
+            size += len(chunk)
+            yield chunk
+
+    lines = _lines(rows.watch(_texts(measured())))
     head, blank_lines = _header_lines(lines)
     header = _header(head)
     check_header(header, dataset)
     _check_rows(chain(head, lines), blank_lines)
     return CsvText(
         header=header,
+        size=size,
         is_plain=not first.startswith((GZIP_MAGIC, _UTF8_BOM)),
         is_line_per_row=rows.is_certain and not blank_lines,
     )
@@ -153,31 +149,9 @@ def check_header(header: tuple[str, ...], dataset: str) -> None:
         raise FileRejectedError("long_row", f"the names in the header have {characters} characters")
 
 
-def row_positions(stream: Readable, rows: Collection[int]) -> dict[int, Position]:
-    """Where rows stand in their file.
-
-    Args:
-        stream: the bytes of a file that `check_text` has passed.
-        rows: numbers as Spark counts rows: blank lines aside, the header is 1.
-    """
-    last_line = 0
-
-    def counted() -> Iterator[str]:
-        nonlocal last_line
-        for line in _lines(_texts(plain_chunks(stream))):
-            last_line += 1
-            yield line
-
-    positions: dict[int, Position] = {}
-    number, first_line = 0, 1
-    for row, fields in enumerate(_reader(counted()), start=1):
-        number += bool(fields)
-        if fields and number in rows:
-            positions[number] = Position(row=row, line=first_line, fields=len(fields))
-            if len(positions) == len(rows):
-                break
-        first_line = last_line + 1
-    return positions
+def field_count(row: str) -> int:
+    """How many fields a row has, as Python's csv module reads it."""
+    return len(next(_reader(io.StringIO(row, newline="")), []))
 
 
 class LinePerRow:
@@ -343,7 +317,7 @@ def _reader(lines: Iterable[str]) -> Iterator[list[str]]:
 def _check_rows(lines: Iterator[str], lines_before: int) -> None:
     """Checks that every quote that opens a field is closed.
 
-    A quote inside of a field that does not begin with one (`12" mix`) opens nothing, neither here nor in Spark.
+    A quote inside of a field that does not begin with one (`12" mix`) opens nothing, here and where rows are read.
     """
     for number, line in enumerate(lines, start=lines_before):
         if '"' in line:  # before it, rows are lines

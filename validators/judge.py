@@ -7,12 +7,13 @@ The tables that the SQL sees:
     pieces  piece, uploaded (TIMESTAMP, UTC)
     judged  one row for each row of texts: piece, row, lines, the typed columns, a boolean named after each row rule,
             and is_broken: whether it breaks any
-    valid   piece and the typed columns of the rows that break no row rule
+    valid   file, and the typed columns, of the rows that break no row rule: all rows of a file that share an id
+    songs   track_id of the known tracks; users: user_id of the known users
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,17 +29,18 @@ from validators.broken_rows import broken_rows
 from validators.closed_duckdb import Share, closed_connection
 from validators.columns import MACROS, TYPES
 from validators.csv_pieces import Piece
-from validators.rules import RULES_BY_ID, Rule, Severity, rules_of
+from validators.rules import Rule, Severity, rules_of
 from validators.schemas import REQUIRED_COLUMNS
 
 WARNINGS_OF_SNAPSHOTS: Final = {"songs": "unknown_track", "users": "unknown_user"}
 """By the snapshot that it needs."""
 
-_GENRES: Final = """
-SELECT piece, count(DISTINCT track_genre) AS genres, max(genres_of_track) AS genres_of_track
-FROM (SELECT *, count(DISTINCT track_genre) OVER (PARTITION BY piece, track_id) AS genres_of_track FROM valid)
-GROUP BY piece ORDER BY piece
+GENRES_SQL: Final = """
+SELECT file, count(DISTINCT track_genre)::BIGINT AS genres, max(genres_of_track)::BIGINT AS genres_of_track
+FROM (SELECT *, count(DISTINCT track_genre) OVER (PARTITION BY file, track_id) AS genres_of_track FROM valid)
+GROUP BY file
 """
+"""How many genres a songs file has, and how many the track with the most of them has."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,8 @@ class Judged:
     """What the rules say of the rows of some pieces.
 
     Attributes:
-        counts: by piece: `rows`, `quarantined`, how many rows break each row rule, by its id, and how many valid rows
-            each warning is about for which there is a snapshot. A row that breaks a rule counts as many rows as it has
-            lines.
+        counts: by piece: `rows`, `quarantined`, and how many rows break each row rule, by its id. A row that breaks a
+            rule counts as many rows as it has lines.
         broken: by piece, the first rows that break a row rule: see `broken_rows`.
         valid: `piece` (int32, the number of the piece) and the typed columns of the dataset, in no particular order.
     """
@@ -77,7 +78,6 @@ def judge(
     pieces: Sequence[Piece],
     *,
     uploaded: Sequence[datetime],
-    snapshots: Mapping[str, pa.Table],
     max_broken: int,
 ) -> Judged:
     """Judges each row of some pieces, of one file or of many.
@@ -87,23 +87,17 @@ def judge(
         dataset: the dataset.
         pieces: the rows.
         uploaded: by piece, when its file was uploaded.
-        snapshots: by dataset (songs, users), a table with the ids that are known; without it, there is no warning.
         max_broken: how many of the broken rows of each piece are returned.
     """
     tables = {
         "texts": pa.concat_tables(_texts(number, piece, dataset) for number, piece in enumerate(pieces)),
         "pieces": _pieces(uploaded),
-        **snapshots,
     }
     for name, table in tables.items():
         db.register(name, table)
     rules = [rule.id for rule in rules_of(dataset, Severity.QUARANTINE_ROW)]
     db.execute(judged_sql(dataset))
     counts = _rows_by_name(db.sql(counts_sql(rules)))
-    warnings = [RULES_BY_ID[WARNINGS_OF_SNAPSHOTS[name]] for name in snapshots]
-    if warnings:
-        for row, warned in zip(counts, _rows_by_name(db.sql(warnings_sql(dataset, warnings))), strict=True):
-            row.update(warned)
     found = db.sql(broken_sql(rules), params={"max_broken": max_broken}).to_arrow_table()
     valid = db.sql(f"SELECT piece, {', '.join(REQUIRED_COLUMNS[dataset])} FROM judged WHERE NOT is_broken")
     judged = Judged(
@@ -147,18 +141,6 @@ def counts_sql(rules: Sequence[str]) -> str:
     """
 
 
-def warnings_sql(dataset: str, warnings: Sequence[Rule]) -> str:
-    """How many valid rows each warning is about: a row for each piece, also for one without rows."""
-    asked = ", ".join(f"{warning.sql} AS {warning.id}" for warning in warnings)
-    columns = ", ".join(REQUIRED_COLUMNS[dataset])
-    named = ", ".join(f"coalesce({warning.id}, 0)::BIGINT AS {warning.id}" for warning in warnings)
-    return f"""
-        WITH valid AS (SELECT piece, {columns} FROM judged WHERE NOT is_broken),
-             warned AS (SELECT piece, {asked} FROM valid GROUP BY piece)
-        SELECT {named} FROM pieces LEFT JOIN warned USING (piece) ORDER BY piece
-    """
-
-
 def broken_sql(rules: Sequence[str]) -> str:
     """The first rows of each piece that break a rule, and the ids of the rules."""
     broken = ", ".join(f"CASE WHEN {rule} THEN '{rule}' END" for rule in rules)
@@ -169,27 +151,22 @@ def broken_sql(rules: Sequence[str]) -> str:
     """
 
 
-def count_duplicates(db: duckdb.DuckDBPyConnection, valid: pa.Table) -> dict[int, int]:
-    """By piece, how many of its valid rows the warning `duplicate_rows` is about.
-
-    It does not add up: all rows of a file must be of one piece.
+def warnings_of(dataset: str, snapshots: Collection[str]) -> list[Rule]:
+    """The warnings of a dataset that can be told.
 
     Args:
-        db: a closed connection.
-        valid: what `Judged.valid` has.
+        dataset: the dataset.
+        snapshots: the datasets (songs, users) whose ids are known: what is unknown is told by them.
     """
-    db.register("valid", valid)
-    counts = db.sql(f"SELECT piece, {RULES_BY_ID['duplicate_rows'].sql} FROM valid GROUP BY piece").fetchall()
-    db.unregister("valid")
-    return dict(counts)
+    asking = {rule_id for name, rule_id in WARNINGS_OF_SNAPSHOTS.items() if name not in snapshots}
+    return [rule for rule in rules_of(dataset, Severity.WARN) if rule.id not in asking]
 
 
-def count_genres(db: duckdb.DuckDBPyConnection, valid: pa.Table) -> list[tuple[int, int, int]]:
-    """By piece of a songs file: its number, its genres, and the genres of the track that has the most."""
-    db.register("valid", valid)
-    counts = db.sql(_GENRES).fetchall()
-    db.unregister("valid")
-    return counts
+def warnings_sql(warnings: Sequence[Rule]) -> str:
+    """How many rows of `valid` each warning is about: a row for each file that has any."""
+    return (
+        f"SELECT file, {', '.join(f'({rule.sql})::BIGINT AS {rule.id}' for rule in warnings)} FROM valid GROUP BY file"
+    )
 
 
 def _rows_by_name(relation: duckdb.DuckDBPyRelation) -> list[dict[str, int]]:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from validators.file_checks import Position
 from validators.printable import printable
 from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rules import RULES_BY_ID, Rule, Severity
@@ -42,18 +41,18 @@ class Sample:
     """One row that breaks a rule.
 
     Attributes:
-        row: its number, the header being row 1; as a spreadsheet shows it once `located` has counted blank lines.
+        row: its number as a spreadsheet shows it: the header is row 1, blank lines count.
+        line: the line of the file in which it begins; the first is 1.
         lines: how many lines it takes.
         value: the offending field, masked where it is personal; None where it is empty, and for a rule about the row.
-        fields: how many fields a malformed row has; None for other rules, and until `located` has counted them.
-        line: the line of the file in which it begins; None until `located` has counted lines.
+        fields: how many fields a malformed row has; None for other rules.
     """
 
     row: int
+    line: int
     lines: int = 1
     value: str | None = None
     fields: int | None = None
-    line: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,27 +147,6 @@ def masked(column: str | None, start: str | None, characters: int | None = None)
     if column in _PERSONAL_COLUMNS:
         shown = _SHOWN_OF_PERSONAL if length > 2 * _SHOWN_OF_PERSONAL else 0
     return start if length <= shown else f"{start[:shown]}{_CUT}{length} characters)"
-
-
-def located(samples: Mapping[str, Sequence[Sample]], positions: Mapping[int, Position]) -> dict[str, list[Sample]]:
-    """Samples with their lines, the row numbers of a spreadsheet, and how many fields malformed rows have.
-
-    Args:
-        samples: by rule id.
-        positions: by the samples' row numbers, what `row_positions` gives.
-    """
-    return {
-        rule_id: [
-            _located(sample, positions[sample.row], RULES_BY_ID[rule_id]) if sample.row in positions else sample
-            for sample in found
-        ]
-        for rule_id, found in samples.items()
-    }
-
-
-def _located(sample: Sample, position: Position, rule: Rule) -> Sample:
-    fields = position.fields if rule.column is None else None
-    return replace(sample, row=position.row, line=position.line, fields=fields)
 
 
 def file_report(file: JudgedFile, *, report_format: str, execution_arn: str) -> dict[str, Any]:
@@ -373,8 +351,6 @@ def _result_in_words(file: JudgedFile, result: RuleResult, max_samples: int | No
 
 
 def _place(sample: Sample) -> str:
-    if sample.line is None:
-        return f"row {sample.row}"
     lines = f"line {sample.line}" if sample.lines == 1 else f"lines {sample.line} to {sample.line + sample.lines - 1}"
     return lines if sample.row == sample.line else f"{lines} (row {sample.row} of a spreadsheet)"
 

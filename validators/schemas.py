@@ -39,9 +39,9 @@ MAX_GZIP_MEMBERS: Final = 1_000_000
 MAX_ROW_CHARACTERS: Final = 1024**2
 """Far more than a row of music needs; a row of gigabytes, such as an open quote makes, fits into no executor."""
 MAX_HEADER_CHARACTERS: Final = 64 * 1024
-"""Of all column names together, which are a part of Spark's plan and of the batch's documents."""
+"""Of all column names together, which are a part of the batch's documents."""
 MAX_COLUMNS: Final = 1000
-"""Each column is a part of Spark's plan, whose making takes a minute for some thousands of them."""
+"""Each column is an array of each piece of a file, however few rows the piece has."""
 MAX_DURATION_MS: Final = 2**31 - 1
 EARLIEST_LISTEN_TIME: Final = "2000-01-01 00:00:00"
 FUTURE_GRACE_HOURS: Final = 24

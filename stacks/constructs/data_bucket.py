@@ -67,26 +67,12 @@ class DataBucket(Construct):
         self._allow_objects(role, prefixes, "s3:GetObjectVersion")
 
     def grant_write(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role create and overwrite objects, in parts, too."""
-        self._allow_objects(role, prefixes, "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+        """Let a role create and overwrite objects, in parts, too, as boto3 uploads and copies large ones."""
+        self._allow_objects(role, prefixes, "s3:PutObject", "s3:AbortMultipartUpload")
 
     def grant_put(self, role: iam.IRole, *prefixes: str) -> None:
         """Let a role create and overwrite objects in one piece."""
         self._allow_objects(role, prefixes, "s3:PutObject")
-
-    def grant_write_by_spark(self, role: iam.IRole, *prefixes: str) -> None:
-        """Let a role read, write and delete under prefixes, with either of Spark's committers.
-
-        Hadoop's writes to `_temporary/`, copies each file to its place and deletes the first one. That of Glue 5.1
-        begins a multipart upload for each file, notes it under `__magic/` and completes it when the task is committed;
-        it lists the uploads of tasks that failed and aborts them. In a versioned bucket no delete without a version id
-        loses anything.
-        """
-        self.grant_read(role, *prefixes)
-        self.grant_write(role, *prefixes)
-        self._allow_objects(role, prefixes, "s3:DeleteObject")
-        # No condition: this action has no s3:prefix. A role sees the keys of all uploads that are not completed.
-        allow(role, actions=["s3:ListBucketMultipartUploads"], resources=[self.bucket.bucket_arn])
 
     def grant_delete_version(self, role: iam.IRole, *prefixes: str) -> None:
         """Let a role delete exact versions of objects for good."""

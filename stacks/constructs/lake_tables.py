@@ -127,11 +127,12 @@ QUARANTINE: Final = LakeTable(
 
 PLAYS: Final = LakeTable(
     name="plays",
-    description="Accepted plays; one play may stand in several runs, so count distinct rows. "
+    description="Accepted plays. A play may stand in several runs, and in a run once for each file that has it: "
+    "count distinct user_id, track_id and listen_time, without file, the file's hash. "
     + _NAME_A_DAY.format("listen_date"),
     prefix=names.PLAYS_PREFIX,
     folder="listen_date=${listen_date}/",
-    columns=(("user_id", "string"), ("track_id", "string"), ("listen_time", "timestamp")),
+    columns=(("user_id", "string"), ("track_id", "string"), ("listen_time", "timestamp"), ("file", "string")),
     # A play may be up to a day later than the upload of its file.
     partitions={"listen_date": _dates("NOW+1DAYS")},
     format=PARQUET,

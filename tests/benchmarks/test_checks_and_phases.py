@@ -1,20 +1,27 @@
-"""Unequal contenders are refused, and the phases of a job are read from its event log."""
+"""Unequal contenders are refused, and the phases of a job are read from its log."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from benchmarks import report
 from benchmarks.contenders import Round
-from benchmarks.event_log import phases
+from benchmarks.job_log import PhaseNotLoggedError, phases
 from benchmarks.kpi_rows import UnequalResultsError
 
 ROWS = [{"pk": "DAY#2024-06-25", "sk": "SUMMARY", "listens": "3"}]
 FAILED = {"streams": {"rows": 5, "bad_listen_time": 1, "unknown_track": 2}}
-WRITE = "Execute InsertIntoHadoopFsRelationCommand file:/lake"
+LOG = """\
+Picked up JAVA_TOOL_OPTIONS
+1970-01-01 00:01:45,000 INFO glue_scripts.session started compute-kpis: Spark 3.5.6, 2 tasks at a time
+1970-01-01 00:01:51,750 INFO glue_scripts.sql_engine wrote 40 days and 0 snapshots of run jr_1: 5 plays
+1970-01-01 00:01:52,500 INFO glue_scripts.sql_engine computed 31 days: 4 rows
+1970-01-01 00:01:53,000 INFO glue_scripts.publication published 2024-06-25: claim 1, 1 runs, 4 rows
+1970-01-01 00:01:55,125 INFO glue_scripts.sql_engine computed 9 days: 1 rows
+1970-01-01 00:01:56,000 INFO glue_scripts.publication published 2024-07-25: claim 1, 1 runs, 1 rows
+"""
 
 
 def a_round(**changed: Any) -> Round:  # noqa: ANN401 - results of any contender
@@ -42,15 +49,12 @@ def test_other_counts_of_a_rule_are_refused() -> None:
 
 
 def test_the_phases_of_a_job_add_up_to_its_process() -> None:
-    sql = "org.apache.spark.sql.execution.ui.SparkListenerSQLExecution"
-    events = [
-        {"Event": "SparkListenerJobStart", "Submission Time": 105_000},
-        {"Event": f"{sql}Start", "executionId": 1, "physicalPlanDescription": WRITE},
-        {"Event": f"{sql}End", "executionId": 1, "time": 112_000},
-        {"Event": f"{sql}Start", "executionId": 2, "physicalPlanDescription": "HashAggregate"},
-        {"Event": f"{sql}End", "executionId": 2, "time": 115_000},
-        {"Event": "SparkListenerJobEnd", "Completion Time": 115_000},
-    ]
-    found = phases(map(json.dumps, events), started=100.0, ended=119.0)
-    assert found.as_dict() == {"start": 5.0, "lake": 7.0, "compute": 3.0, "rest": 4.0}
-    assert found.without_dynamodb == 15.0
+    found = phases(LOG.splitlines(), started=100.0, ended=119.0)
+    assert found.as_dict() == {"start": 5.0, "lake": 6.75, "compute": 3.375, "rest": 3.875}
+    assert found.without_dynamodb == 15.125
+
+
+def test_a_log_without_the_end_of_a_phase_is_refused() -> None:
+    lines = [line for line in LOG.splitlines() if " wrote " not in line]
+    with pytest.raises(PhaseNotLoggedError, match=r"no line of: glue_scripts\.sql_engine wrote"):
+        phases(lines, started=100.0, ended=119.0)

@@ -601,6 +601,7 @@ def _entry(file: FileVersion) -> dict[str, Any]:
         "last_modified": uploaded_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "uri": f"s3://bucket/{file.key}",
         "header": [],
+        "size": 0,
         "is_line_per_row": False,
     }
 

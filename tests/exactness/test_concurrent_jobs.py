@@ -1,29 +1,33 @@
-"""KPI jobs with real Spark and moto's DynamoDB, stopped and killed between named steps."""
+"""KPI jobs with the real engine and moto's DynamoDB, stopped and killed between named steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from pyspark.sql import SparkSession
 
+from benchmarks.folder_objects import FolderObjects
 from glue_scripts import publication
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.lake import Lake
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.publication import Publisher
-from glue_scripts.spark_engine import SparkEngine
+from glue_scripts.sql_engine import SqlEngine
+from glue_scripts.stored_plays import RunOfDay, document_key, table_from_parquet
 from tests import oracle
-from tests.exactness.actors import Actor
+from tests.exactness.actors import Actor, CrashError
 from tests.exactness.simulation import BOOKKEEPING, InTurn, step_of
-from tests.frames import by_key
-from tests.mounts import mounted
+from tests.oracle import by_key
+from tests.stored import share
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
 
 BUCKET: Final = "exactness"
 UPLOADED_AT: Final = "2024-06-27T00:00:00Z"
@@ -74,10 +78,29 @@ class SteppedTable:
 
 
 @dataclass(frozen=True)
-class Jobs:
-    """Starts KPI jobs over files of a folder."""
+class DyingObjects(FolderObjects):
+    """Objects of a job that dies before it writes one of a certain key.
 
-    spark: SparkSession
+    Attributes:
+        dies_before: a part of the key.
+    """
+
+    dies_before: str
+
+    def write(self, key: str, body: bytes | bytearray | memoryview) -> None:
+        if self.dies_before in key:
+            raise CrashError
+        super().write(key, body)
+
+
+def no_spark() -> SparkContext:
+    raise AssertionError("few plays need no Spark")
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Starts KPI jobs over files of a bucket, which is a folder."""
+
     tables: Tables
     folder: Path
 
@@ -86,10 +109,9 @@ class Jobs:
         files = []
         for name, lines in contents.items():
             header = SONGS_HEADER if name.startswith("songs/") else STREAMS_HEADER
-            path = self.folder / "uploads" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{','.join(header)}\n{lines}", encoding="utf-8")
             key = f"raw/{name}"
+            body = csv(header, lines)
+            FolderObjects(self.folder).write(key, body)
             self.tables.ledger.receive_file(key, "v1", {"execution": "one"})
             self.tables.ledger.advance_file(key, "v1", FileStatus.ACCEPTED, {})
             files.append(
@@ -98,20 +120,29 @@ class Jobs:
                     "version_id": "v1",
                     "dataset": name.partition("/")[0],
                     "last_modified": UPLOADED_AT,
-                    "uri": path.as_uri(),
+                    "uri": f"s3://{BUCKET}/{key}",
                     "header": header,
-                    "is_line_per_row": False,
+                    "size": len(body),
+                    "is_line_per_row": True,
                 }
             )
         return {"files": files, **({"recompute": recompute} if recompute else {})}
 
-    def start(self, run: str, document: Mapping[str, Any]) -> Actor:
+    def start(self, run: str, document: Mapping[str, Any], objects: FolderObjects | None = None) -> Actor:
         """A job that waits before its first step."""
+        engine = SqlEngine(
+            objects=objects or FolderObjects(self.folder),
+            bucket=BUCKET,
+            context=no_spark,
+            parts=2,
+            top_songs=3,
+            top_genres=5,
+            share=share(self.folder),
+        )
 
         def work(actor: Actor) -> None:
             books = Ledger(SteppedTable(self.tables.ledger_table, actor))  # type: ignore[arg-type]
             rows = KpiTable(SteppedTable(self.tables.kpis_table, actor), "ledger")  # type: ignore[arg-type]
-            engine = SparkEngine(spark=self.spark, lake=Lake(self.spark, BUCKET), top_songs=3, top_genres=5)
             publisher = Publisher(books, rows, engine.compute, sleep=lambda seconds: actor.pause("wait"))
             KpiBatch(engine=engine, ledger=books, publisher=publisher, run=run).load(document)
 
@@ -153,18 +184,14 @@ def finish(job: Actor) -> None:
 
 @pytest.fixture
 def jobs(
-    spark: SparkSession,
     tables: Tables,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Jobs]:
+) -> Jobs:
     """Jobs on a bucket that is a folder; a superseded one looks three times for the later one's rows."""
     monkeypatch.setattr(publication, "MAX_POLLS", 3)
     monkeypatch.setattr(publication, "ThreadPoolExecutor", InTurn)
-    bucket = tmp_path / "bucket"
-    bucket.mkdir()
-    with mounted(spark, BUCKET, bucket):
-        yield Jobs(spark, tables, tmp_path)
+    return Jobs(tables, tmp_path)
 
 
 def test_two_jobs_of_one_day_at_once(jobs: Jobs) -> None:
@@ -197,6 +224,26 @@ def test_a_job_that_is_killed_before_a_step_and_run_again(jobs: Jobs, step: str)
     jobs.assert_exact(MORNING)
 
 
+@pytest.mark.parametrize(
+    "object_name",
+    [
+        "reference/songs/first-",
+        "curated/plays/listen_date=2024-06-26/run=first/",
+        "curated/runs/listen_date=2024-06-25/first.json",
+        "curated/runs/listen_date=2024-06-26/first.json",
+    ],
+)
+def test_a_job_that_dies_while_it_writes_objects_and_is_run_again(jobs: Jobs, object_name: str) -> None:
+    """Of what the first one wrote, nothing names anything."""
+    document = jobs.document({"songs/songs.csv": SONGS, "streams/morning.csv": MORNING})
+    first = jobs.start("first", document, DyingObjects(jobs.folder, object_name))
+    first.advance(1000)
+    assert isinstance(first.error, CrashError)
+    assert jobs.tables.ledger.dates() == []
+    jobs.run("second", document)
+    jobs.assert_exact(MORNING)
+
+
 def test_plays_come_before_the_catalogue_and_the_catalogue_job_dies_over_the_day(jobs: Jobs) -> None:
     jobs.run("morning", jobs.document({"streams/morning.csv": MORNING}))
     document = jobs.document({"songs/songs.csv": SONGS})
@@ -219,6 +266,16 @@ def test_a_purged_user_is_gone_from_recomputed_days_and_does_not_come_back(jobs:
     day = jobs.tables.ledger.day("2024-06-26")
     assert day is not None
     assert day.runs == {"first", "again"}, "a day with plays of purged users only is claimed again all the same"
-    for date in jobs.tables.ledger.dates():
-        folder = jobs.folder / "bucket" / "curated" / "plays" / f"listen_date={date}" / "run=again"
-        assert jobs.spark.read.parquet(f"file://{folder}").where("user_id = 'ann'").count() == 0
+    stored = {date: run_of_day(jobs, "again", date) for date in jobs.tables.ledger.dates()}
+    assert {date: sum(each.rows for each in run.objects) for date, run in stored.items()} == {
+        "2024-06-25": 1,
+        "2024-06-26": 0,
+    }
+    for run in stored.values():
+        for each in run.objects:
+            users = table_from_parquet((jobs.folder / each.key).read_bytes())["user_id"].to_pylist()
+            assert "ann" not in users
+
+
+def run_of_day(jobs: Jobs, run: str, date: str) -> RunOfDay:
+    return RunOfDay.of_document(json.loads((jobs.folder / document_key(run, date)).read_bytes()))

@@ -6,6 +6,7 @@ out by hand) and `why.md`. A new folder is a new case.
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark import SparkContext
 
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts.kpis import kpi_items
+from glue_scripts.kpi_batch import AcceptedFile
+from glue_scripts.ledger import NO_TOMBSTONES, Claim
+from glue_scripts.readable_file import ReadableFile
+from glue_scripts.sql_engine import SqlEngine
 from tests import oracle
-from tests.frames import by_key
-from tests.stored import Account, plays_of
+from tests.oracle import by_key
+from tests.stored import Account, plays_of, share
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import ReadableFile, judge_files, valid_rows
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/expected.json"))
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -33,42 +36,61 @@ def expected_rows(case: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_with_spark(spark: SparkSession, paths: list[Path], dataset: str, folder: Path) -> DataFrame:
-    """Reads files of one dataset as the jobs do; `folder` takes the files' plain text."""
-    files = []
-    for path in paths:
-        with path.open("rb") as stream:
-            text = check_text(stream, dataset)
-        plain = folder / path.name
-        with path.open("rb") as stream, plain.open("wb") as copy:
-            copy.writelines(plain_chunks(stream))
-        files.append(ReadableFile(path.name, plain.as_uri(), text.header, LAST_MODIFIED, text.is_line_per_row))
-    return valid_rows(judge_files(spark, dataset, files), dataset)
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_spark_gives_the_expected_rows(case: Path, spark: SparkSession, tmp_path: Path) -> None:
-    rows = kpi_items(
-        read_with_spark(spark, sorted(case.glob("streams*.csv")), "streams", tmp_path),
-        read_with_spark(spark, [case / "songs.csv"], "songs", tmp_path),
-        read_with_spark(spark, [case / "users.csv"], "users", tmp_path),
-        partitions=2,
+def test_the_job_s_engine_gives_the_expected_rows(case: Path, tmp_path: Path) -> None:
+    engine = SqlEngine(
+        objects=FolderObjects(tmp_path),
+        bucket="bucket",
+        context=no_spark,
+        parts=1,
         top_songs=TOP_SONGS,
         top_genres=TOP_GENRES,
+        share=share(tmp_path),
     )
-    assert by_key(rows) == by_key(expected_rows(case))
+    streams = [accepted(tmp_path, path, "streams") for path in sorted(case.glob("streams*.csv"))]
+    references = [accepted(tmp_path, case / f"{dataset}.csv", dataset) for dataset in ("songs", "users")]
+    written = engine.write(references, streams, "run", NO_TOMBSTONES)
+    claims = [Claim(date=date, number=1, runs=frozenset({"run"})) for date in written.dates]
+    snapshots = {snapshot.dataset: snapshot for snapshot in written.snapshots}
+    assert by_key(engine.compute(claims, snapshots, NO_TOMBSTONES)) == by_key(expected_rows(case))
+
+
+def accepted(folder: Path, path: Path, dataset: str) -> AcceptedFile:
+    """A file of the case as the KPI job gets it; `folder` takes its plain text."""
+    data = path.read_bytes()
+    text = check_text(io.BytesIO(data), dataset)
+    (folder / path.name).write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
+    source = ReadableFile(
+        name=path.name,
+        uri=f"s3://bucket/{path.name}",
+        header=text.header,
+        last_modified=LAST_MODIFIED,
+        size=text.size,
+        is_line_per_row=text.is_line_per_row,
+    )
+    return AcceptedFile(
+        key=f"raw/{dataset}/{path.name}",
+        version_id="v1",
+        dataset=dataset,
+        uploaded_at="2025-06-01T12:00:00Z",
+        source=source,
+    )
+
+
+def no_spark() -> SparkContext:
+    raise AssertionError("a case is so small that no Spark is needed")
 
 
 @pytest.mark.parametrize("buckets", [1, 4])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_sql_gives_the_expected_rows(case: Path, buckets: int, tmp_path: Path) -> None:
+def test_sql_gives_the_expected_rows_in_one_bucket_and_in_many(case: Path, buckets: int, tmp_path: Path) -> None:
     account = Account(objects=FolderObjects(tmp_path))
     files = [
         plays_of(oracle.parse_streams(path.read_bytes(), LAST_MODIFIED)[0], path.name)
         for path in sorted(case.glob("streams*.csv"))
     ]
     rows = account.kpi_items(
-        [account.store(files, run="run", buckets=buckets).run],
+        [account.store(files, run="run", buckets=buckets)],
         oracle.parse_songs((case / "songs.csv").read_bytes())[0],
         oracle.parse_users((case / "users.csv").read_bytes())[0],
         top_songs=TOP_SONGS,

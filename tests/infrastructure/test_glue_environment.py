@@ -60,8 +60,8 @@ DECLARED: Final = {
     "compute_kpis": (*names.COMPUTE_KPIS_RUN_ARGUMENTS, *names.COMPUTE_KPIS_JOB_ARGUMENTS),
 }
 
-IMPORTED_LATER: Final = {"validate_batch": ["validators.expectations", "validators.judge"], "compute_kpis": []}
-"""What an entry imports while Spark starts, or is to import (the judge)."""
+IMPORTED_LATER: Final = {"validate_batch": ["validators.expectations"], "compute_kpis": []}
+"""What an entry imports while Spark starts."""
 
 # Imports an entry with all that it imports, and reads the arguments that it declares as it does itself.
 RUN_ENTRY: Final = """

@@ -10,9 +10,8 @@ from tests.infrastructure.templates import Deployment, allowed, as_list, roles, 
 
 READ = {"s3:GetObject"}
 READ_VERSION = {"s3:GetObjectVersion"}
-WRITE = {"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 PUT = {"s3:PutObject"}
-DELETE = {"s3:DeleteObject"}
+WRITE = PUT | {"s3:AbortMultipartUpload"}
 
 WILDCARDS_BESIDE_PREFIXES = {
     # CloudWatch and log delivery take no resource; Glue and Step Functions name streams and executions themselves.
@@ -56,7 +55,7 @@ def test_the_validation_job_reads_and_writes_its_prefixes_only(deployment: Deplo
         "raw/*": READ_VERSION,
         "processing/*": READ | WRITE,
         "reference/*": READ,
-        "quality/*": READ | WRITE | DELETE,
+        "quality/*": PUT,
         "error/*": WRITE,
     }
 
@@ -64,24 +63,9 @@ def test_the_validation_job_reads_and_writes_its_prefixes_only(deployment: Deplo
 def test_the_kpi_job_reads_and_writes_its_prefixes_only(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "compute-kpis") == {
         "processing/*": READ,
-        "curated/*": READ | WRITE | DELETE,
-        "reference/*": READ | WRITE | DELETE,
+        "curated/*": READ | PUT,
+        "reference/*": READ | PUT,
     }
-
-
-def test_the_jobs_may_list_the_uploads_of_the_bucket_without_a_condition_that_never_holds(
-    deployment: Deployment,
-) -> None:
-    for name in ("validate-batch", "compute-kpis"):
-        (statement,) = [
-            one
-            for one in statements(deployment.pipeline, _role(deployment, name))
-            if "s3:ListBucketMultipartUploads" in as_list(one["Action"])
-        ]
-        assert statement["Action"] == "s3:ListBucketMultipartUploads"
-        assert "Condition" not in statement
-        (bucket,) = as_list(statement["Resource"])
-        assert "DataBucket" in text(bucket)
 
 
 def test_the_state_machine_moves_files_and_deletes_exact_versions_of_raw_only(deployment: Deployment) -> None:
@@ -110,8 +94,6 @@ def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
                 (condition,) = statement["Condition"].values()
                 listed[name] = set(condition["s3:prefix"])
     assert listed == {
-        "validate-batch": {"processing/*", "reference/*", "quality/*"},
-        "compute-kpis": {"processing/*", "curated/*", "reference/*"},
         "pipeline": {"raw/*"},
         "notify-failure": {"processing/*/rejection_email.json"},
     }

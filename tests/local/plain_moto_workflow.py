@@ -263,13 +263,14 @@ def left_by_a_failed_update() -> list[str]:
 
 def values_given_to_three_adds() -> list[str]:
     update = DynamoDBBackend.update_item
+    all_have_added = threading.Barrier(3, timeout=30)
 
-    def slow(self: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    def answering_together(self: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         item = update(self, *arguments, **named)
-        time.sleep(0.3)
+        all_have_added.wait()
         return item
 
-    DynamoDBBackend.update_item = slow  # type: ignore[method-assign]
+    DynamoDBBackend.update_item = answering_together  # type: ignore[method-assign]
     given: list[str] = []
 
     def add() -> None:

@@ -35,6 +35,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workflow
         yield running
 
 
+def state_of_the_run(server: WorkflowServer) -> str:
+    """The state of the only Glue run that a test has started."""
+    (run,) = server.glue.runs.values()
+    return str(run["JobRunState"])
+
+
 def passing(output: str) -> dict[str, Any]:
     return {"StartAt": "Only", "States": {"Only": {"Type": "Pass", "Output": output, "End": True}}}
 
@@ -217,7 +223,7 @@ def test_a_task_that_exceeds_its_timeout_fails_as_a_timeout_that_task_failed_doe
     ended = server.run(glue_task(TimeoutSeconds=1, Retry=RETRY_ONCE), {"day": "d"})
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
     assert len(server.glue.runs) == 1
-    wait_for(lambda: server.glue.runs["jr_1"]["JobRunState"] == "STOPPED", "the stop of the run")
+    wait_for(lambda: state_of_the_run(server) == "STOPPED", "the stop of the run")
 
 
 def test_stopping_an_execution_aborts_it_at_once_and_stops_its_glue_run(server: WorkflowServer) -> None:
@@ -228,7 +234,7 @@ def test_stopping_an_execution_aborts_it_at_once_and_stops_its_glue_run(server: 
     client.stop_execution(executionArn=arn, error="Operator", cause="wrong file")
     described = client.describe_execution(executionArn=arn)
     assert (described["status"], described["error"], described["cause"]) == ("ABORTED", "Operator", "wrong file")
-    wait_for(lambda: server.glue.runs["jr_1"]["JobRunState"] == "STOPPED", "the stop of the run")
+    wait_for(lambda: state_of_the_run(server) == "STOPPED", "the stop of the run")
     wait_for(lambda: types(server, arn)[-1] == "ExecutionAborted", "the last event")
     assert client.describe_execution(executionArn=arn)["status"] == "ABORTED"
 
@@ -239,7 +245,7 @@ def test_an_execution_that_exceeds_its_timeout_is_timed_out(server: WorkflowServ
     assert ended["status"] == "TIMED_OUT"
     assert "error" not in ended
     assert types(server, ended["executionArn"])[-1] == "ExecutionTimedOut"
-    wait_for(lambda: server.glue.runs["jr_1"]["JobRunState"] == "STOPPED", "the stop of the run")
+    wait_for(lambda: state_of_the_run(server) == "STOPPED", "the stop of the run")
 
 
 def test_stopping_an_execution_ends_its_wait_and_its_retry_interval(

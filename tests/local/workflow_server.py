@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import boto3
 import pytest
@@ -47,14 +47,16 @@ class ScriptedGlue:
     Attributes:
         outcomes: Job name to what a run of it does; it gets the arguments and returns the final state, or `RUNNING`.
         error_messages: Job name to the ErrorMessage of its runs.
-        runs: Run id to the run.
+        runs: Run id to the run. An id is given once in a process: what an execution of an earlier test still asks for
+            is none of these.
     """
+
+    _numbers: ClassVar = itertools.count(1)
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error_messages: dict[str, str] = {}
         self.outcomes: dict[str, Callable[[dict[str, str]], str]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
-        self._numbers = itertools.count(1)
         monkeypatch.setattr(GlueResponse, "start_job_run", lambda response: self._start(json.loads(response.body)))
         monkeypatch.setattr(GlueResponse, "get_job_run", lambda response: self._get(json.loads(response.body)))
         monkeypatch.setattr(
@@ -75,7 +77,7 @@ class ScriptedGlue:
         return ActionResult({"JobRun": self.runs[parameters["RunId"]]})
 
     def _stop(self, parameters: dict[str, Any]) -> ActionResult:
-        for run_id in parameters["JobRunIds"]:
+        for run_id in self.runs.keys() & set(parameters["JobRunIds"]):
             self.runs[run_id]["JobRunState"] = "STOPPED"
         return ActionResult({"SuccessfulSubmissions": [], "Errors": []})
 

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from botocore.client import BaseClient
 
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, Snapshot, file_key
+from glue_scripts.objects import json_line
+from glue_scripts.stored_plays import RunOfDay, StoredPlays, document_key, object_key
 from operations.pending import PendingFiles
 from operations.purge import purge_user
 from tests.local.workflow_server import wait_for
@@ -31,6 +33,7 @@ ROWS = b"u-2,t,2024-06-25 10:00:00\n" + USER.encode() + b"2,t,2024-06-25 10:00:0
 FILE = HEADER + THEIRS + ROWS
 CLEANED = HEADER + ROWS
 PIPE = "music-kpi-dev-uploads"
+BUCKETS = 2
 MUTATIONS = {"PutObject", "DeleteObject", "UpdateItem", "DeleteItem", "StopPipe", "StartPipe", "StartExecution"}
 
 
@@ -44,8 +47,19 @@ def users_in(content: bytes) -> list[str]:
     return [str(user) for user in pq.read_table(io.BytesIO(content))["user_id"].to_pylist()]
 
 
-def run_key(date: str, run: str, part: str = "part-0.parquet") -> str:
-    return f"{names.PLAYS_PREFIX}listen_date={date}/run={run}/{part}"
+def run_key(date: str, run: str, bucket: int = 0) -> str:
+    return object_key(run, date, bucket, BUCKETS)
+
+
+def put_run(world: World, date: str, run: str, *users_of_buckets: Sequence[str]) -> None:
+    """Writes a run of a day as the KPI job does: its objects, then its document."""
+    stored = []
+    for bucket, users in enumerate(users_of_buckets):
+        body = parquet(*users)
+        world.put(run_key(date, run, bucket), body)
+        stored.append(StoredPlays(date, bucket, BUCKETS, run_key(date, run, bucket), len(users), len(body)))
+    day = RunOfDay(run, date, BUCKETS, stored)
+    world.put(day.document_key, json_line(day.document()))
 
 
 def readable(content: bytes) -> bytes:
@@ -96,12 +110,10 @@ def interrupted_after(calls: int) -> Callable[..., object]:
 @pytest.fixture
 def filled(world: World) -> World:
     """Every kind of object, with and without the person."""
-    world.put(run_key(DAY, "r1"), parquet(USER, "u-2"))
-    world.put(run_key(DAY, "r1", "part-1.parquet"), parquet("u-3"))
-    world.put(run_key(DAY, "r1", "_SUCCESS"), b"")
-    world.put(run_key(DAY, "r2"), parquet("u-4"))
-    world.put(run_key(OTHER_DAY, "r3"), parquet(USER, USER))
-    world.put(run_key(DAY, "crashed"), parquet(USER, "u-2"))
+    put_run(world, DAY, "r1", [USER, "u-2"], ["u-3"])
+    put_run(world, DAY, "r2", ["u-4"])
+    put_run(world, OTHER_DAY, "r3", [USER, USER])
+    world.put(run_key(DAY, "crashed"), parquet(USER, "u-2"))  # before it wrote its document
     world.publish(DAY, "r1", "r2")
     world.publish(OTHER_DAY, "r3")
     world.publish("2024-06-27", "elsewhere")
@@ -114,6 +126,7 @@ def filled(world: World) -> World:
     world.put("error/raw/streams/d.csv/v1.report.json", json.dumps({"rules": [{"detail": f"has: {USER}, t"}]}).encode())
     world.put("error/raw/streams/e.csv/v1", FILE.decode().encode("utf-16"))
     world.put("processing/x/0a", FILE)
+    world.put("processing/x/ids/jr_1/0a/00000.parquet", parquet(USER, "u-2"))
     world.put("processing/x/gone", FILE)
     world.deployment.s3.delete_object(Bucket=world.deployment.bucket, Key="processing/x/gone")
     lines = [{"row": 2, "rules": ["x"], "fields": [user, None, "t"]} for user in (USER, "u-2")]
@@ -128,6 +141,7 @@ EXPECTED = {
     "error/raw/streams/d.csv/v1": ROWS,
     "error/raw/streams/d.csv/v1.report.json": b'{"rules": [{"detail": "has: [removed], t"}]}\n',
     "processing/x/0a": CLEANED,
+    "processing/x/ids/jr_1/0a/00000.parquet": b"u-2",
     "quality/quarantine/streams/run=r/file=0a/p.json": b'{"row": 2, "rules": ["x"], "fields": ["u-2", null, "t"]}\n',
     "reference/users/s/part-0.parquet": b"u-2",
     run_key(DAY, "r2"): b"u-4",
@@ -137,10 +151,14 @@ EXPECTED = {
 def assert_purged(world: World) -> None:
     assert list(traces(world)) == []
     left = {key: readable(content) for key, content in current(world).items()}
+    runs = {key: json.loads(left.pop(key)) for key in sorted(left) if key.startswith(names.RUNS_PREFIX)}
     days = {date: world.deployment.ledger.day(date) for date in (DAY, OTHER_DAY)}
     (successor,) = {run for day in [days[DAY]] if day for run in day.runs} - {"r2"}
-    swapped = {run_key(DAY, successor): b"u-2", run_key(DAY, successor, "part-1.parquet"): b"u-3"}
-    assert left == EXPECTED | swapped
+    assert left == EXPECTED | {run_key(DAY, successor): b"u-2", run_key(DAY, successor, 1): b"u-3"}
+    assert runs.keys() == {document_key("r2", DAY), document_key(successor, DAY)}
+    sizes = [len(current(world)[run_key(DAY, successor, bucket)]) for bucket in range(BUCKETS)]
+    objects = [{"bucket": bucket, "rows": 1, "size": size} for bucket, size in enumerate(sizes)]
+    assert (runs[document_key(successor, DAY)]["rows"], runs[document_key(successor, DAY)]["objects"]) == (2, objects)
     other = days[OTHER_DAY]
     assert other is not None
     assert other.runs == frozenset()

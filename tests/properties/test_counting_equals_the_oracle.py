@@ -14,13 +14,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from benchmarks.folder_objects import FolderObjects
+from glue_scripts.counting import StoredRun
 from glue_scripts.ledger import Tombstones, salted_hash
 from glue_scripts.spread import Spread
-from glue_scripts.stored_plays import PlaysRun
 from tests import oracle
-from tests.frames import by_key
-from tests.oracle import Play
-from tests.properties.test_kpis_equal_the_oracle import Data, random_data
+from tests.difficult_data import Data, random_data
+from tests.oracle import Play, by_key
 from tests.stored import Account, plays_of
 
 
@@ -34,11 +33,11 @@ def in_files(plays: Sequence[Play], files: int, seed: int = 0) -> list[list[Play
     return dealt
 
 
-def stored_runs(account: Account, plays: Sequence[Play], buckets: Sequence[int]) -> list[PlaysRun]:
+def stored_runs(account: Account, plays: Sequence[Play], buckets: Sequence[int]) -> list[StoredRun]:
     """Stores plays as a run for each number of buckets, each of two files; some plays stand in several."""
     files = [plays_of(part, f"file-{number}") for number, part in enumerate(in_files(plays, 2 * len(buckets)))]
     return [
-        account.store(files[2 * number : 2 * number + 2], run=f"run-{number}", buckets=count).run
+        account.store(files[2 * number : 2 * number + 2], run=f"run-{number}", buckets=count)
         for number, count in enumerate(buckets)
     ]
 
@@ -95,11 +94,14 @@ def test_without_a_catalogue_and_users(here: Account) -> None:
 def test_without_plays_there_is_no_row(here: Account) -> None:
     _, songs, users = random_data(7, plays=1, tracks=10, users=10, countries=1)
     assert here.kpi_items([], songs, users, top_songs=3, top_genres=5) == []
+    assert oracle.kpi_items([], songs, users, top_songs=3, top_genres=5) == []
 
 
 def test_neither_order_nor_repetition_of_rows_matters(here: Account) -> None:
     data = random_data(8, plays=1000, tracks=40, users=30, countries=3)
     again = Data([*reversed(data.plays), *data.plays], [*reversed(data.songs), *data.songs], data.users[::-1] * 2)
+    expected = oracle.kpi_items(*data, top_songs=3, top_genres=5)
+    assert oracle.kpi_items(*again, top_songs=3, top_genres=5) == expected
     assert_equals_oracle(here, again, buckets=[2, 8])
 
 
@@ -113,7 +115,7 @@ def test_purged_users_count_nowhere(here: Account, buckets: list[int], is_known_
     if is_known_when_stored:
         files = [plays_of(part, f"file-{number}") for number, part in enumerate(in_files(data.plays, 2))]
         runs = [
-            here.store([file], run=f"run-{number}", buckets=buckets[number % len(buckets)], tombstones=tombstones).run
+            here.store([file], run=f"run-{number}", buckets=buckets[number % len(buckets)], tombstones=tombstones)
             for number, file in enumerate(files)
         ]
         actual = here.kpi_items(runs, data.songs, data.users, top_songs=3, top_genres=5)
@@ -132,6 +134,6 @@ def test_the_same_rows_here_and_spread(tmp_path: Path, spark: SparkSession) -> N
         runs = stored_runs(account, data.plays, [2, 8, 1])
         written = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
         rows = account.kpi_items(runs, data.songs, data.users, top_songs=3, top_genres=5)
-        return [run.document() for run in runs], written, by_key(rows)
+        return [day.document() for run in runs for day in run.days], written, by_key(rows)
 
     assert items(tmp_path / "here", None) == items(tmp_path / "spread", partial(Spread.of, spark.sparkContext))

@@ -1,4 +1,4 @@
-"""The rows that Spark reads and judges valid are those of the oracle, on random CSV files made to be difficult."""
+"""The rows that the jobs read and judge valid are those of the oracle, on random CSV files made to be difficult."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import gzip
 import io
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
 
+from glue_scripts.blobs import table_of
+from glue_scripts.judging import valid_plays, valid_rows
+from glue_scripts.readable_file import ReadableFile
+from glue_scripts.spread import Here
 from tests import oracle
-from tests.frames import plays_in, songs_in, users_in
+from tests.oracle import Play, Song, User
+from tests.validation.judging import judging
 from validators.file_checks import check_text, plain_chunks
-from validators.rows import ReadableFile, judge_files, valid_rows
 
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -79,23 +83,27 @@ def tricky_file(rng: random.Random, columns: dict[str, list[str]], rows: int) ->
     return rng.choice([data, gzip.compress(data)])
 
 
-def valid_rows_by_spark(spark: SparkSession, data: bytes, dataset: str, folder: Path) -> DataFrame:
+def rows_of_the_job(data: bytes, dataset: str, columns: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """The rows of a file that the jobs find valid."""
     text = check_text(io.BytesIO(data), dataset)
-    path = folder / "file"
-    path.write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
-    files = [ReadableFile(path.name, path.as_uri(), text.header, LAST_MODIFIED, text.is_line_per_row)]
-    return valid_rows(judge_files(spark, dataset, files), dataset)
+    (folder / "file").write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
+    file = ReadableFile("file", "s3://bucket/file", text.header, LAST_MODIFIED, text.size, text.is_line_per_row)
+    known = judging(folder, [file], dataset)
+    if dataset != "streams":
+        return [*valid_rows(file, known, columns).to_pylist()]
+    blobs = valid_plays([file], known, Here).collect()
+    return [row for blob in blobs for row in table_of(blob).select(columns).to_pylist()]
 
 
 def assert_same_rows(actual: Iterable[object], expected: Iterable[object]) -> None:
     found, wanted = Counter(actual), Counter(expected)
-    assert found - wanted == Counter(), "rows that only Spark finds valid"
+    assert found - wanted == Counter(), "rows that only the job finds valid"
     assert wanted - found == Counter(), "rows that only the oracle finds valid"
     assert len(wanted) > 20
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_streams(spark: SparkSession, tmp_path: Path, seed: int) -> None:
+def test_streams(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     columns = {
         "user_id": TEXTS,
@@ -104,22 +112,22 @@ def test_streams(spark: SparkSession, tmp_path: Path, seed: int) -> None:
     }
     columns["listen_time"][0] = "2024-06-25 12:00:00"
     data = tricky_file(rng, columns, rows=3000)
-    rows = valid_rows_by_spark(spark, data, "streams", tmp_path)
-    assert_same_rows(plays_in(rows), oracle.parse_streams(data, LAST_MODIFIED)[0])
+    rows = rows_of_the_job(data, "streams", Play._fields, tmp_path)
+    assert_same_rows(((Play(**row)) for row in rows), oracle.parse_streams(data, LAST_MODIFIED)[0])
 
 
-def test_songs(spark: SparkSession, tmp_path: Path) -> None:
+def test_songs(tmp_path: Path) -> None:
     columns = {name: ["a", *TEXTS] for name in ("track_id", "track_name", "artists", "album_name", "track_genre")}
     columns |= {"duration_ms": INTEGERS, "popularity": INTEGERS, "explicit": BOOLEANS}
     data = tricky_file(random.Random(4), columns, rows=4000)
-    rows = valid_rows_by_spark(spark, data, "songs", tmp_path)
-    assert_same_rows(songs_in(rows), oracle.parse_songs(data)[0])
+    rows = rows_of_the_job(data, "songs", Song._fields, tmp_path)
+    assert_same_rows(((Song(**row)) for row in rows), oracle.parse_songs(data)[0])
 
 
-def test_users(spark: SparkSession, tmp_path: Path) -> None:
+def test_users(tmp_path: Path) -> None:
     rng = random.Random(5)
     columns = dict.fromkeys(("user_id", "user_name", "user_country"), TEXTS) | {"user_age": INTEGERS}
     columns["created_at"] = ["2024-06-25", *DATES, *(timestamp(rng, DATES) for _ in range(200))]
     data = tricky_file(rng, columns, rows=4000)
-    rows = valid_rows_by_spark(spark, data, "users", tmp_path)
-    assert_same_rows(users_in(rows), oracle.parse_users(data)[0])
+    rows = rows_of_the_job(data, "users", User._fields, tmp_path)
+    assert_same_rows(((User(**row)) for row in rows), oracle.parse_users(data)[0])

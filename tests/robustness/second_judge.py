@@ -84,25 +84,37 @@ def broken_file_rules(data: bytes, dataset: str, *, max_row: int = MAX_ROW_CHARA
 
 def judgement(data: bytes, dataset: str, uploaded: datetime) -> Judgement:
     """Judges the rows of a file that breaks no rule of `broken_file_rules`."""
-    header, *rows = rows_of(lines_of(text_of(data)))
-    names = [name.strip(string.whitespace) for name in header.fields]
     failed: Counter[str] = Counter()
     total = quarantined = 0
-    for row in rows:
-        broken = broken_row_rules(names, row.fields, dataset, uploaded)
-        weight = _weight(row, broken)
-        total += weight
-        quarantined += weight if broken else 0
-        failed.update(dict.fromkeys(broken, weight))
+    for row, broken in judged_rows(data, dataset, uploaded):
+        counted = weight(row, broken)
+        total += counted
+        quarantined += counted if broken else 0
+        failed.update(dict.fromkeys(broken, counted))
     return Judgement(total, quarantined, dict(failed))
+
+
+def judged_rows(data: bytes, dataset: str, uploaded: datetime) -> Iterator[tuple[Row, set[str]]]:
+    """The rows below the header of such a file, and the row rules that each breaks."""
+    header, *rows = rows_of(lines_of(text_of(data)))
+    names = [name.strip(string.whitespace) for name in header.fields]
+    for row in rows:
+        yield row, broken_row_rules(names, row.fields, dataset, uploaded)
+
+
+def weight(row: Row, broken: set[str]) -> int:
+    """As how many rows a row counts; line breaks at its very ends do not."""
+    if not broken or broken == {"malformed_row"}:
+        return row.lines if broken else 1
+    return len(lines_of("".join(row.fields).strip("\r\n")))
 
 
 def is_tidy(data: bytes) -> bool:
     r"""Whether all rows of a file end alike and each field that begins with a quote ends with one.
 
-    What is left of the others is for Spark to say: it takes the first row's end for that of all rows, and text behind a
-    closing quote as it stands. Where rows end with \r, it reads each \r as \n, so that a \r\n within a field is two
-    line breaks.
+    What the others are is for `csv_pieces` to say, which reads them as Spark does: the first row's end is that of all
+    rows, and text behind a closing quote stays as it stands. Where rows end with \r, each \r is a \n, so that a \r\n
+    within a field is two line breaks.
     """
     text = text_of(data)
     lines = lines_of(text)
@@ -157,13 +169,6 @@ def rows_of(lines: Sequence[str]) -> Iterator[Row]:
         if fields:
             yield Row(fields, number, before + 1, reader.line_num - before)
         before = reader.line_num
-
-
-def _weight(row: Row, broken: set[str]) -> int:
-    """As how many rows a row counts; line breaks at its very ends do not."""
-    if not broken or broken == {"malformed_row"}:
-        return row.lines if broken else 1
-    return len(lines_of("".join(row.fields).strip("\r\n")))
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -116,7 +116,7 @@ def test_each_object_is_read_once_also_where_it_is_divided(tmp_path: Path) -> No
     objects = CountingObjects(tmp_path)
     account = Account(objects=objects)
     plays = [Play(str(number % 50), str(number % 7), DAY + timedelta(seconds=number)) for number in range(500)]
-    runs = [account.store([plays_of(plays)], run=f"r{buckets}", buckets=buckets).run for buckets in (1, 4, 16)]
+    runs = [account.store([plays_of(plays)], run=f"r{buckets}", buckets=buckets) for buckets in (1, 4, 16)]
     items = account.kpi_items(runs, [], [], top_songs=3, top_genres=5)
     assert items[0]["listens"] == 500
     of_plays = {key: reads for key, reads in objects.reads.items() if key.startswith("curated/plays/")}
@@ -128,7 +128,7 @@ def test_only_the_buckets_of_the_listeners_are_read(tmp_path: Path, db: duckdb.D
     objects = CountingObjects(tmp_path)
     ids = pa.array([f"user {number}" for number in range(100_000)])
     rows = pa.table({"user_id": ids, "user_country": ["NO"] * len(ids)})
-    write_users(db, objects, "users/", rows, NO_TOMBSTONES)
+    write_users(db, objects, "users/", rows)
     snapshot = read_users_snapshot(objects, "users/")
     assert snapshot == UsersSnapshot("users/", 4, 100_000)
     bucket_of = buckets_of(db, ids, 16)
@@ -143,7 +143,7 @@ def test_only_the_buckets_of_the_listeners_are_read(tmp_path: Path, db: duckdb.D
 def test_listeners_whom_the_users_file_does_not_know_are_not_found(
     tmp_path: Path, db: duckdb.DuckDBPyConnection
 ) -> None:
-    snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table([User("a", "NO")]), NO_TOMBSTONES)
+    snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table([User("a", "NO")]))
     found = read_users(db, FolderObjects(tmp_path), snapshot, pa.array(["b"]))
     assert "b" not in found["user_id"].to_pylist()
 
@@ -152,8 +152,7 @@ def test_listeners_whom_the_users_file_does_not_know_are_not_found(
 def test_the_parts_of_a_plan_have_every_unit_once(tmp_path: Path, parts: int) -> None:
     account = Account(objects=FolderObjects(tmp_path))
     plays = [Play(str(number % 50), "t", DAY + timedelta(seconds=number)) for number in range(500)]
-    run = account.store([plays_of(plays)], run="r", buckets=64).run
-    stored = [each for objects in run.days.values() for each in objects]
+    (day,) = account.store([plays_of(plays)], run="r", buckets=64).days
     given: list[list[Blob]] = []
 
     def start(of_parts: Sequence[Sequence[Blob]]) -> Blobs:
@@ -161,7 +160,7 @@ def test_the_parts_of_a_plan_have_every_unit_once(tmp_path: Path, parts: int) ->
         return Here(of_parts)
 
     counting = Counting(account.objects, None, None, NO_TOMBSTONES, account.share, top_songs=3)
-    (summary,) = items_of(count_days(stored, counting, start, parts), top_genres=5)
+    (summary,) = items_of(count_days(day.objects, counting, start, parts), top_genres=5)
     assert summary["unknown_track_plays"] == 500
     assert len(given) == min(max(parts, 64 // 8), 64)
     assert sorted(blob.key for part in given for blob in part) == list(range(64))
@@ -246,6 +245,6 @@ def test_a_songs_snapshot_resolves_conflicts_and_numbers_tracks_by_their_bytes(
 
 def test_a_users_snapshot_has_the_least_country_of_each_user(tmp_path: Path, db: duckdb.DuckDBPyConnection) -> None:
     users = [User("a", "SE"), User("a", None), User("a", "NO"), User("b", None), User("c", "é")]
-    snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table(users), NO_TOMBSTONES)
+    snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table(users))
     found = read_users(db, FolderObjects(tmp_path), snapshot, pa.array(["a"]))
     assert {row["user_id"]: row["user_country"] for row in found.to_pylist()} == {"a": "NO", "b": None, "c": "é"}

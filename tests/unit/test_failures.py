@@ -71,6 +71,14 @@ def test_a_refused_call_tells_code_operation_and_request() -> None:
     assert told == "ClientError: ThrottlingException when calling PutItem, HTTP 400, request R1"
 
 
+def test_a_refused_call_tells_what_was_noted_of_it() -> None:
+    error = refusal("NoSuchKey", "a secret")
+    error.add_note("s3://data/curated/runs/one.json")
+    assert describe(error) == (
+        "ClientError: NoSuchKey when calling PutItem, HTTP 400, request R1, s3://data/curated/runs/one.json"
+    )
+
+
 def test_a_refused_permission_tells_who_may_not_do_what() -> None:
     told = describe(refusal("AccessDeniedException", "role R is not authorized to perform dynamodb:PutItem on table T"))
     assert "role R is not authorized to perform dynamodb:PutItem on table T" in told

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from validators import file_checks
-from validators.file_checks import FileRejectedError, Position, check_text, plain_chunks
+from validators.file_checks import FileRejectedError, check_text, field_count, plain_chunks
 from validators.schemas import MAX_HEADER_CHARACTERS
 
 STREAMS = b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"
@@ -28,7 +28,7 @@ def rule_broken_by(data: bytes, dataset: str = "streams") -> str:
 
 def test_a_plain_file_is_read_as_it_is() -> None:
     assert check(STREAMS) == file_checks.CsvText(
-        header=("user_id", "track_id", "listen_time"), is_plain=True, is_line_per_row=True
+        header=("user_id", "track_id", "listen_time"), size=len(STREAMS), is_plain=True, is_line_per_row=True
     )
 
 
@@ -128,17 +128,52 @@ def test_a_row_may_have_a_mebibyte_and_a_header_a_thousand_columns() -> None:
     assert len(check(STREAMS.splitlines()[0] + b"".join(b",%d" % n for n in range(997))).header) == 1000
 
 
-@pytest.mark.parametrize("chunk_bytes", [1, 7, 4 * 1024**2])
-def test_rows_are_found_by_line_and_as_a_spreadsheet_numbers_them(
-    monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
+@pytest.mark.parametrize("chunk_bytes", [1, 2, 7, 4 * 1024**2])
+@pytest.mark.parametrize(
+    "data",
+    [
+        STREAMS,
+        STREAMS.removesuffix(b"\n"),
+        STREAMS.replace(b"\n", b"\r\n") + b"\r\n",
+        STREAMS + '"é🎵\n""x""",t2,2024-06-25 10:00:00\n'.encode() * 50,
+        b"\xef\xbb\xbf" + STREAMS,
+        PACKED_STREAMS,
+        gzip.compress(b"\xef\xbb\xbf" + STREAMS, mtime=0) * 2,
+    ],
+    ids=["plain", "open end", "blank line", "quotes", "byte order mark", "gzip", "gzip of two with byte order marks"],
+)
+def test_the_size_is_that_of_the_text_which_is_read(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, chunk_bytes: int
 ) -> None:
     monkeypatch.setattr(file_checks, "CHUNK_BYTES", chunk_bytes)
-    data = STREAMS + b'\r\n"a\r\nb",t1,x\r\nu2,t2\r\n'
-    assert file_checks.row_positions(io.BytesIO(data), {2, 3, 4}) == {
-        2: Position(row=2, line=2, fields=3),
-        3: Position(row=4, line=4, fields=3),
-        4: Position(row=5, line=6, fields=2),
-    }
+    text = check(data)
+    plain = b"".join(plain_chunks(io.BytesIO(data)))
+    assert text.size == len(plain)
+    assert text.is_plain == (plain == data)
+
+
+@pytest.mark.parametrize(
+    ("row", "fields"),
+    [
+        ("u1", 1),
+        ("u1,t1,noon", 3),
+        (",", 2),
+        ("u1,t1,noon,", 4),
+        ('"u1,t1",noon', 2),
+        ('"u""1,"" t1",noon', 2),
+        ('"a\r\nb\n\nc",t1', 2),
+        ('12" mix,t1', 2),
+        ("é🎵,\u2028,\x0b,\x0c,\x85", 5),
+        (" ", 1),
+        ('""', 1),
+        ("", 0),
+        ("," * 10**6, 10**6 + 1),
+        ("x" * 2**20 + ",t1", 2),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else None,
+)
+def test_the_fields_of_a_row_are_counted_as_python_reads_them(row: str, fields: int) -> None:
+    assert field_count(row) == fields
 
 
 def test_columns_without_a_name_may_repeat() -> None:

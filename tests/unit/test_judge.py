@@ -13,7 +13,7 @@ import pytest
 from validators.broken_rows import FIELD_BYTES, MAX_ROW_BYTES, in_file
 from validators.closed_duckdb import Share
 from validators.csv_pieces import Extent, Piece, blocks
-from validators.judge import Judged, count_duplicates, count_genres, judge, judging_connection
+from validators.judge import GENRES_SQL, Judged, judge, judging_connection, warnings_of, warnings_sql
 from validators.reports import MAX_VALUE_CHARACTERS
 from validators.rules import RULES, Severity
 from validators.schemas import REQUIRED_COLUMNS
@@ -38,12 +38,19 @@ def judged(
     db: duckdb.DuckDBPyConnection,
     dataset: str,
     *pieces: Piece,
-    snapshots: Mapping[str, pa.Table] | None = None,
     max_broken: int = 100,
     uploaded: Sequence[datetime] = (),
 ) -> Judged:
     moments = uploaded or [UPLOADED] * len(pieces)
-    return judge(db, dataset, pieces, uploaded=moments, snapshots=snapshots or {}, max_broken=max_broken)
+    return judge(db, dataset, pieces, uploaded=moments, max_broken=max_broken)
+
+
+def asked(db: duckdb.DuckDBPyConnection, valid: pa.Table, sql: str, **snapshots: pa.Table) -> dict[int, dict[str, int]]:
+    """What a query says of valid rows: by the number of their piece, which stands for their file."""
+    for name, table in {"valid": valid.rename_columns({"piece": "file"}), **snapshots}.items():
+        db.register(name, table)
+    relation = db.sql(sql)
+    return {file: dict(zip(relation.columns[1:], found, strict=True)) for file, *found in relation.fetchall()}
 
 
 def failed(counts: Mapping[str, int]) -> dict[str, int]:
@@ -98,6 +105,8 @@ def test_a_row_breaks_several_rules_and_is_told_with_its_place_and_values(db: du
         **place,
         "rules": ["null_user_id", "long_track_id", "bad_listen_time"],
         "fields": ["noon", "two\n\nlines", " ", long],
+        "bytes": len(f"noontwo\n\nlines {long}".encode()) + 4 * FIELD_BYTES,
+        "field_count": None,
         "listen_time_start": "noon",
         "listen_time_characters": 4,
         "track_id_start": long[:MAX_VALUE_CHARACTERS],
@@ -128,23 +137,28 @@ def test_a_long_row_is_told_without_its_fields(db: duckdb.DuckDBPyConnection) ->
 def test_ids_that_no_snapshot_has_are_warned_of_for_valid_rows_only(db: duckdb.DuckDBPyConnection) -> None:
     rows = piece("streams", f" u1 ,t1,{TIME}", f"u2,t1,{TIME}", f"u2,t2,{TIME}", "u3,t3,noon")
     songs, users = pa.table({"track_id": ["t1", "t1"]}), pa.table({"user_id": pa.array([], pa.string())})
-    (counts,) = judged(db, "streams", rows, snapshots={"songs": songs, "users": users}).counts
-    assert failed(counts) == {"bad_listen_time": 1, "unknown_track": 1, "unknown_user": 3}
-    (counts,) = judged(db, "streams", rows, snapshots={"songs": songs}).counts
-    assert "unknown_user" not in counts
+    valid = judged(db, "streams", rows).valid
+    warnings = warnings_of("streams", ["songs", "users"])
+    told = {"duplicate_rows": 0, "unknown_track": 1, "unknown_user": 3}
+    assert asked(db, valid, warnings_sql(warnings), songs=songs, users=users) == {0: told}
+    assert [warning.id for warning in warnings_of("streams", ["songs"])] == ["duplicate_rows", "unknown_track"]
 
 
 def test_rows_that_stand_twice_are_counted_by_their_values(db: duckdb.DuckDBPyConnection) -> None:
     song = "t1,a,b,,pop,{duration},,yes"
     rows = [song.format(duration=duration) for duration in ("1", "+1", " 01 ", "2")]
     valid = judged(db, "songs", piece("songs", *rows), piece("songs", *rows[2:])).valid
-    assert count_duplicates(db, valid) == {0: 2, 1: 0}
+    duplicates = asked(db, valid, warnings_sql(warnings_of("songs", [])))
+    assert duplicates == {0: {"duplicate_rows": 2}, 1: {"duplicate_rows": 0}}
 
 
 def test_genres_of_a_songs_file_are_counted(db: duckdb.DuckDBPyConnection) -> None:
     songs = [f"{track},a,b,c,{genre},1,1,no" for track, genre in [("t1", "a"), ("t1", "b"), ("t2", "b"), ("t3", "c")]]
     valid = judged(db, "songs", piece("songs", *songs, *songs), piece("songs", *songs[:1])).valid
-    assert count_genres(db, valid) == [(0, 3, 2), (1, 1, 1)]
+    assert asked(db, valid, GENRES_SQL) == {
+        0: {"genres": 3, "genres_of_track": 2},
+        1: {"genres": 1, "genres_of_track": 1},
+    }
 
 
 def test_values_are_typed(db: duckdb.DuckDBPyConnection) -> None:
@@ -172,4 +186,4 @@ def test_more_rows_than_fit_into_memory_are_judged(tmp_path: Path) -> None:
     with judging_connection(Share(memory_mb=30, temp_folder=tmp_path)) as db:
         found = judged(db, "streams", rows)
         assert (found.counts[0]["rows"], found.counts[0]["quarantined"], len(found.valid)) == (300_000, 0, 300_000)
-        assert count_duplicates(db, found.valid) == {0: 0}
+        assert asked(db, found.valid, warnings_sql(warnings_of("streams", []))) == {0: {"duplicate_rows": 0}}

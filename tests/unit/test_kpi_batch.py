@@ -9,7 +9,7 @@ import pytest
 
 from glue_scripts import names
 from glue_scripts.kpi_batch import AcceptedFile, KpiBatch, Written
-from glue_scripts.kpis import Item
+from glue_scripts.kpi_items import Item
 from glue_scripts.ledger import Claim, FileStatus, Tombstones
 from glue_scripts.publication import Publisher, Snapshots
 from tests.unit.conftest import Tables
@@ -42,6 +42,7 @@ def entry(key: str, day: int = 26) -> dict[str, Any]:
         "last_modified": f"2024-06-{day}T00:00:00Z",
         "uri": "s3://bucket/a.csv",
         "header": ["user_id"],
+        "size": 100,
         "is_line_per_row": True,
     }
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, users_of_rows
-from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, USERS, Query
+from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, USERS, Query
 from glue_scripts.ledger import NO_TOMBSTONES
-from tests.properties.test_kpis_equal_the_oracle import random_data
+from tests.difficult_data import random_data
 from tests.stored import plays_of, share, songs_table, users_table
 from validators.closed_duckdb import closed_connection
 
@@ -49,3 +50,14 @@ def test_numbers_are_integers(query: Query, results: dict[str, pa.Table]) -> Non
 
 def test_no_query_is_pasted_together() -> None:
     assert [query.table for query in QUERIES if "{" in query.sql or "%s" in query.sql] == []
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "hundredths"),
+    [(1, 8, 13), (1, 3, 33), (2, 3, 67), (0, 5, 0), (5, 200, 3), (10**18, 3, 33333333333333333333)],
+)
+def test_ratios_round_half_up_in_integers(tmp_path: Path, total: int, count: int, hundredths: int) -> None:
+    with closed_connection(share(tmp_path)) as db:
+        db.execute(HALF_UP)
+        db.execute("SELECT half_up($total::HUGEINT, $count::HUGEINT)", {"total": total, "count": count})
+        assert db.fetchall() == [(hundredths,)]

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from botocore.exceptions import ClientError
 
+from glue_scripts.kpi_items import Item
 from glue_scripts.kpi_table import changes, is_superseded, is_transient
-from glue_scripts.kpis import Item, ratio
 
 
 def row(sort_key: str, claim: int = 1, **values: object) -> Item:
@@ -60,11 +60,3 @@ def test_only_the_failed_check_of_the_claim_means_superseded() -> None:
 )
 def test_conflicts_and_throttles_may_be_tried_again_and_nothing_else(error: ClientError, transient: bool) -> None:
     assert is_transient(error) is transient
-
-
-@pytest.mark.parametrize(
-    ("total", "count", "expected"),
-    [(1, 8, "0.13"), (1, 3, "0.33"), (2, 3, "0.67"), (0, 5, "0.00"), (5, 200, "0.03"), (10**18, 3, f"{'3' * 18}.33")],
-)
-def test_ratios_round_half_up_in_integers(total: int, count: int, expected: str) -> None:
-    assert str(ratio(total, count)) == expected

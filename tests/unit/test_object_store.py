@@ -91,9 +91,10 @@ def test_a_range_behind_the_end_is_an_error(store: ObjectStore) -> None:
         store.read_range(KEY, 10, 20)
 
 
-def test_a_missing_object_is_an_error(store: ObjectStore) -> None:
-    with pytest.raises(ClientError, match="NoSuchKey"):
+def test_a_missing_object_is_an_error_that_says_which_one(store: ObjectStore) -> None:
+    with pytest.raises(ClientError, match="NoSuchKey") as missing:
         store.read("nothing here")
+    assert missing.value.__notes__ == ["s3://data/nothing here"]
 
 
 def test_an_object_that_is_overwritten_between_two_ranges_is_no_mixture(store: ObjectStore) -> None:

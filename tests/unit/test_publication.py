@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from glue_scripts import publication
-from glue_scripts.kpis import Item
+from glue_scripts.kpi_items import Item
 from glue_scripts.ledger import Claim, Tombstones
 from glue_scripts.publication import DayNotPublishedError, Publisher, Snapshots
 from tests.unit.conftest import Tables

@@ -1,4 +1,4 @@
-"""Stored plays: one object for each day and bucket, sorted, distinct per play and file; and the run's document."""
+"""Stored plays: one object for each day and bucket, sorted, distinct per play and file; and the documents of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.folder_objects import FolderObjects
 from glue_scripts import coded
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones, salted_hash
 from glue_scripts.objects import DocumentError
-from glue_scripts.stored_plays import Plays, PlaysRun, StoredPlays, plays_to_parquet, table_from_parquet
+from glue_scripts.stored_plays import Plays, RunOfDay, StoredPlays, document_key, plays_to_parquet, table_from_parquet
 from glue_scripts.user_buckets import BucketCountError
 from tests.oracle import Play
 from tests.stored import Account, plays_of
@@ -25,6 +25,7 @@ from tests.stored import Account, plays_of
 Row = tuple[str, datetime, str, str]
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
+EMPTY = RunOfDay("r", "2000-01-01", 4, [])
 
 
 @pytest.fixture
@@ -65,13 +66,14 @@ def test_an_object_for_each_day_and_bucket_sorted_and_distinct_per_play_and_file
         (play.user_id, play.listen_time, play.track_id, file) for file, plays in files.items() for play in plays
     }
     found: list[Row] = []
-    for date, objects in stored.run.days.items():
-        assert len({each.bucket for each in objects}) == len(objects)
-        for each in objects:
-            assert each.key == f"curated/plays/listen_date={date}/run=r/part-{each.bucket:04}-of-{buckets:04}.parquet"
+    for day in stored.days:
+        assert len({each.bucket for each in day.objects}) == len(day.objects)
+        for each in day.objects:
+            name = f"part-{each.bucket:04}-of-{buckets:04}.parquet"
+            assert each.key == f"curated/plays/listen_date={day.date}/run=r/{name}"
             rows = stored_rows(account, each)
             assert rows == sorted(rows, key=by_bytes)
-            assert {row[1].date().isoformat() for row in rows} == {date}
+            assert {row[1].date().isoformat() for row in rows} == {day.date}
             found += rows
     assert len(found) == len(expected)
     assert set(found) == expected
@@ -91,9 +93,9 @@ def test_rows_that_do_not_fit_into_63_bits_are_stored_the_same(account: Account)
         for number in range(100_000)
     ]
     files = [plays_of([*plays, *plays[:1000]], f"file-{number}") for number in range(3)]
-    run = account.store(files, run="r", buckets=1).run
-    assert sum(each.rows for objects in run.days.values() for each in objects) == 300_000
-    (last,) = run.days[max(run.days)]
+    stored = account.store(files, run="r", buckets=1).days
+    assert sum(each.rows for day in stored for each in day.objects) == 300_000
+    (last,) = stored[-1].objects
     rows = stored_rows(account, last)
     assert rows == sorted(rows, key=by_bytes)
 
@@ -105,8 +107,8 @@ def test_a_month_of_a_bucket_is_sorted_by_one_key(account: Account, monkeypatch:
         Play(f"user {number}", f"track {number}", START + timedelta(days=9000 + number % 31)) for number in range(2**17)
     ]
     files = [plays_of(plays, f"file-{number}") for number in range(2)]
-    run = account.store(files, run="r", buckets=1).run
-    assert sum(each.rows for objects in run.days.values() for each in objects) == 2**18
+    days = account.store(files, run="r", buckets=1).days
+    assert sum(each.rows for day in days for each in day.objects) == 2**18
 
 
 def test_a_repeated_task_writes_equal_objects_whatever_came_first(tmp_path: Path) -> None:
@@ -114,9 +116,9 @@ def test_a_repeated_task_writes_equal_objects_whatever_came_first(tmp_path: Path
 
     def stored(name: str, given: list[Plays]) -> tuple[object, dict[str, bytes]]:
         account = Account(objects=FolderObjects(tmp_path / name))
-        run = account.store(given, run="r", buckets=4)
+        days = account.store(given, run="r", buckets=4).days
         folder = tmp_path / name / "curated"
-        return run, {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
+        return days, {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
 
     assert stored("one", files) == stored("other", [*reversed(files), files[0]])
 
@@ -126,9 +128,10 @@ def test_purged_users_are_not_stored_and_a_day_of_theirs_alone_stays_in_the_run(
     tomorrow = START + timedelta(days=1)
     plays = [Play("gone", "t", START), Play("gone", "t", tomorrow), Play("stays", "t", tomorrow)]
     stored = account.store([plays_of(plays, "f")], run="r", buckets=4, tombstones=tombstones)
-    assert list(stored.run.days) == ["2000-01-01", "2000-01-02"]
-    assert stored.run.days["2000-01-01"] == []
-    (of_tomorrow,) = stored.run.days["2000-01-02"]
+    today, after = stored.days
+    assert (today.date, after.date) == ("2000-01-01", "2000-01-02")
+    assert today.objects == []
+    (of_tomorrow,) = after.objects
     assert stored_rows(account, of_tomorrow) == [("stays", tomorrow, "t", "f")]
     assert stored.rows_of_files == {"f": 1}
     assert b"gone" not in b"".join(path.read_bytes() for path in account.objects.folder.rglob("*.parquet"))
@@ -150,32 +153,33 @@ def test_many_ids_stay_a_dictionary_in_the_file() -> None:
     assert column.total_uncompressed_size < 60_000 * 60
 
 
-def test_the_document_names_hash_buckets_days_objects_and_rows(account: Account) -> None:
-    run = account.store([plays_of([Play("1", "t", START), Play("user", "t", START)])], run="r-1", buckets=2).run
-    assert run.document_key == "curated/runs/r-1.json"
-    size = run.days["2000-01-01"][0].size
-    assert run.document() == {
+def test_the_document_of_a_day_names_hash_buckets_objects_and_rows(account: Account) -> None:
+    plays = [Play("1", "t", START), Play("user", "t", START), Play("1", "t", START + timedelta(days=1))]
+    day, _ = account.store([plays_of(plays)], run="r-1", buckets=2).days
+    assert day.document_key == document_key("r-1", "2000-01-01") == "curated/runs/listen_date=2000-01-01/r-1.json"
+    assert day.document() == {
         "format": "plays-run/1",
         "run": "r-1",
+        "date": "2000-01-01",
         "hash": "sha256-2",
         "buckets": 2,
         "rows": 2,
-        "days": {"2000-01-01": [{"bucket": 0, "rows": 2, "size": size}]},
+        "objects": [{"bucket": 0, "rows": 2, "size": day.objects[0].size}],
     }
-    assert PlaysRun.of_document(json.loads(json.dumps(run.document()))) == run
+    assert RunOfDay.of_document(json.loads(json.dumps(day.document()))) == day
 
 
 @pytest.mark.parametrize("change", [{"format": "plays-run/2"}, {"hash": "murmur3"}], ids=str)
 def test_a_run_of_another_version_is_refused(change: dict[str, str]) -> None:
-    document = PlaysRun("r", 4, {}).document() | change
+    document = EMPTY.document() | change
     with pytest.raises(DocumentError, match=r"^A run of the format .* Run the version of the job that wrote it\.$"):
-        PlaysRun.of_document(document)
+        RunOfDay.of_document(document)
 
 
 def test_a_run_with_an_impossible_number_of_buckets_is_refused() -> None:
     with pytest.raises(BucketCountError):
-        PlaysRun.of_document(replace(PlaysRun("r", 4, {}), buckets=3).document())
+        RunOfDay.of_document(replace(EMPTY, buckets=3).document())
 
 
 def test_no_file_has_no_days(account: Account) -> None:
-    assert account.store([], run="r", buckets=4, tombstones=NO_TOMBSTONES).run.days == {}
+    assert account.store([], run="r", buckets=4, tombstones=NO_TOMBSTONES).days == []

@@ -1,45 +1,71 @@
-"""Files judged in this process, by Spark and Great Expectations: what comes after the checks of their bytes."""
+"""Files judged in this process by the rules' SQL and Great Expectations: what follows the checks of their bytes."""
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pyspark.sql import SparkSession
-
-from validators.counts import count_rows
-from validators.expectations import SuiteResult, judge_batch
-from validators.file_checks import LinePerRow
-from validators.rows import ReadableFile, judge_files
+from benchmarks.folder_objects import FolderObjects
+from glue_scripts.judging import Judging, MeasuredFile, measure_files
+from glue_scripts.readable_file import ReadableFile
+from glue_scripts.spread import Here
+from tests.stored import share
+from validators.expectations import SuiteResult, judge_measures
+from validators.file_checks import check_text, plain_chunks
 
 UPLOADED = datetime(2024, 6, 26, tzinfo=UTC)
+QUARANTINE = "quarantine/"
 
 
-def readable(folder: Path, texts: Mapping[str, str]) -> list[ReadableFile]:
+def readable(folder: Path, contents: Mapping[str, bytes], dataset: str = "streams") -> list[ReadableFile]:
+    """Files as the job hands them to the tasks that judge: unpacked."""
     files = []
-    for name, text in texts.items():
+    for name, data in contents.items():
         path = folder / name
-        path.write_text(text, newline="")
-        header = tuple(next(csv.reader(io.StringIO(text))))
-        shape = LinePerRow()
-        list(shape.watch(iter([text])))
+        path.write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
+        text = check_text(io.BytesIO(data), dataset)
         files.append(
             ReadableFile(
                 name=name,
-                uri=path.as_uri(),
-                header=header,
+                uri=f"s3://bucket/{name}",
+                header=text.header,
                 last_modified=UPLOADED,
-                is_line_per_row=shape.is_certain,
+                size=text.size,
+                is_line_per_row=text.is_line_per_row,
             )
         )
     return files
 
 
+def judging(
+    folder: Path,
+    files: Sequence[ReadableFile],
+    dataset: str = "streams",
+    *,
+    known: Mapping[str, Sequence[str]] | None = None,
+    buckets: int = 1,
+) -> Judging:
+    """What the tasks know; the files, the quarantine and the ids are in a folder."""
+    return Judging(
+        objects=FolderObjects(folder),
+        dataset=dataset,
+        files=[file.name for file in files],
+        buckets=buckets,
+        quarantine=QUARANTINE,
+        ids="ids/",
+        known=known or {},
+        share=share(folder),
+    )
+
+
+def measure(folder: Path, texts: Mapping[str, str], dataset: str = "streams") -> dict[str, MeasuredFile]:
+    files = readable(folder, {name: text.encode() for name, text in texts.items()}, dataset)
+    return measure_files(files, judging(folder, files, dataset), Here, 1)
+
+
 def judge(
-    spark: SparkSession,
     folder: Path,
     texts: Mapping[str, str],
     dataset: str = "streams",
@@ -47,10 +73,13 @@ def judge(
     tolerances: Mapping[str, float] | None = None,
     snapshot_rows: int = 0,
 ) -> SuiteResult:
-    files = readable(folder, texts)
-    rows = judge_files(spark, dataset, files)
-    counted = count_rows(rows, dataset, {})
-    return judge_batch(counted, dataset, list(texts), tolerances=tolerances or {}, current_snapshot_rows=snapshot_rows)
+    return judge_measures(
+        {name: file.counts for name, file in measure(folder, texts, dataset).items()},
+        dataset,
+        tolerances=tolerances or {},
+        current_snapshot_rows=snapshot_rows,
+        snapshots=(),
+    )
 
 
 def broken(result: SuiteResult, file: str) -> dict[str, int]:

@@ -1,91 +1,93 @@
-"""A file whose rows are lines is judged alike whether Spark reads it whole or in blocks, row numbers included."""
+"""A file whose rows are lines is judged alike whether it is read in ranges or in blocks, row numbers included."""
 
 from __future__ import annotations
 
-import io
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, SparkSession
 
-from validators.counts import broken_rows, collect_counts, count_rows
-from validators.file_checks import check_text
-from validators.quarantine import few_quarantined_rows, many_quarantined_rows, row_offsets
-from validators.rows import ReadableFile, judge_files, read_positions, valid_rows
+from glue_scripts.judging import PIECES_PER_PART, MeasuredFile, measure_files
+from glue_scripts.readable_file import ReadableFile
+from glue_scripts.spread import Here
+from tests.validation.judging import QUARANTINE, judging, readable
+from validators import csv_pieces
+from validators.schemas import REQUIRED_COLUMNS
 
-BLOCK_BYTES = 700
-GOOD = "user-{number},t1,2024-06-25 10:00:{second:02}"
-ODD = (
-    "",
-    "user-1",
-    "user-1,t1",
-    "user-1,t1,2024-06-25 10:00:00,more",
-    ",,",
-    " u , t ,2024-06-25 10:00:00",
-    "\tu\x0b,t1,2024-06-25T10:00:00Z",
-    "u,\u3000t,2024-06-25 10:00:00.5+02:00",
-    "u,t,2024-06-25 10:00:00 ",
-    "u,t,yesterday",
-    "\u00fc\u00e9\U0001f3b5,t,2024-06-25 10:00:00",
-    "u\\,t,2024-06-25 10:00:00",
-    "#u,t,2024-06-25 10:00:00",
-)
+PIECE_BYTES = 700
+GOOD = {
+    "streams": "user-{number},t1,2024-06-25 10:00:{second:02}",
+    "songs": "t{number},n,a,b,g{second},1,1,true",
+    "users": "u{number},n,{second},NL,2024-06-25",
+}
+ODD = {
+    "streams": (
+        "",
+        "user-1",
+        "user-1,t1",
+        "user-1,t1,2024-06-25 10:00:00,more",
+        ",,",
+        " u , t ,2024-06-25 10:00:00",
+        "\tu\x0b,t1,2024-06-25T10:00:00Z",
+        "u,\u3000t,2024-06-25 10:00:00.5+02:00",
+        "u,t,2024-06-25 10:00:00 ",
+        "u,t,yesterday",
+        "\u00fc\u00e9\U0001f3b5,t,2024-06-25 10:00:00",
+        "u\\,t,2024-06-25 10:00:00",
+        "#u,t,2024-06-25 10:00:00",
+    ),
+    "songs": ("", "t1", ",,,,,,,", " t1 ,,,, g1 , 1 ,,", "t1,n,a,b,g2,1.0,1,true", "t2,n,a,b,\u00e9,0,no,2"),
+    "users": ("", "u1", ",,,,", " u1 ,n,,,", "\U0001f3b5,n,1.0,NL,2024", "u2,n,30,NL,2024-06-25 10:00:00Z"),
+}
 
 
-@pytest.fixture
-def small_blocks(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.files.maxPartitionBytes")
-    spark.conf.set("spark.sql.files.maxPartitionBytes", str(BLOCK_BYTES))
-    yield
-    spark.conf.set("spark.sql.files.maxPartitionBytes", str(before))
-
-
-def a_file(folder: Path, seed: int) -> ReadableFile:
+def text_of(dataset: str, seed: int) -> bytes:
     rng = random.Random(seed)
     lines = [
-        rng.choice(ODD) if rng.random() < 0.2 else GOOD.format(number=number, second=number % 60)
-        for number in range(rng.randrange(200, 400))
+        rng.choice(ODD[dataset]) if rng.random() < 0.2 else GOOD[dataset].format(number=number, second=number % 60)
+        for number in range(rng.randrange(300, 500))
     ]
-    data = "\n".join(["user_id,track_id,listen_time", "", *lines, rng.choice(["", "\n"])]).encode()
-    text = check_text(io.BytesIO(data), "streams")
-    assert text.is_line_per_row
-    path = folder / f"{seed}.csv"
-    path.write_bytes(data)
-    return ReadableFile(
-        name=path.name,
-        uri=path.as_uri(),
-        header=text.header,
-        last_modified=datetime(2024, 6, 26, tzinfo=UTC),
-        is_line_per_row=True,
-    )
+    return "\n".join([",".join(REQUIRED_COLUMNS[dataset]), *lines, rng.choice(["", "\n"])]).encode()
 
 
-def rows_of(frame: DataFrame) -> list[str]:
-    return sorted(str(row) for row in frame.collect())
+def measured(folder: Path, files: Sequence[ReadableFile], dataset: str) -> dict[str, MeasuredFile]:
+    return measure_files(files, judging(folder, files, dataset, buckets=2), Here, 1)
 
 
-def broken_of(spark: SparkSession, files: list[ReadableFile], judged: DataFrame) -> dict[str, list[dict[str, Any]]]:
-    rows = collect_counts(count_rows(judged, "streams", {})).broken_rows
-    assert rows is not None
-    return few_quarantined_rows(rows, row_offsets(read_positions(spark, files)))
+def quarantine(folder: Path) -> dict[str, bytes]:
+    root = folder / QUARANTINE
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.json")}
 
 
-@pytest.mark.usefixtures("small_blocks")
-def test_blocks_give_the_rows_of_the_whole(spark: SparkSession, tmp_path: Path) -> None:
-    files = [a_file(tmp_path, seed) for seed in range(4)]
+def ids(folder: Path, file: MeasuredFile) -> list[str]:
+    """The ids that were written of a file, each as often as it was."""
+    return sorted(value for key in file.ids for value in pq.read_table(folder / key)[0].to_pylist())
+
+
+@pytest.mark.parametrize("dataset", REQUIRED_COLUMNS)
+def test_ranges_give_the_rows_of_the_blocks_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str
+) -> None:
+    texts = {f"{seed}.csv": text_of(dataset, seed) for seed in range(4)}
+    one_piece, in_ranges, in_blocks = (tmp_path / name for name in ("one piece", "ranges", "blocks"))
+    for folder in (one_piece, in_ranges, in_blocks):
+        folder.mkdir()
+    expected = measured(one_piece, readable(one_piece, texts, dataset), dataset)
+    monkeypatch.setattr(csv_pieces, "PIECE_BYTES", PIECE_BYTES)
+    files = readable(in_ranges, texts, dataset)
+    assert all(file.is_line_per_row and file.size > 2 * PIECES_PER_PART * PIECE_BYTES for file in files)
+    readable(in_blocks, texts, dataset)
     whole_files = [replace(file, is_line_per_row=False) for file in files]
-    in_blocks, whole = (judge_files(spark, "streams", given) for given in (files, whole_files))
-    assert in_blocks.rdd.getNumPartitions() > 3 * len(files)
-    assert rows_of(valid_rows(in_blocks, "streams")) == rows_of(valid_rows(whole, "streams"))
-    expected = broken_of(spark, whole_files, whole)
-    assert len([row for rows in expected.values() for row in rows]) > 50
-    assert broken_of(spark, files, in_blocks) == expected
-    for read, judged in ((whole_files, whole), (files, in_blocks)):
-        many = many_quarantined_rows(broken_rows(judged), row_offsets(read_positions(spark, read)))
-        found = {(row["file"], row["row"]): row.asDict() for row in many.collect()}
-        assert found == {(file, row["row"]): {"file": file, **row} for file, rows in expected.items() for row in rows}
+    assert measured(in_ranges, files, dataset) == expected
+    assert measured(in_blocks, whole_files, dataset) == expected
+    assert quarantine(in_ranges) == quarantine(in_blocks) == quarantine(one_piece)
+    assert sum(of_file.count(b"\n") for of_file in quarantine(one_piece).values()) > 50
+    assert len(quarantine(one_piece)) == len(files)
+    for name, file in expected.items():
+        written = ids(one_piece, file)
+        assert len(written) == len(set(written))
+        assert bool(written) == (dataset != "streams")
+        assert ids(in_ranges, file) == ids(in_blocks, file) == written, name

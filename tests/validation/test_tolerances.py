@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
 from tests.validation.bad_inputs import SONGS_HEADER, STREAMS_HEADER, USERS_HEADER
 from tests.validation.judging import broken, judge, rejected_by
@@ -47,10 +46,10 @@ EDGES = {
 
 
 @pytest.fixture(scope="module")
-def results(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, SuiteResult]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SuiteResult]:
     """By dataset, the verdict on a file with as many bad rows as are tolerated and one with one more, for each rule."""
     folder = tmp_path_factory.mktemp("edges")
-    return {dataset: judge(spark, folder, files_at_the_edges(dataset), dataset) for dataset in HEADERS}
+    return {dataset: judge(folder, files_at_the_edges(dataset), dataset) for dataset in HEADERS}
 
 
 def files_at_the_edges(dataset: str) -> dict[str, str]:
@@ -78,10 +77,10 @@ def test_a_rule_holds_up_to_its_edges(results: dict[str, SuiteResult], dataset: 
         assert (result.counts[file].rows, result.counts[file].quarantined) == (ROWS, bad)
 
 
-def test_a_tolerance_of_the_environment_holds_to_the_row(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_tolerance_of_the_environment_holds_to_the_row(tmp_path: Path) -> None:
     """0.29 * 100 is less than 29 in floating point."""
     files = {f"{bad}": STREAMS_HEADER + f"u,t,{TIME}\n" * (100 - bad) + "u,t,noon\n" * bad for bad in (29, 30)}
-    result = judge(spark, tmp_path, files, tolerances={"bad_listen_time": 0.29})
+    result = judge(tmp_path, files, tolerances={"bad_listen_time": 0.29})
     assert [rejected_by(result, file) for file in files] == [[], ["bad_listen_time"]]
 
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
 from app import build_app
 from glue_scripts import names
 from local_aws.server import EmbeddedAws
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
 from tests.local.workflow_server import ScriptedGlue
-from tests.mounts import mounted
 from tests.workflow.faults import Faults
 from tests.workflow.pipeline import Pipeline, client
 from validators.schemas import SNAPSHOT_DATASETS
@@ -72,6 +70,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """boto3 retries as ever, without the seconds between its tries."""
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.0)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
 
 
 @pytest.fixture
@@ -82,10 +81,7 @@ def pipeline(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, faults: Faults
 
 
 @pytest.fixture
-def reading(spark: SparkSession, deployed: Deployed, pipeline: Pipeline) -> Iterator[SparkSession]:
-    """Spark, to which the pipeline's bucket is mounted. No snapshot is current: those of other tests are not there."""
+def no_snapshots(pipeline: Pipeline) -> None:
+    """No snapshot is current: those of other tests have no objects."""
     for dataset in SNAPSHOT_DATASETS:
         pipeline.ledger.delete_item(Key={names.LEDGER_PARTITION_KEY: f"SNAPSHOT#{dataset}"})
-    bucket = deployed.work_dir / "buckets" / pipeline.bucket
-    with mounted(spark, pipeline.bucket, bucket):
-        yield spark

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import unquote_plus
 
+import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.exceptions import ReadTimeoutError
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 
-from glue_scripts import names
+from glue_scripts import names, object_store
+from glue_scripts.batch_judge import BatchJudge
 from glue_scripts.failures import describe
 from glue_scripts.file_metrics import measure_freshness, measure_verdicts
 from glue_scripts.kpi_batch import AcceptedFile, KpiBatch, Written
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.lake import Lake
 from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones
 from glue_scripts.metrics import Metrics, metered
 from glue_scripts.objects import Location, read_json
@@ -29,6 +31,9 @@ from tests import fault_table, oracle
 from tests.workflow.pipeline import File, Pipeline, session_of
 from validators.reports import EmailSettings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
 TOP: Final = 3
 
 
@@ -38,7 +43,7 @@ class Call:
 
     Attributes:
         operation: service and operation as IAM writes them: `s3:GetObject`.
-        about: a part of the request's address or body that tells it from others of the operation.
+        about: a part of the request's address, range or body that tells it from others of the operation.
         purpose: what for, in words.
     """
 
@@ -182,16 +187,15 @@ class KpiJob:
 
 
 class ValidationJob:
-    """The validation job as its entry puts it together, on a Spark session that is there already.
+    """The validation job as its entry puts it together, with files that are judged in this process.
 
     Args:
         pipeline: the deployed pipeline.
         wire: what its boto3 goes through.
-        spark: reads the pipeline's bucket.
     """
 
-    def __init__(self, pipeline: Pipeline, wire: Wire, spark: SparkSession) -> None:
-        self._pipeline, self._wire, self._spark = pipeline, wire, spark
+    def __init__(self, pipeline: Pipeline, wire: Wire) -> None:
+        self._pipeline, self._wire = pipeline, wire
         self._runs = 0
 
     def run(self, arguments: Mapping[str, str]) -> str:
@@ -210,16 +214,33 @@ class ValidationJob:
             manifest = Location.of_uri(arguments["--manifest_uri"])
             checked = check_batch(s3, ledger, manifest)
             validation = Validation(
-                spark=self._spark,
                 s3=s3,
                 ledger=ledger,
-                lake=Lake(self._spark, pipeline.bucket),
+                judge=BatchJudge(
+                    s3=s3,
+                    ledger=ledger,
+                    context=_no_spark,
+                    tolerances={},
+                    run=f"{pipeline.folder.replace('/', '-')}{self._runs}",
+                    manifest=manifest,
+                ),
                 emails=EmailSettings(environment="dev", bucket=pipeline.bucket, error_days=90, runbook="runbook"),
-                tolerances={},
-                run=f"{pipeline.folder.replace('/', '-')}{self._runs}",
                 manifest=manifest,
             )
-            measure_verdicts(metrics, validation.validate(checked))
+            with object_store_on(session.client("s3", **given, config=object_store._CONFIG)):
+                measure_verdicts(metrics, validation.validate(checked))
+
+
+def _no_spark() -> SparkContext:
+    raise AssertionError("a batch of the tests is not so large that Spark is needed")
+
+
+@contextmanager
+def object_store_on(s3: S3Client) -> Iterator[None]:
+    """Let every `ObjectStore` of this process use a client, in place of one of the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(object_store, "_client", lambda: s3)
+        yield
 
 
 def outcome_of(pipeline: Pipeline, job: str, work: Callable[[], object]) -> str:
@@ -286,7 +307,8 @@ class PlainLake:
 
 def _subject(request: AWSPreparedRequest) -> str:
     body = request.body if isinstance(request.body, bytes) else b""
-    return f"{unquote_plus(str(request.url))} {unquote_plus(body.decode(errors='replace'))}"
+    part = request.headers.get("Range", "")
+    return f"{unquote_plus(str(request.url))} {part} {unquote_plus(body.decode(errors='replace'))}"
 
 
 def _refusal(request: AWSPreparedRequest, operation: str, code: str) -> AWSResponse:

@@ -169,14 +169,15 @@ class ScriptedJobs:
     def _source(self, folder: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What the KPI job needs to know of an accepted file."""
         staged_key = folder + file_name(entry["key"], entry["version_id"])
-        text = self._s3.get_object(Bucket=self._bucket, Key=staged_key)["Body"].read().decode()
+        body = self._s3.get_object(Bucket=self._bucket, Key=staged_key)["Body"].read()
         return {
             "key": entry["key"],
             "version_id": entry["version_id"],
             "dataset": entry["key"].split("/")[1],
             "last_modified": entry["last_modified"],
             "uri": f"s3://{self._bucket}/{staged_key}",
-            "header": text.partition("\n")[0].split(","),
+            "header": body.decode().partition("\n")[0].split(","),
+            "size": len(body),
             "is_line_per_row": False,
         }
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from pyspark.sql import SparkSession
 
 from glue_scripts import names
 from tests.workflow.job_calls import Call, KpiJob, ValidationJob, Wire
@@ -28,9 +27,9 @@ NAMES: Final = [
 CLOCKS: Final = {"a day behind": -24, "seven hours ahead": 7}
 
 
-def run_by_real_jobs(pipeline: Pipeline, spark: SparkSession, files: Sequence[File]) -> dict[str, Any]:
+def run_by_real_jobs(pipeline: Pipeline, files: Sequence[File]) -> dict[str, Any]:
     """Process a batch with both jobs' own code."""
-    pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, Wire(), spark).run
+    pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, Wire()).run
     pipeline.glue.outcomes[pipeline.compute_job] = KpiJob(pipeline, Wire()).run
     return pipeline.run(files)
 
@@ -48,16 +47,17 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
             monkeypatch.setattr(module, "datetime", Clock)
 
 
+@pytest.mark.usefixtures("no_snapshots")
 @pytest.mark.parametrize("hours", CLOCKS.values(), ids=CLOCKS.keys())
 def test_a_verdict_depends_on_the_upload_and_not_on_the_clock_of_the_machine(
-    pipeline: Pipeline, reading: SparkSession, monkeypatch: pytest.MonkeyPatch, hours: float
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, hours: float
 ) -> None:
     uploaded = datetime.now(UTC)
     at = {hour: f"{uploaded + timedelta(hours=hour):%Y-%m-%d %H:%M:%S}" for hour in (-1, 23.9, 24.1)}
     good = pipeline.upload("good.csv", f"{HEADER}u1,t1,{at[-1]}\nu1,t1,{at[23.9]}\n".encode())
     early = pipeline.upload("early.csv", f"{HEADER}u1,t1,{at[24.1]}\n".encode())
     set_clock(monkeypatch, hours)
-    ended = run_by_real_jobs(pipeline, reading, [good, early])
+    ended = run_by_real_jobs(pipeline, [good, early])
     assert ended["status"] == "SUCCEEDED"
     assert [entry["key"] for entry in ended["output"]["accepted"]] == [good.key]
     assert [(entry["key"], entry["reasons"]) for entry in ended["output"]["rejected"]] == [
@@ -76,11 +76,11 @@ def _clock_reads(path: Path) -> Iterator[str]:
             yield f"{path.name}, line {node.lineno}"
 
 
-@pytest.mark.usefixtures("no_pauses")
-def test_a_clock_too_wrong_for_signed_requests_is_told_by_its_name(pipeline: Pipeline, reading: SparkSession) -> None:
+@pytest.mark.usefixtures("no_snapshots", "no_pauses")
+def test_a_clock_too_wrong_for_signed_requests_is_told_by_its_name(pipeline: Pipeline) -> None:
     wire = Wire()
     wire.fail(Call("s3:GetObject", "manifest.json", "the manifest"), "RequestTimeTooSkewed", None)
-    pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, wire, reading).run
+    pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, wire).run
     arn = pipeline.start([pipeline.upload("good.csv", f"{HEADER}u1,t1,2024-06-25 10:00:00\n".encode())])
     assert pipeline.ended(arn)["status"] == "FAILED"
     (email,) = pipeline.failure_emails(arn)
@@ -89,7 +89,8 @@ def test_a_clock_too_wrong_for_signed_requests_is_told_by_its_name(pipeline: Pip
     assert pipeline.redrive(arn)["status"] == "SUCCEEDED"
 
 
-def test_keys_of_any_characters_go_through_everything(pipeline: Pipeline, reading: SparkSession) -> None:
+@pytest.mark.usefixtures("no_snapshots")
+def test_keys_of_any_characters_go_through_everything(pipeline: Pipeline) -> None:
     folder = pipeline.folder
     good = [
         pipeline.upload(f"good {name}", f"{HEADER}u{n},t1,2024-06-25 10:00:00\n".encode())
@@ -97,7 +98,7 @@ def test_keys_of_any_characters_go_through_everything(pipeline: Pipeline, readin
     ]
     bad = [pipeline.upload(f"bad {name}", HEADER.encode()) for name in NAMES]
     songs = pipeline.upload_as(f"{folder.replace('streams', 'songs')}Lieder ♫ {{}}.csv", SONGS)
-    ended = run_by_real_jobs(pipeline, reading, [*good, *bad, songs])
+    ended = run_by_real_jobs(pipeline, [*good, *bad, songs])
 
     assert ended["status"] == "SUCCEEDED"
     assert {entry["key"] for entry in ended["output"]["accepted"]} == {file.key for file in [*good, songs]}

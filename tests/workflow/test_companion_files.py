@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pyspark.sql import SparkSession
 
 from glue_scripts.ledger import FileStatus, Ledger
 from tests.workflow.job_calls import ValidationJob, Wire
@@ -12,11 +11,12 @@ from tests.workflow.pipeline import Pipeline
 GOOD = b"user_id,track_id,listen_time\nu1,t1,2024-06-25 10:00:00\n"
 
 
+@pytest.mark.usefixtures("no_snapshots")
 @pytest.mark.parametrize("has_good_file", [True, False])
 def test_companion_files_are_skipped_and_a_second_event_for_them_too(
-    pipeline: Pipeline, reading: SparkSession, *, has_good_file: bool
+    pipeline: Pipeline, *, has_good_file: bool
 ) -> None:
-    job = ValidationJob(pipeline, Wire(), reading)
+    job = ValidationJob(pipeline, Wire())
     pipeline.glue.outcomes[pipeline.validate_job] = job.run
     names = ("", "out/", "out/_SUCCESS", "out/_started_1", "out/_committed_1", "out/.part-0.csv.crc", ".DS_Store")
     skipped = [pipeline.upload(name, b"") for name in (*names, "out_$folder$", "plays.csv.md5", "Thumbs.db")]

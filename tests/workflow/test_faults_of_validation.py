@@ -1,4 +1,4 @@
-"""Each call of AWS that the validation job makes, with real Spark, fails in each way, once and for good.
+"""Each call of AWS that the validation job makes fails in each way, once and for good.
 
 What becomes of it is the table of docs/faults.md.
 """
@@ -9,13 +9,20 @@ import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import uuid4
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
+from glue_scripts import names
+from glue_scripts.ledger import Ledger, Snapshot
+from glue_scripts.objects import Location, json_line
+from glue_scripts.stored_snapshots import UsersSnapshot
 from tests import fault_table
 from tests.workflow.job_calls import Call, ValidationJob, Wire, fate_of
 from tests.workflow.pipeline import File, Pipeline
+from tests.workflow.test_fault_matrix import SONGS
 
 CALLER: Final = "Glue job `validate_batch`"
 CALLS: Final = [
@@ -25,7 +32,11 @@ CALLS: Final = [
     Call("s3:GetObject", "/processing/", "a file's bytes"),
     Call("s3:PutObject", ".csv", "an unpacked copy"),
     Call("dynamodb:GetItem", "SNAPSHOT#", "the current snapshots"),
+    Call("s3:GetObject", "bytes=", "a range of a file's rows"),
     Call("s3:PutObject", "quality/quarantine/", "a file's broken rows"),
+    Call("s3:PutObject", "/ids/", "the ids of a catalogue"),
+    Call("s3:GetObject", "/ids/", "the ids of a catalogue"),
+    Call("s3:GetObject", "/reference/", "an object of a snapshot"),
     Call("s3:PutObject", "data_docs", "Great Expectations' page"),
     Call("s3:PutObject", "quality/reports/", "a report"),
     Call("dynamodb:UpdateItem", "report_key", "a file's verdict"),
@@ -41,58 +52,81 @@ BAD: Final = HEADER + "u1,t1,2024-06-25 10:00:00\n" + "u1,t1,no time\n"
 
 @dataclass
 class Judging:
-    """A batch of a good file, packed, and a bad one, whose validation job is the real one."""
+    """A batch of a catalogue, good plays, packed, and bad ones, whose validation job is the real one.
+
+    A snapshot of users is current.
+    """
 
     pipeline: Pipeline
     wire: Wire
+    songs: File
     good: File
     bad: File
 
     @classmethod
-    def of(cls, pipeline: Pipeline, spark: SparkSession) -> Judging:
+    def of(cls, pipeline: Pipeline) -> Judging:
         """The batch; the KPI job notes its files as loaded."""
         wire = Wire()
-        pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, wire, spark).run
-        good, bad = pipeline.upload("1.csv.gz", gzip.compress(GOOD.encode())), pipeline.upload("2.csv", BAD.encode())
-        return cls(pipeline, wire, good, bad)
+        pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, wire).run
+        stored = UsersSnapshot(f"{names.REFERENCE_PREFIX}users/{uuid4()}/", buckets=1, rows=1)
+        users = pa.BufferOutputStream()
+        pq.write_table(pa.table({"user_id": ["u1"], "user_country": ["Peru"]}), users)
+        objects = {
+            stored.key(0): users.getvalue().to_pybytes(),
+            f"{stored.folder}snapshot.json": json_line(stored.document()),
+        }
+        for key, body in objects.items():
+            pipeline.s3.put_object(Bucket=pipeline.bucket, Key=key, Body=body)
+        uri = Location(pipeline.bucket, stored.folder).uri
+        known = Snapshot("users", uri, "raw/users/users.csv", "v1", "2024-06-01T00:00:00Z", 1)
+        Ledger(pipeline.ledger).make_current(known)
+        return cls(
+            pipeline,
+            wire,
+            pipeline.upload_as(f"{pipeline.folder.replace('streams', 'songs')}songs.csv", SONGS),
+            pipeline.upload("1.csv.gz", gzip.compress(GOOD.encode())),
+            pipeline.upload("2.csv", BAD.encode()),
+        )
+
+    @property
+    def files(self) -> list[File]:
+        """All of the batch."""
+        return [self.songs, self.good, self.bad]
 
     def assert_is_complete(self, ended: Mapping[str, Any]) -> None:
-        """One file is archived, the other one in error/ with its report, and one e-mail tells of it."""
+        """The good files are archived, the other one is in error/ with its report, and one e-mail tells of it."""
         assert ended["status"] == "SUCCEEDED"
-        assert [self.pipeline.status(file) for file in (self.good, self.bad)] == ["ARCHIVED", "REJECTED"]
+        assert [self.pipeline.status(file) for file in self.files] == ["ARCHIVED", "ARCHIVED", "REJECTED"]
         moved = self.pipeline.moved()
         report = f"{self.bad.error_key}.report.json"
         assert moved.keys() == {self.good.archive_key, self.bad.error_key, report}
         assert moved[self.good.archive_key] == [self.good.content]
         assert b'"rejected_by": ["bad_listen_time"]' in moved[report][0]
-        assert not any(self.pipeline.is_in_raw(file) for file in (self.good, self.bad))
+        assert not any(self.pipeline.is_in_raw(file) for file in self.files)
         assert len(self.pipeline.rejection_emails(ended["executionArn"])) == 1
 
 
-@pytest.mark.usefixtures("no_pauses")
-def test_the_page_tells_of_every_call_of_the_validation_job(pipeline: Pipeline, reading: SparkSession) -> None:
-    judging = Judging.of(pipeline, reading)
-    judging.assert_is_complete(pipeline.run([judging.good, judging.bad]))
+@pytest.mark.usefixtures("no_snapshots", "no_pauses")
+def test_the_page_tells_of_every_call_of_the_validation_job(pipeline: Pipeline) -> None:
+    judging = Judging.of(pipeline)
+    judging.assert_is_complete(pipeline.run(judging.files))
     made = judging.wire.seen
     assert [one for one in made if not any(call.is_made_by(*one) for call in CALLS)] == []
     assert [call.purpose for call in CALLS if not any(call.is_made_by(*one) for one in made)] == []
     fault_table.assert_complete(CALLER, CALLS)
 
 
-@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.usefixtures("no_snapshots", "no_pauses")
 @pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(CALLS, every=4), ids=fault_table.name_of)
-def test_a_call_of_the_validation_job_fails(
-    pipeline: Pipeline, reading: SparkSession, call: Call, error: str, times: str
-) -> None:
-    judging = Judging.of(pipeline, reading)
+def test_a_call_of_the_validation_job_fails(pipeline: Pipeline, call: Call, error: str, times: str) -> None:
+    judging = Judging.of(pipeline)
     judging.wire.fail_as(call, error, times)
-    files = [judging.good, judging.bad]
-    arn = pipeline.start(files)
+    arn = pipeline.start(judging.files)
     ended, outcome = fate_of(
         arn,
         pipeline,
         judging.wire,
-        files=files,
+        files=judging.files,
         job=pipeline.validate_job,
         state="Validate",
         told=(call.operation.partition(":")[2], "ReadTimeoutError"),

@@ -1,0 +1,467 @@
+"""Which task judges what: works on blobs, run by `spread` in the driver or in Spark's tasks.
+
+    parts of files --judge--> counts and broken rows --by file--> add up, write the quarantine --> measures of files
+                              valid rows --by user or by file --> ask for warnings
+
+A file without quotes is judged in ranges, side by side; any other one by one task, in blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from glue_scripts.blobs import Blob, blobs_of, table_of
+from glue_scripts.count_plays import MAX_JOINED_BYTES
+from glue_scripts.counting import divided
+from glue_scripts.objects import Location, Objects, json_line
+from glue_scripts.stored_plays import Plays
+from validators import csv_pieces
+from validators.closed_duckdb import Share, closed_connection
+from validators.csv_pieces import Extent, Piece, blocks, range_piece
+from validators.file_checks import FileRejectedError
+from validators.judge import GENRES_SQL, Judged, judge, judging_connection, warnings_of, warnings_sql
+from validators.quarantine import MAX_QUARANTINED_ROWS, QuarantinedRows, quarantined, samples
+from validators.reports import Sample
+
+if TYPE_CHECKING:
+    from glue_scripts.readable_file import ReadableFile
+    from glue_scripts.spread import Blobs, Part
+
+PIECES_PER_PART: Final = 4
+"""Pieces of text that one task judges, if the file can be divided."""
+BYTES_PER_PLAY: Final = 32
+"""Of a row of a streams file with short ids: from sizes, it gives about the most plays that there can be."""
+BUCKETS_PER_PART: Final = 8
+"""The most buckets whose valid rows one task holds."""
+IDS_PER_OBJECT: Final = 1_000_000
+ID_COLUMNS: Final = {"songs": "track_id", "users": "user_id"}
+"""By dataset, the column by which streams name its rows."""
+
+_PART = "part"
+_COUNTS = "counts"
+_BROKEN = "broken"
+_VALID = "valid"
+_FILE = "file"
+_IDS = "ids"
+_PROBLEM = "problem"
+_WARNINGS = "warnings"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What the tasks that judge have to know.
+
+    Attributes:
+        objects: where files are read, and quarantined rows and ids written.
+        dataset: the dataset of all the files.
+        files: their names, in the order of their numbers.
+        buckets: into how many buckets the users of plays are divided.
+        quarantine: the folder for rows that break a rule.
+        ids: of songs and users, the folder for the ids of their valid rows.
+        known: by dataset (songs, users), the Parquet objects with the known ids; none where nothing is known.
+        share: what a task may use.
+    """
+
+    objects: Objects
+    dataset: str
+    files: Sequence[str]
+    buckets: int
+    quarantine: str
+    ids: str
+    known: Mapping[str, Sequence[str]]
+    share: Share
+
+
+@dataclass
+class MeasuredFile:
+    """What is measured of a file.
+
+    Attributes:
+        counts: `rows`, `quarantined`, how many rows break each rule and how many valid rows each warning is about, by
+            its id; of songs, `genres` and `genres_of_track` (see `judge.GENRES_SQL`).
+        samples: by rule id, the first rows that break it.
+        ids: the Parquet objects with the ids of a songs or users file's valid rows, each once.
+        problem: the file rule by which the file cannot be judged to its end, and the detail; the rest then means
+            nothing.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    problem: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, or a range of one, as the task sees it that judges it.
+
+    Attributes:
+        file: the file's number.
+        key: its object.
+        header: its columns.
+        uploaded: when it was uploaded, ISO 8601.
+        size: bytes of the file.
+        start: the first byte of the range; None for the whole of a file that cannot be divided.
+        end: the byte behind its last one.
+    """
+
+    file: int
+    key: str
+    header: Sequence[str]
+    uploaded: str
+    size: int
+    start: int | None
+    end: int
+
+    @property
+    def bytes_to_judge(self) -> int:
+        """The range's size."""
+        return self.end - (self.start or 0)
+
+
+def plays_at_most(files: Sequence[ReadableFile]) -> int:
+    """How many plays files have at most, or not many more, by their size."""
+    return sum(file.size for file in files) // BYTES_PER_PLAY
+
+
+def measure_files(
+    files: Sequence[ReadableFile], judging: Judging, start: Callable[[Sequence[Part]], Blobs], parts: int
+) -> dict[str, MeasuredFile]:
+    """Judge each row of some files of a dataset, and write the rows that break a rule to the quarantine.
+
+    Args:
+        files: the files, all of the judging's bucket.
+        judging: what the tasks have to know.
+        start: `Here`, or `Spread.of` with a Spark context.
+        parts: over how many tasks to spread what follows judging; more where these would hold too much.
+
+    Returns:
+        What is measured of each file, by its name.
+    """
+    # A part for each file: a task holds up to MAX_QUARANTINED_BYTES of one.
+    parts = max(parts, len(files), -(-judging.buckets // BUCKETS_PER_PART))
+    judged = start(_work(files)).map(partial(_judge_part, judging))
+    results = judged.by_key(parts).map(partial(_measure_part, judging))
+    measured = {file.name: MeasuredFile() for file in files}
+    warned: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for blob in results.collect():
+        document = json.loads(blob.payload)
+        file = measured[files[blob.key].name]
+        if blob.name == _FILE:
+            file.counts = document["counts"]
+            file.samples = {rule: [Sample(**each) for each in rows] for rule, rows in document["samples"].items()}
+        elif blob.name == _IDS:
+            file.ids += document
+        elif blob.name == _PROBLEM:
+            file.problem = (document["rule_id"], document["detail"])
+        else:
+            for name, counts in document.items():
+                warned[name].update(counts)
+    for name, file in measured.items():
+        file.counts |= dict.fromkeys(_asked_of_valid_rows(judging), 0) | warned[name]
+    return measured
+
+
+def valid_plays(files: Sequence[ReadableFile], judging: Judging, start: Callable[[Sequence[Part]], Blobs]) -> Blobs:
+    """The valid rows of streams files, divided by the bucket of their user: what `counting.store_plays` takes.
+
+    Args:
+        files: files that were accepted, all of the judging's bucket.
+        judging: what the tasks have to know.
+        start: `Here`, or `Spread.of` with a Spark context.
+    """
+    return start(_work(files)).map(partial(_valid_part, judging))
+
+
+def valid_rows(file: ReadableFile, judging: Judging, columns: Sequence[str]) -> pa.Table:
+    """Some columns of the valid rows of a users or songs file that was accepted, read in this process."""
+    blobs = _valid_part(judging, chain.from_iterable(_work([file])))
+    return pa.concat_tables(table_of(blob).select(columns) for blob in blobs)
+
+
+def _asked_of_valid_rows(judging: Judging) -> list[str]:
+    of_songs = ["genres", "genres_of_track"] if judging.dataset == "songs" else []
+    return [*(warning.id for warning in warnings_of(judging.dataset, judging.known)), *of_songs]
+
+
+def _work(files: Sequence[ReadableFile]) -> list[list[Blob]]:
+    return [[Blob(0, _PART, json.dumps([asdict(source) for source in part]).encode())] for part in _parts(files)]
+
+
+def _parts(files: Sequence[ReadableFile]) -> Iterator[list[Source]]:
+    """Divide files into the work of tasks: ranges of large files, some small files together."""
+    size = PIECES_PER_PART * csv_pieces.PIECE_BYTES
+    part: list[Source] = []
+    for source in (source for number, file in enumerate(files) for source in _sources(number, file, size)):
+        if part and sum(each.bytes_to_judge for each in part) + source.bytes_to_judge > size:
+            yield part
+            part = []
+        part.append(source)
+    if part:
+        yield part
+
+
+def _sources(number: int, file: ReadableFile, size: int) -> Iterator[Source]:
+    source = Source(
+        file=number,
+        key=Location.of_uri(file.uri).key,
+        header=file.header,
+        uploaded=file.last_modified.isoformat(),
+        size=file.size,
+        start=None,
+        end=file.size,
+    )
+    if not file.is_line_per_row:
+        yield source
+        return
+    for start in range(0, file.size, size):
+        yield replace(source, start=start, end=min(start + size, file.size))
+
+
+# Judging.
+
+
+@dataclass(frozen=True)
+class _PlacedPiece:
+    """A piece, its file and its place among the pieces of the file."""
+
+    source: Source
+    place: int
+    piece: Piece
+
+
+def _judge_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Judge ranges of files and whole files; tell of those that cannot be read to their end."""
+    problems: list[Blob] = []
+
+    def note(source: Source, error: FileRejectedError) -> None:
+        told = {"rule_id": error.rule_id, "detail": error.detail}
+        problems.append(Blob(source.file, _PROBLEM, json.dumps(told).encode()))
+
+    with judging_connection(judging.share) as db:
+        for some in _together(_pieces_of_part(judging, blobs, note)):
+            judged = _judged(judging, db, some, MAX_QUARANTINED_ROWS)
+            yield from _measures(some, judged)
+            yield from _valid_blobs(judging, db, some, judged.valid, first_bucket=len(judging.files))
+    yield from problems
+
+
+def _valid_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """The valid rows of ranges of files and of whole files, all of them accepted."""
+
+    def fail(source: Source, error: FileRejectedError) -> None:
+        raise error
+
+    with judging_connection(judging.share) as db:
+        for some in _together(_pieces_of_part(judging, blobs, fail)):
+            yield from _valid_blobs(judging, db, some, _judged(judging, db, some, 0).valid, first_bucket=0)
+
+
+def _pieces_of_part(
+    judging: Judging, blobs: Iterable[Blob], unreadable: Callable[[Source, FileRejectedError], None]
+) -> Iterator[_PlacedPiece]:
+    for blob in blobs:
+        for source in (Source(**entry) for entry in json.loads(blob.payload)):
+            try:
+                yield from _pieces(judging.objects, source)
+            except FileRejectedError as error:
+                unreadable(source, error)
+
+
+def _pieces(objects: Objects, source: Source) -> Iterator[_PlacedPiece]:
+    if source.start is None:
+        chunks = (
+            bytes(objects.read_range(source.key, start, min(start + csv_pieces.PIECE_BYTES, source.size)))
+            for start in range(0, source.size, csv_pieces.PIECE_BYTES)
+        )
+        for place, piece in enumerate(blocks(chunks, source.header)):
+            yield _PlacedPiece(source, place, piece)
+        return
+    before = max(source.start - 1, 0)
+    text = memoryview(objects.read_range(source.key, before, source.end))
+
+    def read(start: int, end: int) -> bytes:
+        if end <= source.end:
+            return bytes(text[start - before : end - before])
+        return bytes(objects.read_range(source.key, start, end))
+
+    for start in range(source.start, source.end, csv_pieces.PIECE_BYTES):
+        end = min(start + csv_pieces.PIECE_BYTES, source.end)
+        yield _PlacedPiece(source, start, range_piece(read, start, end, source.size, source.header))
+
+
+def _together(pieces: Iterable[_PlacedPiece]) -> Iterator[list[_PlacedPiece]]:
+    """Join small pieces: judging a few rows takes as long as judging thousands."""
+    joined: list[_PlacedPiece] = []
+    size = 0
+    for placed in pieces:
+        if joined and size + len(placed.piece.data) > csv_pieces.PIECE_BYTES:
+            yield joined
+            joined, size = [], 0
+        joined.append(placed)
+        size += len(placed.piece.data)
+    if joined:
+        yield joined
+
+
+def _judged(judging: Judging, db: duckdb.DuckDBPyConnection, pieces: Sequence[_PlacedPiece], max_broken: int) -> Judged:
+    return judge(
+        db,
+        judging.dataset,
+        [placed.piece for placed in pieces],
+        uploaded=[datetime.fromisoformat(placed.source.uploaded) for placed in pieces],
+        max_broken=max_broken,
+    )
+
+
+def _measures(pieces: Sequence[_PlacedPiece], judged: Judged) -> Iterator[Blob]:
+    """What is counted of pieces, and what is kept of their broken rows."""
+    for placed, counts, broken in zip(pieces, judged.counts, judged.broken, strict=True):
+        told = {"place": placed.place, "extent": asdict(placed.piece.extent), "counts": counts}
+        yield Blob(placed.source.file, _COUNTS, json.dumps(told).encode())
+        if len(broken):
+            places = pa.array(np.full(len(broken), placed.place, np.int64))
+            yield from blobs_of(broken.append_column("place", places), placed.source.file, _BROKEN)
+
+
+def _valid_blobs(
+    judging: Judging,
+    db: duckdb.DuckDBPyConnection,
+    pieces: Sequence[_PlacedPiece],
+    valid: pa.Table,
+    *,
+    first_bucket: int,
+) -> Iterator[Blob]:
+    """Valid rows with the name of their file: plays by the bucket of their user, others by their file.
+
+    The keys of buckets begin at first_bucket.
+    """
+    piece = valid["piece"].combine_chunks()
+    names = pa.array([judging.files[placed.source.file] for placed in pieces], pa.string())
+    rows = valid.set_column(0, "file", names.take(piece))
+    if judging.dataset == "streams":
+        yield from divided(db, Plays.of([rows]), judging.buckets, first_key=first_bucket)
+        return
+    files = pa.array([placed.source.file for placed in pieces], pa.int32()).take(piece)
+    for number in pc.unique(files).to_pylist():
+        yield from blobs_of(rows.filter(pc.equal(files, number)), number, _VALID)
+
+
+# Measuring.
+
+
+def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Add up what was counted of some files, write their quarantine, and ask what is asked of valid rows."""
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    extents: defaultdict[int, dict[int, Extent]] = defaultdict(dict)
+    broken: defaultdict[int, QuarantinedRows] = defaultdict(QuarantinedRows)
+    with closed_connection(judging.share) as db:
+        valid = _ValidRows(db)
+        for blob in blobs:
+            if blob.name == _COUNTS:
+                told = json.loads(blob.payload)
+                counts[blob.key].update(told["counts"])
+                extents[blob.key][told["place"]] = Extent(**told["extent"])
+            elif blob.name == _BROKEN:
+                rows = table_of(blob)
+                broken[blob.key].add(rows["place"][0].as_py(), rows.drop_columns("place"))
+            elif blob.name == _PROBLEM:
+                yield blob
+            else:
+                valid.add(table_of(blob))
+        for file, of_pieces in extents.items():
+            found = _quarantine(judging, file, broken[file].table(of_pieces))
+            yield Blob(file, _FILE, json.dumps({"counts": counts[file], "samples": found}).encode())
+        if valid.are_there():
+            yield from _ask_valid_rows(judging, db)
+
+
+class _ValidRows:
+    """The table `valid` of a connection: valid rows of some files, which DuckDB spills where they are many."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+        self._db = db
+        self._waiting: list[pa.Table] = []
+        self._exists = False
+
+    def add(self, rows: pa.Table) -> None:
+        """Add rows: each INSERT costs as much as thousands of rows, so some wait for others."""
+        self._waiting.append(rows)
+        if sum(table.nbytes for table in self._waiting) > MAX_JOINED_BYTES:
+            self._insert()
+
+    def are_there(self) -> bool:
+        """Whether there are rows: all of them are in the table from then on."""
+        if self._waiting:
+            self._insert()
+        return self._exists
+
+    def _insert(self) -> None:
+        self._db.register("given", pa.concat_tables(self._waiting))
+        self._db.execute("INSERT INTO valid BY NAME FROM given" if self._exists else "CREATE TABLE valid AS FROM given")
+        self._db.unregister("given")
+        self._exists = True
+        self._waiting.clear()
+
+
+def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str, list[dict[str, Any]]]:
+    """Write the rows of a file that break a rule; return samples by rule."""
+    if rows is None:
+        return {}
+    key = f"{judging.quarantine}file={judging.files[file]}/part-00000.json"
+    judging.objects.write(key, b"".join(map(json_line, quarantined(rows))))
+    return {rule: [asdict(sample) for sample in found] for rule, found in samples(rows).items()}
+
+
+def _ask_valid_rows(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator[Blob]:
+    """Ask the warnings, and what else is asked of all rows of a file that share an id; write the ids of references."""
+    for dataset, keys in judging.known.items():
+        _read_ids(judging.objects, db, dataset, keys)
+    queries = [warnings_sql(warnings_of(judging.dataset, judging.known))]
+    if judging.dataset == "songs":
+        queries.append(GENRES_SQL)
+    counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for relation in map(db.sql, queries):
+        for file, *found in relation.fetchall():
+            counts[file] |= dict(zip(relation.columns[1:], found, strict=True))
+    yield Blob(0, _WARNINGS, json.dumps(counts).encode())
+    if judging.dataset in ID_COLUMNS:
+        for number, name in enumerate(judging.files):
+            if name in counts:
+                yield Blob(number, _IDS, json.dumps(_write_ids(judging, db, name)).encode())
+
+
+def _read_ids(objects: Objects, db: duckdb.DuckDBPyConnection, dataset: str, keys: Sequence[str]) -> None:
+    """Make the table of a snapshot's ids."""
+    column = ID_COLUMNS[dataset]
+    db.execute(f"CREATE TABLE {dataset} ({column} VARCHAR)")
+    for key in keys:
+        db.register("given", pq.read_table(pa.BufferReader(objects.read(key)), columns=[column], use_threads=False))
+        db.execute(f"INSERT INTO {dataset} FROM given")
+        db.unregister("given")
+
+
+def _write_ids(judging: Judging, db: duckdb.DuckDBPyConnection, file: str) -> list[str]:
+    """Write the ids of a file's valid rows; return the keys."""
+    column = ID_COLUMNS[judging.dataset]
+    ids = db.sql(f"SELECT DISTINCT {column} FROM valid WHERE file = $file", params={"file": file})
+    keys = []
+    for number, batch in enumerate(ids.to_arrow_reader(IDS_PER_OBJECT)):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(batch), sink)
+        keys.append(f"{judging.ids}{file}/{number:05}.parquet")
+        judging.objects.write(keys[-1], memoryview(sink.getvalue()))
+    return keys
