@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glue_scripts import names
-from glue_scripts.judging import Judging, MeasuredFile, measure_files, plays_at_most
+from glue_scripts.judging import Judging, MeasuredFile, Reading, measure_files, plays_at_most
 from glue_scripts.ledger import Ledger, Snapshot, newest_of
 from glue_scripts.object_store import ObjectStore
 from glue_scripts.objects import Location
-from glue_scripts.spread import Here, here_or_spread, task_share
-from glue_scripts.stored_plays import PLAYS_PER_BUCKET
+from glue_scripts.spread import here_or_spread, task_share
 from glue_scripts.stored_snapshots import objects_with_ids
-from glue_scripts.user_buckets import buckets_for
 from validators.reports import JudgedFile
 from validators.schemas import SNAPSHOT_DATASETS
 
@@ -36,6 +34,7 @@ class BatchJudge:
         s3: the client.
         ledger: the ledger, for the current snapshots.
         context: gives the Spark context; called where a batch has more rows than one process judges.
+        parts: over how many tasks work is spread.
         tolerances: overrides by rule id.
         run: the job run's id: quarantine and Data Docs of the run lie under it.
         manifest: where the batch's manifest is; ids that only this batch needs go beside it.
@@ -44,6 +43,7 @@ class BatchJudge:
     s3: S3Client
     ledger: Ledger
     context: Callable[[], SparkContext]
+    parts: int
     tolerances: Mapping[str, float]
     run: str
     manifest: Location
@@ -67,8 +67,7 @@ class BatchJudge:
             if newest:
                 known[dataset] = ids_of[newest]
             elif current and streams:
-                folder = Location.of_uri(current.uri).key
-                known[dataset] = objects_with_ids(ObjectStore(self.manifest.bucket), dataset, folder)
+                known[dataset] = objects_with_ids(ObjectStore(self.manifest.bucket), current)
         return judged | self._judge_dataset("streams", streams, None, known)[0]
 
     def _judge_dataset(
@@ -107,19 +106,13 @@ class BatchJudge:
     def _measure(
         self, dataset: str, sources: Sequence[ReadableFile], known: Mapping[str, Sequence[str]]
     ) -> dict[str, MeasuredFile]:
-        plays = plays_at_most(sources)
-        start = here_or_spread(plays, self.context)
         judging = Judging(
-            objects=ObjectStore(self.manifest.bucket),
-            dataset=dataset,
-            files=[source.name for source in sources],
-            buckets=buckets_for(plays, PLAYS_PER_BUCKET),
+            reading=Reading.of(sources, dataset, ObjectStore(self.manifest.bucket), task_share()),
             quarantine=self._quarantine(dataset).key,
             ids=self.manifest.sibling(f"ids/{self.run}/").key,
             known=known,
-            share=task_share(),
         )
-        return measure_files(sources, judging, start, 1 if start is Here else self.context().defaultParallelism)
+        return measure_files(sources, judging, here_or_spread(plays_at_most(sources), self.context), self.parts)
 
     def _judge_measures(
         self,

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from glue_scripts.coded import Coded
 from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, USERS, Query
+from glue_scripts.packing import packed
 from glue_scripts.purged_users import is_purged
 from glue_scripts.stored_plays import Plays
 
@@ -167,16 +168,11 @@ def _bucket_results(
 
 def _joined(results: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
     """Join tables of a name up to MAX_JOINED_BYTES together, because each INSERT costs as much as thousands of rows."""
-    waiting: defaultdict[str, list[pa.Table]] = defaultdict(list)
-    size = 0
-    for name, table in results:
-        waiting[name].append(table)
-        size += table.nbytes
-        if size > MAX_JOINED_BYTES:
-            yield from ((each, pa.concat_tables(tables)) for each, tables in waiting.items())
-            waiting.clear()
-            size = 0
-    yield from ((each, pa.concat_tables(tables)) for each, tables in waiting.items())
+    for some in packed(results, lambda result: result[1].nbytes, MAX_JOINED_BYTES):
+        by_name: defaultdict[str, list[pa.Table]] = defaultdict(list)
+        for name, table in some:
+            by_name[name].append(table)
+        yield from ((name, pa.concat_tables(tables)) for name, tables in by_name.items())
 
 
 def _select(db: duckdb.DuckDBPyConnection, query: Query, values: Mapping[str, int] | None = None) -> pa.Table:

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from glue_scripts.blobs import Blob, blobs_of, by_key, table_of
 from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, no_songs, no_users
 from glue_scripts.objects import Objects
+from glue_scripts.packing import packed
 from glue_scripts.stored_plays import (
     PLAYS_PER_BUCKET,
     Plays,
@@ -240,37 +241,24 @@ def plan(objects: Iterable[StoredPlays], plays_per_task: int = PLAYS_PER_BUCKET)
     units: list[Unit] = []
     divisions: list[Division] = []
     for buckets, days in buckets_of.items():
-        for group in _together(days, buckets * plays_per_task):
+        for some_days in packed(days, _rows, buckets * plays_per_task):
+            group = [stored for of_day in some_days for stored in of_day]
             first_unit = len(units)
             whole: list[list[str]] = [[] for _ in range(buckets)]
             for stored in group:
                 if stored.buckets == buckets:
                     whole[stored.bucket].append(stored.key)
             units += [Unit(first_unit + bucket, keys) for bucket, keys in enumerate(whole)]
-            coarser = [[stored] for stored in group if stored.buckets < buckets]
+            coarser = [stored for stored in group if stored.buckets < buckets]
             divisions += [
                 Division([stored.key for stored in some], first_unit, buckets)
-                for some in _together(coarser, plays_per_task)
+                for some in packed(coarser, lambda stored: stored.rows, plays_per_task)
             ]
     return Plan(units, divisions)
 
 
 def _rows(objects: Iterable[StoredPlays]) -> int:
     return sum(stored.rows for stored in objects)
-
-
-def _together(groups: Iterable[Sequence[StoredPlays]], max_rows: int) -> Iterator[list[StoredPlays]]:
-    """Join neighbouring groups as long as they have at most max_rows rows together; a larger one stays alone."""
-    joined: list[StoredPlays] = []
-    rows = 0
-    for group in groups:
-        if joined and rows + _rows(group) > max_rows:
-            yield joined
-            joined, rows = [], 0
-        joined.extend(group)
-        rows += _rows(group)
-    if joined:
-        yield joined
 
 
 def count_days(

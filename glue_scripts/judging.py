@@ -27,7 +27,10 @@ from glue_scripts.blobs import Blob, blobs_of, table_of
 from glue_scripts.count_plays import MAX_JOINED_BYTES
 from glue_scripts.counting import divided
 from glue_scripts.objects import Location, Objects, json_line
-from glue_scripts.stored_plays import Plays
+from glue_scripts.packing import packed
+from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
+from glue_scripts.stored_snapshots import to_parquet
+from glue_scripts.user_buckets import buckets_for
 from validators import csv_pieces
 from validators.closed_duckdb import Share, closed_connection
 from validators.csv_pieces import Extent, Piece, blocks, range_piece
@@ -61,17 +64,14 @@ _WARNINGS = "warnings"
 
 
 @dataclass(frozen=True)
-class Judging:
-    """What the tasks that judge have to know.
+class Reading:
+    """What the tasks that read rows have to know.
 
     Attributes:
-        objects: where files are read, and quarantined rows and ids written.
+        objects: where files are read.
         dataset: the dataset of all the files.
         files: their names, in the order of their numbers.
         buckets: into how many buckets the users of plays are divided.
-        quarantine: the folder for rows that break a rule.
-        ids: of songs and users, the folder for the ids of their valid rows.
-        known: by dataset (songs, users), the Parquet objects with the known ids; none where nothing is known.
         share: what a task may use.
     """
 
@@ -79,10 +79,30 @@ class Judging:
     dataset: str
     files: Sequence[str]
     buckets: int
+    share: Share
+
+    @classmethod
+    def of(cls, files: Sequence[ReadableFile], dataset: str, objects: Objects, share: Share) -> Reading:
+        """Read files, with as many buckets as their plays may need."""
+        buckets = buckets_for(plays_at_most(files), PLAYS_PER_BUCKET)
+        return cls(objects, dataset, [file.name for file in files], buckets, share)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What the tasks that judge have to know.
+
+    Attributes:
+        reading: how rows are read; quarantined rows and ids are written to the same bucket.
+        quarantine: the folder for rows that break a rule.
+        ids: of songs and users, the folder for the ids of their valid rows.
+        known: by dataset (songs, users), the Parquet objects with the known ids; none where nothing is known.
+    """
+
+    reading: Reading
     quarantine: str
     ids: str
     known: Mapping[str, Sequence[str]]
-    share: Share
 
 
 @dataclass
@@ -143,7 +163,7 @@ def measure_files(
     """Judge each row of some files of a dataset, and write the rows that break a rule to the quarantine.
 
     Args:
-        files: the files, all of the judging's bucket.
+        files: the files.
         judging: what the tasks have to know.
         start: `Here`, or `Spread.of` with a Spark context.
         parts: over how many tasks to spread what follows judging; more where these would hold too much.
@@ -152,7 +172,7 @@ def measure_files(
         What is measured of each file, by its name.
     """
     # A part for each file: a task holds up to MAX_QUARANTINED_BYTES of one.
-    parts = max(parts, len(files), -(-judging.buckets // BUCKETS_PER_PART))
+    parts = max(parts, len(files), -(-judging.reading.buckets // BUCKETS_PER_PART))
     judged = start(_work(files)).map(partial(_judge_part, judging))
     results = judged.by_key(parts).map(partial(_measure_part, judging))
     measured = {file.name: MeasuredFile() for file in files}
@@ -175,26 +195,27 @@ def measure_files(
     return measured
 
 
-def valid_plays(files: Sequence[ReadableFile], judging: Judging, start: Callable[[Sequence[Part]], Blobs]) -> Blobs:
+def valid_plays(files: Sequence[ReadableFile], reading: Reading, start: Callable[[Sequence[Part]], Blobs]) -> Blobs:
     """The valid rows of streams files, divided by the bucket of their user: what `counting.store_plays` takes.
 
     Args:
-        files: files that were accepted, all of the judging's bucket.
-        judging: what the tasks have to know.
+        files: files that were accepted.
+        reading: what the tasks have to know.
         start: `Here`, or `Spread.of` with a Spark context.
     """
-    return start(_work(files)).map(partial(_valid_part, judging))
+    return start(_work(files)).map(partial(_valid_part, reading))
 
 
-def valid_rows(file: ReadableFile, judging: Judging, columns: Sequence[str]) -> pa.Table:
+def valid_rows(file: ReadableFile, reading: Reading, columns: Sequence[str]) -> pa.Table:
     """Some columns of the valid rows of a users or songs file that was accepted, read in this process."""
-    blobs = _valid_part(judging, chain.from_iterable(_work([file])))
+    blobs = _valid_part(reading, chain.from_iterable(_work([file])))
     return pa.concat_tables(table_of(blob).select(columns) for blob in blobs)
 
 
 def _asked_of_valid_rows(judging: Judging) -> list[str]:
-    of_songs = ["genres", "genres_of_track"] if judging.dataset == "songs" else []
-    return [*(warning.id for warning in warnings_of(judging.dataset, judging.known)), *of_songs]
+    dataset = judging.reading.dataset
+    of_songs = ["genres", "genres_of_track"] if dataset == "songs" else []
+    return [*(warning.id for warning in warnings_of(dataset, judging.known)), *of_songs]
 
 
 def _work(files: Sequence[ReadableFile]) -> list[list[Blob]]:
@@ -204,14 +225,8 @@ def _work(files: Sequence[ReadableFile]) -> list[list[Blob]]:
 def _parts(files: Sequence[ReadableFile]) -> Iterator[list[Source]]:
     """Divide files into the work of tasks: ranges of large files, some small files together."""
     size = PIECES_PER_PART * csv_pieces.PIECE_BYTES
-    part: list[Source] = []
-    for source in (source for number, file in enumerate(files) for source in _sources(number, file, size)):
-        if part and sum(each.bytes_to_judge for each in part) + source.bytes_to_judge > size:
-            yield part
-            part = []
-        part.append(source)
-    if part:
-        yield part
+    sources = (source for number, file in enumerate(files) for source in _sources(number, file, size))
+    return packed(sources, lambda source: source.bytes_to_judge, size)
 
 
 def _sources(number: int, file: ReadableFile, size: int) -> Iterator[Source]:
@@ -245,40 +260,45 @@ class _PlacedPiece:
 
 def _judge_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
     """Judge ranges of files and whole files; tell of those that cannot be read to their end."""
+    reading = judging.reading
     problems: list[Blob] = []
 
     def note(source: Source, error: FileRejectedError) -> None:
         told = {"rule_id": error.rule_id, "detail": error.detail}
         problems.append(Blob(source.file, _PROBLEM, json.dumps(told).encode()))
 
-    with judging_connection(judging.share) as db:
-        for some in _together(_pieces_of_part(judging, blobs, note)):
-            judged = _judged(judging, db, some, MAX_QUARANTINED_ROWS)
+    with judging_connection(reading.share) as db:
+        for some in _pieces_of_part(reading, blobs, note):
+            judged = _judged(reading, db, some, MAX_QUARANTINED_ROWS)
             yield from _measures(some, judged)
-            yield from _valid_blobs(judging, db, some, judged.valid, first_bucket=len(judging.files))
+            yield from _valid_blobs(reading, db, some, judged.valid, first_bucket=len(reading.files))
     yield from problems
 
 
-def _valid_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
+def _valid_part(reading: Reading, blobs: Iterable[Blob]) -> Iterator[Blob]:
     """The valid rows of ranges of files and of whole files, all of them accepted."""
 
     def fail(source: Source, error: FileRejectedError) -> None:
         raise error
 
-    with judging_connection(judging.share) as db:
-        for some in _together(_pieces_of_part(judging, blobs, fail)):
-            yield from _valid_blobs(judging, db, some, _judged(judging, db, some, 0).valid, first_bucket=0)
+    with judging_connection(reading.share) as db:
+        for some in _pieces_of_part(reading, blobs, fail):
+            yield from _valid_blobs(reading, db, some, _judged(reading, db, some, 0).valid, first_bucket=0)
 
 
 def _pieces_of_part(
-    judging: Judging, blobs: Iterable[Blob], unreadable: Callable[[Source, FileRejectedError], None]
-) -> Iterator[_PlacedPiece]:
-    for blob in blobs:
-        for source in (Source(**entry) for entry in json.loads(blob.payload)):
+    reading: Reading, blobs: Iterable[Blob], unreadable: Callable[[Source, FileRejectedError], None]
+) -> Iterator[list[_PlacedPiece]]:
+    """The pieces of a part. Small ones come together: a few rows take as long to judge as thousands."""
+
+    def pieces() -> Iterator[_PlacedPiece]:
+        for source in (Source(**entry) for blob in blobs for entry in json.loads(blob.payload)):
             try:
-                yield from _pieces(judging.objects, source)
+                yield from _pieces(reading.objects, source)
             except FileRejectedError as error:
                 unreadable(source, error)
+
+    return packed(pieces(), lambda placed: len(placed.piece.data), csv_pieces.PIECE_BYTES)
 
 
 def _pieces(objects: Objects, source: Source) -> Iterator[_PlacedPiece]:
@@ -303,24 +323,10 @@ def _pieces(objects: Objects, source: Source) -> Iterator[_PlacedPiece]:
         yield _PlacedPiece(source, start, range_piece(read, start, end, source.size, source.header))
 
 
-def _together(pieces: Iterable[_PlacedPiece]) -> Iterator[list[_PlacedPiece]]:
-    """Join small pieces: judging a few rows takes as long as judging thousands."""
-    joined: list[_PlacedPiece] = []
-    size = 0
-    for placed in pieces:
-        if joined and size + len(placed.piece.data) > csv_pieces.PIECE_BYTES:
-            yield joined
-            joined, size = [], 0
-        joined.append(placed)
-        size += len(placed.piece.data)
-    if joined:
-        yield joined
-
-
-def _judged(judging: Judging, db: duckdb.DuckDBPyConnection, pieces: Sequence[_PlacedPiece], max_broken: int) -> Judged:
+def _judged(reading: Reading, db: duckdb.DuckDBPyConnection, pieces: Sequence[_PlacedPiece], max_broken: int) -> Judged:
     return judge(
         db,
-        judging.dataset,
+        reading.dataset,
         [placed.piece for placed in pieces],
         uploaded=[datetime.fromisoformat(placed.source.uploaded) for placed in pieces],
         max_broken=max_broken,
@@ -338,7 +344,7 @@ def _measures(pieces: Sequence[_PlacedPiece], judged: Judged) -> Iterator[Blob]:
 
 
 def _valid_blobs(
-    judging: Judging,
+    reading: Reading,
     db: duckdb.DuckDBPyConnection,
     pieces: Sequence[_PlacedPiece],
     valid: pa.Table,
@@ -350,10 +356,10 @@ def _valid_blobs(
     The keys of buckets begin at first_bucket.
     """
     piece = valid["piece"].combine_chunks()
-    names = pa.array([judging.files[placed.source.file] for placed in pieces], pa.string())
+    names = pa.array([reading.files[placed.source.file] for placed in pieces], pa.string())
     rows = valid.set_column(0, "file", names.take(piece))
-    if judging.dataset == "streams":
-        yield from divided(db, Plays.of([rows]), judging.buckets, first_key=first_bucket)
+    if reading.dataset == "streams":
+        yield from divided(db, Plays.of([rows]), reading.buckets, first_key=first_bucket)
         return
     files = pa.array([placed.source.file for placed in pieces], pa.int32()).take(piece)
     for number in pc.unique(files).to_pylist():
@@ -368,8 +374,9 @@ def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
     counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
     extents: defaultdict[int, dict[int, Extent]] = defaultdict(dict)
     broken: defaultdict[int, QuarantinedRows] = defaultdict(QuarantinedRows)
-    with closed_connection(judging.share) as db:
-        valid = _ValidRows(db)
+    problems: list[Blob] = []
+
+    def valid_tables() -> Iterator[pa.Table]:
         for blob in blobs:
             if blob.name == _COUNTS:
                 told = json.loads(blob.payload)
@@ -379,67 +386,54 @@ def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
                 rows = table_of(blob)
                 broken[blob.key].add(rows["place"][0].as_py(), rows.drop_columns("place"))
             elif blob.name == _PROBLEM:
-                yield blob
+                problems.append(blob)
             else:
-                valid.add(table_of(blob))
+                yield table_of(blob)
+
+    with closed_connection(judging.reading.share) as db:
+        has_valid_rows = _insert_valid(db, valid_tables())
         for file, of_pieces in extents.items():
             found = _quarantine(judging, file, broken[file].table(of_pieces))
             yield Blob(file, _FILE, json.dumps({"counts": counts[file], "samples": found}).encode())
-        if valid.are_there():
+        if has_valid_rows:
             yield from _ask_valid_rows(judging, db)
+    yield from problems
 
 
-class _ValidRows:
-    """The table `valid` of a connection: valid rows of some files, which DuckDB spills where they are many."""
-
-    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
-        self._db = db
-        self._waiting: list[pa.Table] = []
-        self._exists = False
-
-    def add(self, rows: pa.Table) -> None:
-        """Add rows: each INSERT costs as much as thousands of rows, so some wait for others."""
-        self._waiting.append(rows)
-        if sum(table.nbytes for table in self._waiting) > MAX_JOINED_BYTES:
-            self._insert()
-
-    def are_there(self) -> bool:
-        """Whether there are rows: all of them are in the table from then on."""
-        if self._waiting:
-            self._insert()
-        return self._exists
-
-    def _insert(self) -> None:
-        self._db.register("given", pa.concat_tables(self._waiting))
-        self._db.execute("INSERT INTO valid BY NAME FROM given" if self._exists else "CREATE TABLE valid AS FROM given")
-        self._db.unregister("given")
-        self._exists = True
-        self._waiting.clear()
+def _insert_valid(db: duckdb.DuckDBPyConnection, tables: Iterable[pa.Table]) -> bool:
+    """Make the table `valid`, which DuckDB spills where rows are many; return whether there are rows."""
+    exists = False
+    for some in packed(tables, lambda table: table.nbytes, MAX_JOINED_BYTES):
+        db.register("given", pa.concat_tables(some))
+        db.execute("INSERT INTO valid BY NAME FROM given" if exists else "CREATE TABLE valid AS FROM given")
+        db.unregister("given")
+        exists = True
+    return exists
 
 
 def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str, list[dict[str, Any]]]:
     """Write the rows of a file that break a rule; return samples by rule."""
     if rows is None:
         return {}
-    key = f"{judging.quarantine}file={judging.files[file]}/part-00000.json"
-    judging.objects.write(key, b"".join(map(json_line, quarantined(rows))))
+    key = f"{judging.quarantine}file={judging.reading.files[file]}/part-00000.json"
+    judging.reading.objects.write(key, b"".join(map(json_line, quarantined(rows))))
     return {rule: [asdict(sample) for sample in found] for rule, found in samples(rows).items()}
 
 
 def _ask_valid_rows(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator[Blob]:
     """Ask the warnings, and what else is asked of all rows of a file that share an id; write the ids of references."""
     for dataset, keys in judging.known.items():
-        _read_ids(judging.objects, db, dataset, keys)
-    queries = [warnings_sql(warnings_of(judging.dataset, judging.known))]
-    if judging.dataset == "songs":
+        _read_ids(judging.reading.objects, db, dataset, keys)
+    queries = [warnings_sql(warnings_of(judging.reading.dataset, judging.known))]
+    if judging.reading.dataset == "songs":
         queries.append(GENRES_SQL)
     counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for relation in map(db.sql, queries):
         for file, *found in relation.fetchall():
             counts[file] |= dict(zip(relation.columns[1:], found, strict=True))
     yield Blob(0, _WARNINGS, json.dumps(counts).encode())
-    if judging.dataset in ID_COLUMNS:
-        for number, name in enumerate(judging.files):
+    if judging.reading.dataset in ID_COLUMNS:
+        for number, name in enumerate(judging.reading.files):
             if name in counts:
                 yield Blob(number, _IDS, json.dumps(_write_ids(judging, db, name)).encode())
 
@@ -456,12 +450,10 @@ def _read_ids(objects: Objects, db: duckdb.DuckDBPyConnection, dataset: str, key
 
 def _write_ids(judging: Judging, db: duckdb.DuckDBPyConnection, file: str) -> list[str]:
     """Write the ids of a file's valid rows; return the keys."""
-    column = ID_COLUMNS[judging.dataset]
+    column = ID_COLUMNS[judging.reading.dataset]
     ids = db.sql(f"SELECT DISTINCT {column} FROM valid WHERE file = $file", params={"file": file})
     keys = []
     for number, batch in enumerate(ids.to_arrow_reader(IDS_PER_OBJECT)):
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(batch), sink)
         keys.append(f"{judging.ids}{file}/{number:05}.parquet")
-        judging.objects.write(keys[-1], memoryview(sink.getvalue()))
+        judging.reading.objects.write(keys[-1], to_parquet(pa.table(batch)))
     return keys

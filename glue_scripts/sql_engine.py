@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from glue_scripts.coded import Coded
 from glue_scripts.counting import Counting, Storing, count_days, store_plays
-from glue_scripts.judging import Judging, plays_at_most, valid_plays, valid_rows
+from glue_scripts.judging import Reading, plays_at_most, valid_plays, valid_rows
 from glue_scripts.kpi_batch import AcceptedFile, Written
 from glue_scripts.kpi_items import Item, items_of
 from glue_scripts.ledger import Claim, Snapshot, Tombstones
@@ -22,9 +22,8 @@ from glue_scripts.objects import Location, Objects, json_line
 from glue_scripts.publication import Snapshots
 from glue_scripts.purged_users import is_purged
 from glue_scripts.spread import here_or_spread
-from glue_scripts.stored_plays import PLAYS_PER_BUCKET, RunOfDay, StoredPlays, document_key
-from glue_scripts.stored_snapshots import read_users_snapshot, write_songs, write_users
-from glue_scripts.user_buckets import buckets_for
+from glue_scripts.stored_plays import RunOfDay, StoredPlays, document_key
+from glue_scripts.stored_snapshots import folder_of, read_users_snapshot, write_songs, write_users
 from validators.closed_duckdb import Share, closed_connection
 
 if TYPE_CHECKING:
@@ -80,8 +79,8 @@ class SqlEngine:
         songs, users = snapshots["songs"], snapshots["users"]
         counting = Counting(
             self.objects,
-            _folder(songs) if songs else None,
-            read_users_snapshot(self.objects, _folder(users)) if users else None,
+            folder_of(songs) if songs else None,
+            read_users_snapshot(self.objects, folder_of(users)) if users else None,
             tombstones,
             self.share,
             self.top_songs,
@@ -92,11 +91,11 @@ class SqlEngine:
         return items
 
     def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> Sequence[RunOfDay]:
-        judging = self._judging("streams", files)
-        start = here_or_spread(plays_at_most([file.source for file in files]), self.context)
-        plays = valid_plays([file.source for file in files], judging, start)
-        storing = Storing(self.objects, run, judging.buckets, tombstones, self.share)
-        stored = store_plays(plays, storing, min(judging.buckets, self.parts))
+        sources = [file.source for file in files]
+        reading = Reading.of(sources, "streams", self.objects, self.share)
+        plays = valid_plays(sources, reading, here_or_spread(plays_at_most(sources), self.context))
+        storing = Storing(self.objects, run, reading.buckets, tombstones, self.share)
+        stored = store_plays(plays, storing, min(reading.buckets, self.parts))
         with ThreadPoolExecutor(PARALLEL_DOCUMENTS) as pool:
             list(pool.map(self._write_document, stored.days))
         return stored.days
@@ -109,7 +108,8 @@ class SqlEngine:
 
     def _write_snapshot(self, file: AcceptedFile, run: str, tombstones: Tombstones) -> Snapshot:
         folder = f"{REFERENCE_PREFIX}{file.dataset}/{file.snapshot_name(run)}/"
-        rows = valid_rows(file.source, self._judging(file.dataset, [file]), _COLUMNS[file.dataset])
+        reading = Reading.of([file.source], file.dataset, self.objects, self.share)
+        rows = valid_rows(file.source, reading, _COLUMNS[file.dataset])
         with closed_connection(self.share) as db:
             if file.dataset == "songs":
                 write_songs(db, self.objects, folder, rows)
@@ -118,20 +118,3 @@ class SqlEngine:
                 rows = rows.filter(pa.array(~is_purged(db, users.values, tombstones)[users.codes]))
                 write_users(db, self.objects, folder, rows)
         return file.snapshot(Location(self.bucket, folder).uri, rows.num_rows)
-
-    def _judging(self, dataset: str, files: Sequence[AcceptedFile]) -> Judging:
-        sources = [file.source for file in files]
-        return Judging(
-            objects=self.objects,
-            dataset=dataset,
-            files=[source.name for source in sources],
-            buckets=buckets_for(plays_at_most(sources), PLAYS_PER_BUCKET),
-            quarantine="",
-            ids="",
-            known={},
-            share=self.share,
-        )
-
-
-def _folder(snapshot: Snapshot) -> str:
-    return Location.of_uri(snapshot.uri).key

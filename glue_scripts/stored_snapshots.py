@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -23,8 +23,11 @@ import pyarrow.parquet as pq
 
 from glue_scripts.count_plays import Catalogue, no_users, users_of_rows
 from glue_scripts.kpi_sql import CATALOGUE
-from glue_scripts.objects import Objects, json_line
+from glue_scripts.objects import Location, Objects, json_line
 from glue_scripts.user_buckets import BUCKET_HASH, buckets_for, buckets_of, buckets_of_document, rows_by_bucket
+
+if TYPE_CHECKING:
+    from glue_scripts.ledger import Snapshot
 
 USERS_FORMAT = "users-snapshot/1"
 USERS_PER_BUCKET = 2**15
@@ -79,7 +82,7 @@ def write_songs(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, so
     """
     catalogue = Catalogue.of_songs(db, songs)
     for name in _CATALOGUE_TABLES:
-        objects.write(f"{folder}{name}.parquet", _parquet(getattr(catalogue, name)))
+        objects.write(f"{folder}{name}.parquet", to_parquet(getattr(catalogue, name)))
     return catalogue
 
 
@@ -102,7 +105,7 @@ def write_users(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, ro
     buckets = buckets_for(users.num_rows, USERS_PER_BUCKET)
     snapshot = UsersSnapshot(folder, buckets, users.num_rows)
     for bucket, rows in rows_by_bucket(buckets_of(db, users["user_id"], buckets), buckets):
-        objects.write(snapshot.key(bucket), _parquet(users.take(pa.array(rows))))
+        objects.write(snapshot.key(bucket), to_parquet(users.take(pa.array(rows))))
     objects.write(f"{folder}snapshot.json", json_line(snapshot.document()))
     return snapshot
 
@@ -129,21 +132,27 @@ def read_users_snapshot(objects: Objects, folder: str) -> UsersSnapshot:
     return UsersSnapshot.of_document(folder, json.loads(bytes(objects.read(f"{folder}snapshot.json"))))
 
 
-def objects_with_ids(objects: Objects, dataset: str, folder: str) -> list[str]:
+def folder_of(snapshot: Snapshot) -> str:
+    """Return the prefix of a snapshot's keys, with `/` at its end."""
+    return Location.of_uri(snapshot.uri).key
+
+
+def objects_with_ids(objects: Objects, snapshot: Snapshot) -> list[str]:
     """Return the keys of the Parquet objects that have the ids of a snapshot: `track_id` of songs, `user_id` of users.
 
     Args:
         objects: where to read.
-        dataset: songs or users.
-        folder: the snapshot's prefix, with `/` at its end.
+        snapshot: of songs or users.
     """
-    if dataset == "songs":
+    folder = folder_of(snapshot)
+    if snapshot.dataset == "songs":
         return [f"{folder}tracks.parquet"]
-    snapshot = read_users_snapshot(objects, folder)
-    return [snapshot.key(bucket) for bucket in range(snapshot.buckets)]
+    users = read_users_snapshot(objects, folder)
+    return [users.key(bucket) for bucket in range(users.buckets)]
 
 
-def _parquet(table: pa.Table) -> memoryview:
+def to_parquet(table: pa.Table) -> memoryview:
+    """Return a table as a Parquet file."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, store_schema=False)
     return memoryview(sink.getvalue())

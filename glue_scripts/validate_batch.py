@@ -50,6 +50,7 @@ def main() -> None:
                 s3=s3,
                 ledger=ledger,
                 context=lambda: spark.sparkContext,
+                parts=spark.sparkContext.defaultParallelism,
                 tolerances=tolerances,
                 run=arguments[RUN_ID_ARGUMENT],
                 manifest=manifest,

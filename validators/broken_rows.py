@@ -55,7 +55,7 @@ def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
     rows = found["row"].to_numpy()
     places = piece.places
     at, is_well_formed = _rows_of_texts(piece, rows)
-    values = {column: piece.column(column).take(at) for column in columns_with_rules(dataset)}
+    values = {column: piece.column(column).take(at) for column in _columns_with_rules(dataset)}
     malformed = [piece.text_of(row) for row in rows[~is_well_formed]]
     fields, sizes = _fields(piece, malformed, at, is_well_formed)
     return pa.table(
@@ -87,8 +87,7 @@ def in_file(broken: pa.Table, before: Extent) -> pa.Table:
     return broken
 
 
-def columns_with_rules(dataset: str) -> list[str]:
-    """The columns that row rules of a dataset are about, in the order of their names."""
+def _columns_with_rules(dataset: str) -> list[str]:
     return sorted({rule.column for rule in rules_of(dataset, Severity.QUARANTINE_ROW) if rule.column})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,23 @@ QUARANTINED_COLUMNS: Final = ("row", "lines", "rules", "fields")
 its fields as text: none where the row is longer than `broken_rows.MAX_ROW_BYTES`."""
 
 
+@dataclass
+class _Kept:
+    """The broken rows of a piece."""
+
+    parts: list[pa.Table] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+
+    def add(self, part: pa.Table) -> None:
+        self.parts.append(part)
+        self.rows += len(part)
+        self.bytes += pc.sum(part["bytes"]).as_py()
+
+    def in_order(self) -> list[pa.Table]:
+        return sorted(self.parts, key=lambda part: part["row"][0].as_py())
+
+
 class QuarantinedRows:
     """The first broken rows of a file, whose pieces come in any order.
 
@@ -31,7 +49,7 @@ class QuarantinedRows:
     """
 
     def __init__(self) -> None:
-        self._pieces: defaultdict[int, list[pa.Table]] = defaultdict(list)
+        self._pieces: defaultdict[int, _Kept] = defaultdict(_Kept)
 
     def add(self, place: int, broken: pa.Table) -> None:
         """Take over broken rows.
@@ -40,14 +58,14 @@ class QuarantinedRows:
             place: of their piece: the pieces of a file are in the order of their places.
             broken: what `broken_rows` gives of the piece, or a part of it. Parts come in any order.
         """
-        self._pieces[place].append(broken)
+        self._pieces[place].add(broken)
         rows = size = 0
         for known in sorted(self._pieces):
             if rows >= MAX_QUARANTINED_ROWS or size > MAX_QUARANTINED_BYTES:
                 del self._pieces[known]
                 continue
-            rows += sum(len(part) for part in self._pieces[known])
-            size += sum(pc.sum(part["bytes"]).as_py() or 0 for part in self._pieces[known])
+            rows += self._pieces[known].rows
+            size += self._pieces[known].bytes
 
     def table(self, extents: Mapping[int, Extent]) -> pa.Table | None:
         """The rows that are kept, numbered as in the file, in its order; None where no row is broken.
@@ -58,8 +76,8 @@ class QuarantinedRows:
         parts: list[pa.Table] = []
         before = Extent()
         for place in sorted(extents):
-            of_piece = sorted(self._pieces.get(place, []), key=lambda part: part["row"][0].as_py())
-            parts += [in_file(part, before) for part in of_piece]
+            if place in self._pieces:
+                parts += [in_file(part, before) for part in self._pieces[place].in_order()]
             before += extents[place]
         if not parts:
             return None

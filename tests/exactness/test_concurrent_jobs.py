@@ -17,19 +17,17 @@ from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.publication import Publisher
-from glue_scripts.sql_engine import SqlEngine
 from glue_scripts.stored_plays import RunOfDay, document_key, table_from_parquet
 from tests import oracle
+from tests.engine import BUCKET, engine_on
 from tests.exactness.actors import Actor, CrashError
 from tests.exactness.simulation import BOOKKEEPING, InTurn, step_of
 from tests.oracle import by_key
-from tests.stored import share
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
+    pass
 
-BUCKET: Final = "exactness"
 UPLOADED_AT: Final = "2024-06-27T00:00:00Z"
 STREAMS_HEADER: Final = ["user_id", "track_id", "listen_time"]
 SONGS_HEADER: Final = [
@@ -93,10 +91,6 @@ class DyingObjects(FolderObjects):
         super().write(key, body)
 
 
-def no_spark() -> SparkContext:
-    raise AssertionError("few plays need no Spark")
-
-
 @dataclass(frozen=True)
 class Jobs:
     """Starts KPI jobs over files of a bucket, which is a folder."""
@@ -130,15 +124,7 @@ class Jobs:
 
     def start(self, run: str, document: Mapping[str, Any], objects: FolderObjects | None = None) -> Actor:
         """A job that waits before its first step."""
-        engine = SqlEngine(
-            objects=objects or FolderObjects(self.folder),
-            bucket=BUCKET,
-            context=no_spark,
-            parts=2,
-            top_songs=3,
-            top_genres=5,
-            share=share(self.folder),
-        )
+        engine = engine_on(self.folder, objects=objects)
 
         def work(actor: Actor) -> None:
             books = Ledger(SteppedTable(self.tables.ledger_table, actor))  # type: ignore[arg-type]

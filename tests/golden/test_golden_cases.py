@@ -6,25 +6,23 @@ out by hand) and `why.md`. A new folder is a new case.
 
 from __future__ import annotations
 
-import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark import SparkContext
 
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts.kpi_batch import AcceptedFile
 from glue_scripts.ledger import NO_TOMBSTONES, Claim
-from glue_scripts.readable_file import ReadableFile
-from glue_scripts.sql_engine import SqlEngine
 from tests import oracle
+from tests.engine import engine_on
 from tests.oracle import by_key
-from tests.stored import Account, plays_of, share
-from validators.file_checks import check_text, plain_chunks
+from tests.stored import Account, plays_of
+from tests.validation.judging import readable
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/expected.json"))
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -38,15 +36,7 @@ def expected_rows(case: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_job_s_engine_gives_the_expected_rows(case: Path, tmp_path: Path) -> None:
-    engine = SqlEngine(
-        objects=FolderObjects(tmp_path),
-        bucket="bucket",
-        context=no_spark,
-        parts=1,
-        top_songs=TOP_SONGS,
-        top_genres=TOP_GENRES,
-        share=share(tmp_path),
-    )
+    engine = engine_on(tmp_path, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
     streams = [accepted(tmp_path, path, "streams") for path in sorted(case.glob("streams*.csv"))]
     references = [accepted(tmp_path, case / f"{dataset}.csv", dataset) for dataset in ("songs", "users")]
     written = engine.write(references, streams, "run", NO_TOMBSTONES)
@@ -57,28 +47,14 @@ def test_the_job_s_engine_gives_the_expected_rows(case: Path, tmp_path: Path) ->
 
 def accepted(folder: Path, path: Path, dataset: str) -> AcceptedFile:
     """A file of the case as the KPI job gets it; `folder` takes its plain text."""
-    data = path.read_bytes()
-    text = check_text(io.BytesIO(data), dataset)
-    (folder / path.name).write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
-    source = ReadableFile(
-        name=path.name,
-        uri=f"s3://bucket/{path.name}",
-        header=text.header,
-        last_modified=LAST_MODIFIED,
-        size=text.size,
-        is_line_per_row=text.is_line_per_row,
-    )
+    (source,) = readable(folder, {path.name: path.read_bytes()}, dataset)
     return AcceptedFile(
         key=f"raw/{dataset}/{path.name}",
         version_id="v1",
         dataset=dataset,
         uploaded_at="2025-06-01T12:00:00Z",
-        source=source,
+        source=replace(source, last_modified=LAST_MODIFIED),
     )
-
-
-def no_spark() -> SparkContext:
-    raise AssertionError("a case is so small that no Spark is needed")
 
 
 @pytest.mark.parametrize("buckets", [1, 4])

@@ -88,10 +88,10 @@ def rows_of_the_job(data: bytes, dataset: str, columns: Sequence[str], folder: P
     text = check_text(io.BytesIO(data), dataset)
     (folder / "file").write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
     file = ReadableFile("file", "s3://bucket/file", text.header, LAST_MODIFIED, text.size, text.is_line_per_row)
-    known = judging(folder, [file], dataset)
+    reading = judging(folder, [file], dataset).reading
     if dataset != "streams":
-        return [*valid_rows(file, known, columns).to_pylist()]
-    blobs = valid_plays([file], known, Here).collect()
+        return [*valid_rows(file, reading, columns).to_pylist()]
+    blobs = valid_plays([file], reading, Here).collect()
     return [row for blob in blobs for row in table_of(blob).select(columns).to_pylist()]
 
 

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from benchmarks.folder_objects import FolderObjects
-from glue_scripts import spread, sql_engine
+from glue_scripts import judging, spread
 from glue_scripts.kpi_batch import AcceptedFile, Written
 from glue_scripts.kpi_items import Item
 from glue_scripts.ledger import NO_TOMBSTONES, Claim, Snapshot, Tombstones, salted_hash
@@ -22,14 +21,13 @@ from glue_scripts.readable_file import ReadableFile
 from glue_scripts.sql_engine import SqlEngine
 from glue_scripts.stored_plays import RunOfDay, document_key
 from tests import oracle
+from tests.engine import BUCKET, engine_on, no_spark
 from tests.oracle import Play, Song, User, by_key
-from tests.stored import share
 from validators.schemas import REQUIRED_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-BUCKET = "data"
 UPLOADED_AT = "2024-06-27T00:00:00Z"
 TUESDAY, WEDNESDAY = "2024-06-25", "2024-06-26"
 HEADERS = {dataset: REQUIRED_COLUMNS[dataset] for dataset in ("streams", "songs", "users")}
@@ -61,10 +59,6 @@ USERS = (
 )
 
 
-def no_spark() -> SparkContext:
-    raise AssertionError("few plays need no Spark")
-
-
 def purge(*user_ids: str) -> Tombstones:
     return Tombstones("salt", frozenset(salted_hash("salt", user_id) for user_id in user_ids))
 
@@ -82,16 +76,7 @@ class Lake:
 
     @classmethod
     def of(cls, folder: Path, context: Callable[[], SparkContext] = no_spark) -> Lake:
-        engine = SqlEngine(
-            objects=FolderObjects(folder),
-            bucket=BUCKET,
-            context=context,
-            parts=3,
-            top_songs=2,
-            top_genres=2,
-            share=share(folder.parent),
-        )
-        return cls(folder, engine)
+        return cls(folder, engine_on(folder, context=context, top_songs=2, top_genres=2))
 
     def file(self, dataset: str, name: str, lines: Iterable[str], *, is_line_per_row: bool = True) -> AcceptedFile:
         """A file that was judged and accepted."""
@@ -214,7 +199,7 @@ def test_each_day_of_a_run_has_a_document_that_names_its_objects(lake: Lake) -> 
 
 
 def test_the_more_bytes_are_to_be_read_the_more_buckets_a_run_has(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql_engine, "PLAYS_PER_BUCKET", 20)
+    monkeypatch.setattr(judging, "PLAYS_PER_BUCKET", 20)
     many = [f"user-{number},t{number % 3},2024-06-25 08:00:{number % 60:02}" for number in range(200)]
     lake.write_streams("many", many)
     lake.write_streams("few", MORNING)
@@ -330,7 +315,7 @@ def test_a_document_that_is_missing_is_an_error_that_says_which_one(lake: Lake) 
 def test_objects_and_rows_are_equal_in_the_driver_and_spread_over_tasks(
     tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_engine, "PLAYS_PER_BUCKET", 5)
+    monkeypatch.setattr(judging, "PLAYS_PER_BUCKET", 5)
     asked: list[SparkContext] = []
 
     def context() -> SparkContext:

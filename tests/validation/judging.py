@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts.judging import Judging, MeasuredFile, measure_files
+from glue_scripts.judging import Judging, MeasuredFile, Reading, measure_files
 from glue_scripts.readable_file import ReadableFile
 from glue_scripts.spread import Here
 from tests.stored import share
@@ -48,16 +48,8 @@ def judging(
     buckets: int = 1,
 ) -> Judging:
     """What the tasks know; the files, the quarantine and the ids are in a folder."""
-    return Judging(
-        objects=FolderObjects(folder),
-        dataset=dataset,
-        files=[file.name for file in files],
-        buckets=buckets,
-        quarantine=QUARANTINE,
-        ids="ids/",
-        known=known or {},
-        share=share(folder),
-    )
+    reading = Reading(FolderObjects(folder), dataset, [file.name for file in files], buckets, share(folder))
+    return Judging(reading=reading, quarantine=QUARANTINE, ids="ids/", known=known or {})
 
 
 def measure(folder: Path, texts: Mapping[str, str], dataset: str = "streams") -> dict[str, MeasuredFile]:

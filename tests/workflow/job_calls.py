@@ -220,6 +220,7 @@ class ValidationJob:
                     s3=s3,
                     ledger=ledger,
                     context=_no_spark,
+                    parts=1,
                     tolerances={},
                     run=f"{pipeline.folder.replace('/', '-')}{self._runs}",
                     manifest=manifest,
