@@ -143,7 +143,7 @@ def _has_jvm_ended() -> bool:
 def _refused_call(error: ClientError) -> str:
     """Which call of AWS was refused and how, and what our code has noted of it.
 
-    Of AWS's own text only a refusal's is told: it names role, action and resource.
+    Only a refusal keeps AWS's own text, which names role, action and resource.
     """
     response = error.response
     code = response.get("Error", {}).get("Code", "unknown error")

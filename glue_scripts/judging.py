@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from glue_scripts.spread import Blobs, Part
 
 PIECES_PER_PART: Final = 4
-"""Pieces of text that one task judges, if the file can be divided."""
+"""Pieces of text for one task, where the file can be split."""
 BYTES_PER_PLAY: Final = 32
-"""Of a row of a streams file with short ids: from sizes, it gives about the most plays that there can be."""
+"""A row of a streams file with short ids. Dividing a file's size by it gives about the highest possible number of plays."""
 BUCKETS_PER_PART: Final = 8
 """The most buckets whose valid rows one task holds."""
 IDS_PER_OBJECT: Final = 1_000_000
@@ -83,7 +83,7 @@ class Reading:
 
     @classmethod
     def of(cls, files: Sequence[ReadableFile], dataset: str, objects: Objects, share: Share) -> Reading:
-        """Read files, with as many buckets as their plays may need."""
+        """Describe the reading of some files, with enough buckets for their plays."""
         buckets = buckets_for(plays_at_most(files), PLAYS_PER_BUCKET)
         return cls(objects, dataset, [file.name for file in files], buckets, share)
 
@@ -114,8 +114,8 @@ class MeasuredFile:
             its id; of songs, `genres` and `genres_of_track` (see `judge.GENRES_SQL`).
         samples: by rule id, the first rows that break it.
         ids: the Parquet objects with the ids of a songs or users file's valid rows, each once.
-        problem: the file rule by which the file cannot be judged to its end, and the detail; the rest then means
-            nothing.
+        problem: the file rule that the file turned out to break while its rows were read, and the detail. The other
+            attributes are then incomplete.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class MeasuredFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A file, or a range of one, as the task sees it that judges it.
+    """A file, or a range of one, as a task sees it.
 
     Attributes:
         file: the file's number.
@@ -134,7 +134,7 @@ class Source:
         header: its columns.
         uploaded: when it was uploaded, ISO 8601.
         size: bytes of the file.
-        start: the first byte of the range; None for the whole of a file that cannot be divided.
+        start: the first byte of the range; None for a whole file that cannot be split.
         end: the byte behind its last one.
     """
 
@@ -153,7 +153,7 @@ class Source:
 
 
 def plays_at_most(files: Sequence[ReadableFile]) -> int:
-    """How many plays files have at most, or not many more, by their size."""
+    """Estimate from their sizes how many plays some files have: rarely too few."""
     return sum(file.size for file in files) // BYTES_PER_PLAY
 
 
@@ -166,7 +166,7 @@ def measure_files(
         files: the files.
         judging: what the tasks have to know.
         start: `Here`, or `Spread.of` with a Spark context.
-        parts: over how many tasks to spread what follows judging; more where these would hold too much.
+        parts: how many tasks follow the judging; there are more where a task would hold too much.
 
     Returns:
         What is measured of each file, by its name.
@@ -259,7 +259,7 @@ class _PlacedPiece:
 
 
 def _judge_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
-    """Judge ranges of files and whole files; tell of those that cannot be read to their end."""
+    """Judge ranges of files and whole files. A file whose rows cannot be told apart becomes a problem."""
     reading = judging.reading
     problems: list[Blob] = []
 
@@ -289,7 +289,7 @@ def _valid_part(reading: Reading, blobs: Iterable[Blob]) -> Iterator[Blob]:
 def _pieces_of_part(
     reading: Reading, blobs: Iterable[Blob], unreadable: Callable[[Source, FileRejectedError], None]
 ) -> Iterator[list[_PlacedPiece]]:
-    """The pieces of a part. Small ones come together: a few rows take as long to judge as thousands."""
+    """The pieces of a part. Small ones come together: judging a few rows takes as long as judging thousands."""
 
     def pieces() -> Iterator[_PlacedPiece]:
         for source in (Source(**entry) for blob in blobs for entry in json.loads(blob.payload)):
@@ -334,7 +334,7 @@ def _judged(reading: Reading, db: duckdb.DuckDBPyConnection, pieces: Sequence[_P
 
 
 def _measures(pieces: Sequence[_PlacedPiece], judged: Judged) -> Iterator[Blob]:
-    """What is counted of pieces, and what is kept of their broken rows."""
+    """The counts of pieces, and their broken rows."""
     for placed, counts, broken in zip(pieces, judged.counts, judged.broken, strict=True):
         told = {"place": placed.place, "extent": asdict(placed.piece.extent), "counts": counts}
         yield Blob(placed.source.file, _COUNTS, json.dumps(told).encode())
@@ -370,7 +370,7 @@ def _valid_blobs(
 
 
 def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
-    """Add up what was counted of some files, write their quarantine, and ask what is asked of valid rows."""
+    """Add up the counts of some files, write their quarantine, and ask the questions about valid rows."""
     counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
     extents: defaultdict[int, dict[int, Extent]] = defaultdict(dict)
     broken: defaultdict[int, QuarantinedRows] = defaultdict(QuarantinedRows)
@@ -421,7 +421,7 @@ def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str,
 
 
 def _ask_valid_rows(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator[Blob]:
-    """Ask the warnings, and what else is asked of all rows of a file that share an id; write the ids of references."""
+    """Count what needs all rows of a file that share an id: warnings and genres. Write the ids of references."""
     for dataset, keys in judging.known.items():
         _read_ids(judging.reading.objects, db, dataset, keys)
     queries = [warnings_sql(warnings_of(judging.reading.dataset, judging.known))]

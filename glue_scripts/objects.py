@@ -100,7 +100,7 @@ def json_line(document: Mapping[str, Any]) -> bytes:
 
 
 def file_name(key: str, version_id: str) -> str:
-    """The name under which the state machine stages a file: safe in an address whatever the key is."""
+    """The name under which the state machine stages a file: safe in an address for any key."""
     return _sha256(f"{key}#{version_id}")
 
 

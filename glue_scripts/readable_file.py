@@ -1,4 +1,4 @@
-"""A file whose rows can be read: what the checks of a file's bytes hand on to whatever reads its rows."""
+"""A file that passed the checks of its bytes, ready for the reading of its rows."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def judge_measures(
         dataset: the dataset.
         tolerances: overrides by rule id.
         current_snapshot_rows: valid rows of the dataset's current snapshot, 0 where there is none.
-        snapshots: the datasets (songs, users) whose ids are known: what is unknown is told by them.
+        snapshots: the datasets (songs, users) whose ids are known. Only they give warnings of unknown ids.
 
     Raises:
         NotMeasuredError: a rule of the suite was not measured of a file.

@@ -67,7 +67,7 @@ class CsvText:
         is_plain: the file's own bytes can be read as they are; otherwise `plain_chunks` gives them unpacked and
             without byte order mark.
         is_line_per_row: there is no quote, no carriage return, no line of blanks only and no blank line before the
-            header, so that a row is a line and a line is a row, whoever reads it, and the first one is the header.
+            header. So each line is a row, and the first one is the header.
     """
 
     header: tuple[str, ...]

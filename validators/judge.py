@@ -152,11 +152,11 @@ def broken_sql(rules: Sequence[str]) -> str:
 
 
 def warnings_of(dataset: str, snapshots: Collection[str]) -> list[Rule]:
-    """The warnings of a dataset that can be told.
+    """The warnings of a dataset that can be counted.
 
     Args:
         dataset: the dataset.
-        snapshots: the datasets (songs, users) whose ids are known: what is unknown is told by them.
+        snapshots: the datasets (songs, users) whose ids are known. Only they give warnings of unknown ids.
     """
     asking = {rule_id for name, rule_id in WARNINGS_OF_SNAPSHOTS.items() if name not in snapshots}
     return [rule for rule in rules_of(dataset, Severity.WARN) if rule.id not in asking]

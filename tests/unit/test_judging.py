@@ -1,4 +1,4 @@
-"""Which task judges what: files give the same wherever and in whatever parts they are judged, each byte once."""
+"""Files give the same result in the driver and in tasks, in any number of parts; each byte is judged once."""
 
 from __future__ import annotations
 
