@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 PIECES_PER_PART: Final = 4
 """Pieces of text for one task, where the file can be split."""
 BYTES_PER_PLAY: Final = 32
-"""A row of a streams file with short ids. Dividing a file's size by it gives about the highest possible number of plays."""
+"""A row of a streams file with short ids. A file has rarely more plays than its size divided by this."""
 BUCKETS_PER_PART: Final = 8
 """The most buckets whose valid rows one task holds."""
 IDS_PER_OBJECT: Final = 1_000_000
