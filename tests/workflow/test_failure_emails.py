@@ -58,12 +58,14 @@ def the_email(pipeline: Pipeline, arn: str) -> dict[str, str]:
 
 
 def stable(pipeline: Pipeline, arn: str, files: Sequence[File]) -> Mapping[str, str]:
-    """What stands for what differs from run to run: names, versions, and the last day of a redrive."""
+    """What stands for what differs from run to run: names, versions, job runs, and the last day of a redrive."""
     versions = {file.version_id: f"<version {number}>" for number, file in enumerate(files, start=1)}
     until = pipeline.sfn.describe_execution(executionArn=arn)["stopDate"].astimezone(UTC) + timedelta(days=14)
     name = arn.rpartition(":")[2]
+    job_runs = {run_id: f"jr_{number}" for number, run_id in enumerate(pipeline.glue.runs, start=1)}
     return {
         **versions,
+        **job_runs,
         name: name.rpartition("-")[0],
         pipeline.folder: "raw/streams/",
         f"until {until:%Y-%m-%d}": "until <14 days after it ended>",
