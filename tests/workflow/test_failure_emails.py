@@ -16,8 +16,8 @@ from tests.workflow.pipeline import File, Pipeline, wait_for
 from validators.reports import EmailSettings, JudgedFile, RejectedFile, rejection_email
 
 SAFE_MESSAGE = (
-    "JobFailedError: Py4JJavaError: SparkException, caused by SparkNumberFormatException (CAST_INVALID_INPUT) "
-    "in glue_scripts.lake.write_runs, line 88"
+    "JobFailedError: TaskFailedError: ConversionException in validators.judge.judge, line 98 "
+    "in glue_scripts.spread.collect, line 102"
 )
 
 
