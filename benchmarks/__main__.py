@@ -55,15 +55,21 @@ def main() -> None:
 
 def summary(size: Size, rounds: list[Round]) -> dict[str, object]:
     """The report of some rounds."""
-    seconds, peaks, phases = defaultdict(list), defaultdict(list), []
+    seconds, peaks, objects_of_jobs, phases = defaultdict(list), defaultdict(list), defaultdict(list), []
     for runs in (done.runs for done in rounds):
         for name, run in runs.items():
             seconds[name].append(run.seconds)
             peaks[name].append(run.peak_mib)
-            if run.phases:
-                seconds[report.KPIS_ALONE].append(run.phases.without_dynamodb)
-                phases.append(run.phases.as_dict())
-    return report.report(asdict(size), seconds, peaks, phases)
+        validation, kpis = runs[report.VALIDATION], runs[report.KPIS]
+        for name, run in ((report.VALIDATION, validation), (report.KPIS, kpis)):
+            objects_of_jobs[name].append(run.object_seconds)
+        if kpis.phases is None:
+            raise AssertionError("the phases of a KPI job are read from its log")
+        seconds[report.KPIS_ALONE].append(kpis.phases.without_dynamodb)
+        seconds[report.BOTH].append(validation.seconds + kpis.phases.without_dynamodb)
+        seconds[report.VALIDATION_ALONE].append(validation.seconds - validation.object_seconds)
+        phases.append(kpis.phases.as_dict())
+    return report.report(asdict(size), seconds, peaks, phases, objects_of_jobs)
 
 
 if __name__ == "__main__":

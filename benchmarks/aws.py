@@ -19,6 +19,7 @@ from benchmarks.dataset import Dataset
 from benchmarks.job_log import Phases, phases
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical
 from benchmarks.memory import peak_of_children
+from benchmarks.object_seconds import ObjectSeconds
 from glue_scripts import names
 from glue_scripts.objects import file_name
 from local_aws import dynamodb_transactions, s3_directory
@@ -61,11 +62,13 @@ class Run:
     Attributes:
         seconds: of the whole process.
         peak_mib: most resident memory of its processes.
+        object_seconds: in which it read or wrote an object.
         phases: of the KPI job.
     """
 
     seconds: float
     peak_mib: float
+    object_seconds: float = 0.0
     phases: Phases | None = None
 
 
@@ -75,10 +78,12 @@ class BenchAws:
     Args:
         work_dir: where its files are.
         endpoint_url: where it answers.
+        objects: measures the requests for objects.
     """
 
-    def __init__(self, work_dir: Path, endpoint_url: str) -> None:
+    def __init__(self, work_dir: Path, endpoint_url: str, objects: ObjectSeconds) -> None:
         self._work_dir = work_dir
+        self._objects = objects
         session = boto3.Session(**ANYBODY.for_boto3(), region_name="us-east-1")
         self._glue = session.client("glue", endpoint_url=endpoint_url)
         self._dynamodb = session.resource("dynamodb", endpoint_url=endpoint_url)
@@ -153,6 +158,7 @@ class BenchAws:
         )
         # What was written past the API is announced before the time runs.
         s3_directory.synchronize()
+        objects_before = self._objects.seconds
         with peak_of_children() as peak:
             started = time.time()
             run_id = self._glue.start_job_run(JobName=name)["JobRunId"]
@@ -163,7 +169,12 @@ class BenchAws:
         if state != "SUCCEEDED":
             raise JobFailedError(f"{script.name}: {state}\n{log}")
         parts = phases(log.splitlines(), started, ended) if has_phases else None
-        return Run(seconds=ended - started, peak_mib=peak.mebibytes, phases=parts)
+        return Run(
+            seconds=ended - started,
+            peak_mib=peak.mebibytes,
+            object_seconds=self._objects.seconds - objects_before,
+            phases=parts,
+        )
 
     def _state(self, name: str, run_id: str) -> str:
         return self._glue.get_job_run(JobName=name, RunId=run_id)["JobRun"]["JobRunState"]
@@ -203,9 +214,10 @@ def serving(work_dir: Path) -> Iterator[BenchAws]:
     moto_api_backend.reset()
     s3_directory.install(work_dir / "buckets")
     dynamodb_transactions.install()
-    server = MotoServer(0, work_dir / "requests.log")
+    objects = ObjectSeconds(BUCKET)
+    server = MotoServer(0, work_dir / "requests.log", guard=objects.guard)
     try:
-        aws = BenchAws(work_dir, server.endpoint_url)
+        aws = BenchAws(work_dir, server.endpoint_url, objects)
         jobs = GlueJobs(work_dir, server.endpoint_url)
         jobs.install()
         try:

@@ -13,14 +13,19 @@ from typing import Any, Final
 KPIS: Final = "KPI job"
 KPIS_ALONE: Final = "KPI job without DynamoDB"
 VALIDATION: Final = "validation job"
+VALIDATION_ALONE: Final = "validation job without objects"
+BOTH: Final = "validate + KPI"
+"""Both jobs, without DynamoDB."""
 FLOOR: Final = "DuckDB"
 TEXTBOOK: Final = "textbook Spark"
 SINGLE_PASS: Final = "hand-written pass"
 NAIVE_SUITE: Final = "naive suite"
 
 RATIOS: Final = (
+    (BOTH, FLOOR),
     (KPIS_ALONE, FLOOR),
     (TEXTBOOK, KPIS_ALONE),
+    (VALIDATION_ALONE, SINGLE_PASS),
     (VALIDATION, SINGLE_PASS),
     (NAIVE_SUITE, VALIDATION),
 )
@@ -31,6 +36,7 @@ def report(
     seconds: Mapping[str, Sequence[float]],
     peaks: Mapping[str, Sequence[float]],
     phases: Sequence[Mapping[str, float]],
+    object_seconds: Mapping[str, Sequence[float]],
 ) -> dict[str, Any]:
     """What a run has measured, for JSON.
 
@@ -39,6 +45,7 @@ def report(
         seconds: of each round by contender.
         peaks: MiB of each round by contender.
         phases: of the KPI job, seconds, of each round.
+        object_seconds: of each round by job: in which it read or wrote an object.
     """
     medians = {name: median(values) for name, values in seconds.items()}
     return {
@@ -53,6 +60,7 @@ def report(
         "rows_per_second": {name: size["plays"] / value for name, value in medians.items()},
         "peak_mib": {name: max(values) for name, values in peaks.items()},
         "kpi_job_phases": {name: median(phase[name] for phase in phases) for name in phases[0]},
+        "object_seconds": {name: median(values) for name, values in object_seconds.items()},
         "ratios": {
             f"{one} / {other}": medians[one] / medians[other]
             for one, other in RATIOS
@@ -72,4 +80,6 @@ def table(measured: Mapping[str, Any]) -> str:
     lines += [f"| {name} | {value:.2f} |" for name, value in measured["ratios"].items()]
     lines += ["", "| phase of the KPI job | median s |", "| --- | ---: |"]
     lines += [f"| {name} | {value:.1f} |" for name, value in measured["kpi_job_phases"].items()]
+    lines += ["", "| object reads and writes of the | median s |", "| --- | ---: |"]
+    lines += [f"| {name} | {value:.1f} |" for name, value in measured["object_seconds"].items()]
     return "\n".join(lines)

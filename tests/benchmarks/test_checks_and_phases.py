@@ -10,6 +10,7 @@ from benchmarks import report
 from benchmarks.contenders import Round
 from benchmarks.job_log import PhaseNotLoggedError, phases
 from benchmarks.kpi_rows import UnequalResultsError
+from benchmarks.object_seconds import ObjectSeconds
 
 ROWS = [{"pk": "DAY#2024-06-25", "sk": "SUMMARY", "listens": "3"}]
 FAILED = {"streams": {"rows": 5, "bad_listen_time": 1, "unknown_track": 2}}
@@ -58,3 +59,20 @@ def test_a_log_without_the_end_of_a_phase_is_refused() -> None:
     lines = [line for line in LOG.splitlines() if " wrote " not in line]
     with pytest.raises(PhaseNotLoggedError, match=r"no line of: glue_scripts\.sql_engine wrote"):
         phases(lines, started=100.0, ended=119.0)
+
+
+def test_requests_for_objects_that_are_under_way_together_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 107.0, 200.0, 201.0])
+    monkeypatch.setattr("benchmarks.object_seconds.time.monotonic", lambda: next(clock))
+    measured = ObjectSeconds("music")
+    app = measured.guard(lambda environ, start_response: [b"body"])
+    first, second = (app({"PATH_INFO": "/music/a"}, start_response) for _ in range(2))
+    assert next(iter(first)) == next(iter(second)) == b"body"
+    assert list(first) == list(second) == []
+    assert list(app({"PATH_INFO": "/"}, start_response)) == [b"body"]
+    assert list(app({"PATH_INFO": "/music/b"}, start_response)) == [b"body"]
+    assert measured.seconds == 8.0
+
+
+def start_response(*_: object) -> Any:  # noqa: ANN401 - WSGI's write
+    raise AssertionError("the application of the test does not answer")
