@@ -34,13 +34,20 @@ _Numbers = npt.NDArray[np.int64]
 
 _TAIL_BYTES: Final = 64 * 1024
 _COMMA, _LINE_FEED, _QUOTE = b',\n"'
-_STAND_INS: Final = {b"\r": b"\x00r", b"\n": b"\x00n", b",": b"\x00c", b'"': b"\x00q"}
+_LEAD: Final = b"\x01"
+_STAND_INS: Final = {b"\r": b"\x01r", b"\n": b"\x01n", b",": b"\x01c", b'"': b"\x01q", _LEAD: b"\x01e"}
+"""What stands for a character of a field that the parser would take for syntax; the last one for the lead itself.
+
+The lead is not NUL, which no file has: Arrow's parser overlooks a quote that follows a NUL within eight bytes.
+"""
 _RETURN_ALONE: Final = re.compile(rb"\r(?!\n)")
-_LINE_BREAK: Final = re.compile(rb"\n|\x00n|\x00r(?!\n)")
+_LINE_BREAK: Final = re.compile(rb"\n|\x01n|\x01r(?!\n)")
+_LINE_BREAK_WITH_CRLF: Final = re.compile(rb"\n|\x01n|\x01r")
+"""Where each line feed stands for a CRLF, so that a carriage return before it is a line break of its own."""
 _LINE_FEED_WITHIN_A_FIELD: Final = re.compile(rb'(?<=[^\r\n,"])\n')
 # A quoted field. Group 1 is its text, group 2 what follows the closing quote, which may be missing at a block's end.
 _QUOTED_FIELD: Final = re.compile(rb'(?:\A|(?<=[,\n]))"([^"]*+(?:""[^"]*+)*+)(?:"([^,\n]*+)|\Z)')
-_BLANKS: Final = re.compile(rb"(?:[\x01-\x20]|\x00r)*")
+_BLANKS: Final = re.compile(rb"(?:[\x02-\x20]|\x01[re])*")
 
 
 @dataclass(frozen=True)
@@ -124,8 +131,10 @@ class Piece:
         """As how many rows each row of `texts` counts if it is broken, int32: its lines, but for those at its ends."""
         if self._is_line_per_row or not self._has_lines_within_rows:
             return pa.array(np.ones(len(self.texts), np.int32))
-        whole = pc.binary_join_element_wise(*self.texts.columns, "", null_handling="replace")
-        breaks = pc.count_substring_regex(pc.utf8_trim(whole, characters="\r\n"), r"\r\n|\r|\n")
+        whole = pc.binary_join_element_wise(*self.texts.columns, "\x00", null_handling="replace")
+        # Where rows end with \r\n, such a line end is a \n within a field.
+        line_break = r"[\r\n]" if self.line_end == "\r\n" else r"\r\n|\r|\n"
+        breaks = pc.count_substring_regex(pc.utf8_trim(whole, characters="\r\n\x00"), line_break)
         return pc.add(breaks, 1).cast(pa.int32())
 
     @property
@@ -141,7 +150,7 @@ class Piece:
 
     @cached_property
     def _has_stand_ins(self) -> bool:
-        return b"\x00" in self.data
+        return _LEAD in self.data
 
     @property
     def _has_lines_within_rows(self) -> bool:
@@ -154,7 +163,8 @@ class Piece:
     @cached_property
     def _breaks(self) -> _Numbers:
         if self._has_stand_ins:
-            return np.array([found.start() for found in _LINE_BREAK.finditer(self.data)], np.int64)
+            line_break = _LINE_BREAK_WITH_CRLF if self.line_end == "\r\n" else _LINE_BREAK
+            return np.array([found.start() for found in line_break.finditer(self.data)], np.int64)
         return _line_feeds(self.data)
 
     @cached_property
@@ -244,7 +254,7 @@ def range_piece(read: Callable[[int, int], bytes], start: int, end: int, size: i
         data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
     if data and not data.endswith(b"\n"):
         data += _rest_of_line(read, end, size)
-    return _piece(data, _NO_EDGES, header, "\n", has_header=start == 0)
+    return _piece(_escaped(data), _NO_EDGES, header, "\n", has_header=start == 0)
 
 
 def _rest_of_line(read: Callable[[int, int], bytes], start: int, size: int) -> bytes:
@@ -280,7 +290,7 @@ def _first_line_end(data: bytes) -> str:
 def _with_line_feeds(chunks: Iterator[bytes], line_end: str) -> Iterator[bytes]:
     r"""The same text with \n at the end of each row. What is a character of a field is a stand-in."""
     if line_end == "\n":
-        yield from (chunk.replace(b"\r", _STAND_INS[b"\r"]) for chunk in chunks)
+        yield from (_escaped(chunk).replace(b"\r", _STAND_INS[b"\r"]) for chunk in chunks)
         return
     rest, end = b"", line_end.encode()
     for chunk in chunks:
@@ -289,8 +299,13 @@ def _with_line_feeds(chunks: Iterator[bytes], line_end: str) -> Iterator[bytes]:
         rest = data[size:]
         if len(rest) > 2 * PIECE_BYTES:
             raise _too_long()
-        yield _line_feeds_for(end, data[:size])
-    yield _line_feeds_for(end, rest)
+        yield _line_feeds_for(end, _escaped(data[:size]))
+    yield _line_feeds_for(end, _escaped(rest))
+
+
+def _escaped(data: bytes) -> bytes:
+    """The text with a stand-in for each lead of stand-ins that it has itself."""
+    return data.replace(_LEAD, _STAND_INS[_LEAD])
 
 
 def _line_feeds_for(line_end: bytes, data: bytes) -> bytes:
@@ -441,7 +456,7 @@ def _texts(data: bytes, columns: int, handler: Callable[[Any], str]) -> pa.Table
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
     )
-    return _without_stand_ins(texts) if b"\x00" in data else texts
+    return _without_stand_ins(texts) if _LEAD in data else texts
 
 
 def _without_stand_ins(texts: pa.Table) -> pa.Table:

@@ -95,18 +95,24 @@ def judgement(data: bytes, dataset: str, uploaded: datetime) -> Judgement:
 
 
 def judged_rows(data: bytes, dataset: str, uploaded: datetime) -> Iterator[tuple[Row, set[str]]]:
-    """The rows below the header of such a file, and the row rules that each breaks."""
-    header, *rows = rows_of(lines_of(text_of(data)))
+    """The rows below the header of such a file, and the row rules that each breaks.
+
+    What ends a row is a line feed within a field.
+    """
+    lines = lines_of(text_of(data))
+    line_end = lines[0][len(lines[0].rstrip("\r\n")) :] or "\n"
+    header, *rows = rows_of(lines)
     names = [name.strip(string.whitespace) for name in header.fields]
     for row in rows:
-        yield row, broken_row_rules(names, row.fields, dataset, uploaded)
+        fields = [field.replace(line_end, "\n") for field in row.fields]
+        yield row, broken_row_rules(names, fields, dataset, uploaded)
 
 
 def weight(row: Row, broken: set[str]) -> int:
     """As how many rows a row counts; line breaks at its very ends do not."""
     if not broken or broken == {"malformed_row"}:
         return row.lines if broken else 1
-    return len(lines_of("".join(row.fields).strip("\r\n")))
+    return len(lines_of("\x00".join(row.fields).strip("\r\n\x00")))
 
 
 def is_tidy(data: bytes) -> bool:

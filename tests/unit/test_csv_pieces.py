@@ -121,6 +121,18 @@ def test_a_row_with_too_many_fields_is_told_as_it_stands_in_the_file() -> None:
     assert piece.extent == Extent(rows=3, sheet_rows=3, lines=4)
 
 
+@pytest.mark.parametrize(
+    ("line_end", "field", "breaks"),
+    [("\r\n", "x\r\r\ny", 2), ("\n", "x\r\r\ny", 2), ("\r\n", "x\ry", 1), ("\n", "x\r\ny", 1)],
+)
+def test_a_carriage_return_before_a_line_end_is_a_line_break_of_its_own(line_end: str, field: str, breaks: int) -> None:
+    text = f'a,b,c{line_end}1,"{field}",3{line_end}4,5,6{line_end}'
+    (piece,) = blocks(iter([text.encode()]), HEADER)
+    assert piece.line_counts.to_pylist() == [breaks + 1, 1]
+    assert piece.places.lines.tolist() == [0, 1, breaks + 2]
+    assert piece.extent.lines == breaks + 3
+
+
 def test_blocks_of_a_long_stream_are_bounded_and_read_one_by_one() -> None:
     taken = 0
 
@@ -182,3 +194,29 @@ def test_a_range_in_which_no_line_begins_is_empty() -> None:
     data = b"a,b,c\nxxxxxxxxxxxxxxxxx,2,3\n"
     piece = range_piece(lambda a, b: data[a:b], 10, 15, len(data), HEADER)
     assert (rows_of(piece), piece.extent) == ({}, Extent())
+
+
+@pytest.mark.parametrize(("line_end", "field"), [("\r\n", "_\n"), ("\n", "_\r"), ("\r\n", "_\ry"), ("\n", '_"x')])
+def test_a_quote_behind_a_line_break_of_another_kind_is_seen_in_a_long_piece(line_end: str, field: str) -> None:
+    """Behind 32,768 values Arrow's parser takes eight bytes at a time where values are long."""
+    rows = [f'"{number}","2024-06-25 23:59:59.9+02:00","c"' for number in range(12_000)]
+    rows += [f'"u1","{field.replace(chr(34), chr(34) * 2)}","2024-06-25 23:59:59.9+02:00"'] * 3
+    text = "".join(f"{row}{line_end}" for row in ['"a","b","c"', *rows])
+    (piece,) = blocks(iter([text.encode()]), HEADER)
+    assert piece.malformed.tolist() == []
+    assert piece.texts[1].to_pylist()[-3:] == [field] * 3
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_the_characters_by_which_stand_ins_begin_are_characters_of_a_field(line_end: str, quote: str) -> None:
+    fields = ("\x01r", "\x01e\x01", "x\x01n\x01c\x01q")
+    text = "".join(f"{','.join(f'{quote}{field}{quote}' for field in row)}{line_end}" for row in (HEADER, fields))
+    pieces = list(blocks(iter([text.encode()]), HEADER))
+    if not quote and line_end == "\n":
+        data = text.encode()
+        pieces.append(range_piece(lambda start, end: data[start:end], 0, len(data), len(data), HEADER))
+    for piece in pieces:
+        assert rows_of(piece) == {1: fields}
+        assert piece.text_of(1) == text.split(line_end)[1]
+        assert piece.extent == Extent(rows=2, sheet_rows=2, lines=2)
