@@ -1,4 +1,4 @@
-"""Phases of a KPI job from its own log: until the session is there, the lake is written, and days are computed."""
+"""Phases of a KPI job from its own log: until it begins, and until days are computed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Final
 _LINE: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) INFO (\S+ \S+)")
 """A line in the format of `glue_scripts.session`: the moment in UTC, and the logger with the first word it says."""
 
-SESSION: Final = "glue_scripts.session started"
-WROTE: Final = "glue_scripts.sql_engine wrote"
+BEGAN: Final = "glue_scripts.session began"
 COMPUTED: Final = "glue_scripts.sql_engine computed"
 
 
@@ -25,21 +24,19 @@ class Phases:
     """Seconds of one job run.
 
     Attributes:
-        start: until the session is there: Python, the JVM, imports.
-        lake: until runs and snapshots are written: CSV is read, judged, and written as Parquet.
-        compute: until the last days are computed, their claims included.
+        start: until the job's log begins: Python and imports.
+        compute: until the last days are computed, their claims included, and the start of Spark where days are large.
         rest: until the process has ended: rows to DynamoDB, which the embedded AWS emulates.
     """
 
     start: float
-    lake: float
     compute: float
     rest: float
 
     @property
     def without_dynamodb(self) -> float:
         """The whole process without `rest`."""
-        return self.start + self.lake + self.compute
+        return self.start + self.compute
 
     def as_dict(self) -> dict[str, float]:
         """For a report."""
@@ -58,13 +55,12 @@ def phases(lines: Iterable[str], started: float, ended: float) -> Phases:
         PhaseNotLoggedError: a line that ends a phase is missing.
     """
     last = {line[2]: _seconds(line[1]) for line in map(_LINE.match, lines) if line}
-    missing = {SESSION, WROTE, COMPUTED} - last.keys()
+    missing = {BEGAN, COMPUTED} - last.keys()
     if missing:
         raise PhaseNotLoggedError(f"The log has no line of: {', '.join(sorted(missing))}")
     return Phases(
-        start=last[SESSION] - started,
-        lake=last[WROTE] - last[SESSION],
-        compute=last[COMPUTED] - last[WROTE],
+        start=last[BEGAN] - started,
+        compute=last[COMPUTED] - last[BEGAN],
         rest=ended - last[COMPUTED],
     )
 

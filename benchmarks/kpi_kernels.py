@@ -29,12 +29,13 @@ from benchmarks.folder_objects import FolderObjects
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical, check_equal, write_result
 from benchmarks.memory import peak_of_children
 from glue_scripts.blobs import Blob
-from glue_scripts.counting import Counting, Storing, count_days, divided, store_plays
+from glue_scripts.counting import Counting, count_days
 from glue_scripts.kpi_items import items_of
 from glue_scripts.ledger import NO_TOMBSTONES
-from glue_scripts.spread import Blobs, Here, Spread
+from glue_scripts.spread import Blobs, Here, Spread, Workers
 from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
 from glue_scripts.stored_snapshots import write_songs, write_users
+from glue_scripts.storing import Storing, divided, store_plays
 from glue_scripts.user_buckets import buckets_for
 from local_aws.spark_conf import find_java_home
 from validators.closed_duckdb import Share, closed_connection
@@ -42,6 +43,7 @@ from validators.closed_duckdb import Share, closed_connection
 ROOT: Final = Path(__file__).parents[1]
 SQL_SPREAD, SQL_HERE = "SQL, spread", "SQL, in the driver"
 CORES: Final = os.cpu_count() or 1
+_FILE: Final = "f" * 64
 PLAYS_PER_FILE: Final = 500_000
 
 _PLAYS: Final = """
@@ -155,17 +157,18 @@ def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Bl
     buckets = buckets_for(sum(pq.read_metadata(path).num_rows for path in files), PLAYS_PER_BUCKET)
     clock = _Clock()
     parts = [[Blob(0, "file", str(path).encode())] for path in files]
-    plays = start(parts).map(partial(_divide, share, buckets))
-    storing = Storing(objects, "run", buckets, NO_TOMBSTONES, share)
-    stored = store_plays(plays, storing, min(buckets, 4 * CORES))
+    plays = start(parts).map(partial(_divide, share, buckets)).by_key(min(buckets, 4 * CORES))
+    storing = Storing(objects, "run", buckets, 0, frozenset([_FILE]), NO_TOMBSTONES, share)
+    stored = store_plays(plays, storing)
     clock.note("store")
     with closed_connection(share) as db:
         write_songs(db, objects, "songs/", pq.read_table(folder / "songs.parquet"))
-        users = write_users(db, objects, "users/", pq.read_table(folder / "users.parquet"))
+        db.register("user_rows", pq.read_table(folder / "users.parquet"))
+        users = write_users(db, objects, "users/", NO_TOMBSTONES)
     clock.note("snapshots")
     counting = Counting(objects, "songs/", users, NO_TOMBSTONES, share, TOP_SONGS)
-    of_run = [each for day in stored.days for each in day.objects]
-    rows = items_of(count_days(of_run, counting, start, 4 * CORES), top_genres=TOP_GENRES)
+    of_run = [each for day in stored for each in day.objects]
+    rows = items_of(count_days(of_run, counting, Workers(start, 4 * CORES)), top_genres=TOP_GENRES)
     clock.note("count")
     _finish(folder, clock, rows)
 
@@ -175,7 +178,7 @@ def _divide(share: Share, buckets: int, blobs: Iterable[Blob]) -> Iterator[Blob]
     with closed_connection(share) as db:
         for blob in blobs:
             table = pq.read_table(blob.payload.decode(), partitioning=None, use_threads=False)
-            file = pa.DictionaryArray.from_arrays(pa.array([0] * table.num_rows, pa.int32()), pa.array(["f" * 64]))
+            file = pa.DictionaryArray.from_arrays(pa.array([0] * table.num_rows, pa.int32()), pa.array([_FILE]))
             yield from divided(db, Plays.of([table.append_column("file", file)]), buckets)
 
 

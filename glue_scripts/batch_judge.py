@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glue_scripts import names
-from glue_scripts.judging import Judging, MeasuredFile, Reading, measure_files, plays_at_most
+from glue_scripts.judging import JudgedRows, Judging, Reading, judge_rows, plays_at_most
+from glue_scripts.lake_writer import LakeWriter
 from glue_scripts.ledger import Ledger, Snapshot, newest_of
 from glue_scripts.object_store import ObjectStore
 from glue_scripts.objects import Location
-from glue_scripts.spread import here_or_spread, task_share
+from glue_scripts.spread import task_share, workers_for
 from glue_scripts.stored_snapshots import objects_with_ids
 from validators.reports import JudgedFile
 from validators.schemas import SNAPSHOT_DATASETS
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
     from validators.expectations import SuiteResult
 
 
+@dataclass(frozen=True)
+class JudgedBatch:
+    """The readable files of a batch, judged.
+
+    Attributes:
+        files: the verdict on each.
+        writer: writes the rows of those that the ledger accepts.
+    """
+
+    files: Mapping[StagedFile, JudgedFile]
+    writer: LakeWriter
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchJudge:
     """What judging needs.
@@ -34,7 +48,6 @@ class BatchJudge:
         s3: the client.
         ledger: the ledger, for the current snapshots.
         context: gives the Spark context; called where a batch has more rows than one process judges.
-        parts: over how many tasks work is spread.
         tolerances: overrides by rule id.
         run: the job run's id: quarantine and Data Docs of the run lie under it.
         manifest: where the batch's manifest is; ids that only this batch needs go beside it.
@@ -43,12 +56,11 @@ class BatchJudge:
     s3: S3Client
     ledger: Ledger
     context: Callable[[], SparkContext]
-    parts: int
     tolerances: Mapping[str, float]
     run: str
     manifest: Location
 
-    def judge(self, readable: Mapping[StagedFile, ReadableFile]) -> dict[StagedFile, JudgedFile]:
+    def judge(self, readable: Mapping[StagedFile, ReadableFile]) -> JudgedBatch:
         """Judges the files, references first.
 
         Streams are compared with the snapshots that will hold when their KPIs are computed.
@@ -57,37 +69,49 @@ class BatchJudge:
         for file, source in readable.items():
             by_dataset[str(file.dataset)][file] = source
         judged: dict[StagedFile, JudgedFile] = {}
+        rows: dict[str, JudgedRows] = {}
         known: dict[str, Sequence[str]] = {}
-        streams = by_dataset.pop("streams", {})
         for dataset in SNAPSHOT_DATASETS:
             current = self.ledger.current_snapshot(dataset)
-            verdicts, ids_of = self._judge_dataset(dataset, by_dataset[dataset], current, {})
-            judged |= verdicts
-            newest = newest_of([file for file, verdict in verdicts.items() if not verdict.reasons], current)
+            if files := by_dataset[dataset]:
+                rows[dataset] = self._judge_rows(dataset, list(files.values()), {})
+                judged |= self._judge_files(dataset, files, rows[dataset], current)
+            newest = newest_of([file for file in by_dataset[dataset] if not judged[file].reasons], current)
             if newest:
-                known[dataset] = ids_of[newest]
-            elif current and streams:
+                known[dataset] = rows[dataset].measured[newest.name].ids
+            elif current and by_dataset["streams"]:
                 known[dataset] = objects_with_ids(ObjectStore(self.manifest.bucket), current)
-        return judged | self._judge_dataset("streams", streams, None, known)[0]
+        if files := by_dataset["streams"]:
+            rows["streams"] = self._judge_rows("streams", list(files.values()), known)
+            judged |= self._judge_files("streams", files, rows["streams"], None, known)
+        return JudgedBatch(judged, LakeWriter(self.manifest.bucket, rows))
 
-    def _judge_dataset(
+    def _judge_rows(
+        self, dataset: str, sources: Sequence[ReadableFile], known: Mapping[str, Sequence[str]]
+    ) -> JudgedRows:
+        judging = Judging(
+            reading=Reading.of(sources, dataset, ObjectStore(self.manifest.bucket), task_share()),
+            quarantine=self._quarantine(dataset).key,
+            ids=self.manifest.sibling(f"ids/{self.run}/").key,
+            known=known,
+        )
+        return judge_rows(sources, judging, workers_for(plays_at_most(sources), self.context))
+
+    def _judge_files(
         self,
         dataset: str,
         files: Mapping[StagedFile, ReadableFile],
+        rows: JudgedRows,
         current: Snapshot | None,
-        known: Mapping[str, Sequence[str]],
-    ) -> tuple[dict[StagedFile, JudgedFile], dict[StagedFile, Sequence[str]]]:
-        """Judges the files of a dataset; returns their verdicts, and the objects with the ids of their valid rows."""
-        if not files:
-            return {}, {}
-        sources = list(files.values())
-        measured = self._measure(dataset, sources, known)
-        good = {name: file.counts for name, file in measured.items() if not file.problem}
-        result = self._judge_measures(dataset, good, current, known) if good else None
+        known: Collection[str] = (),
+    ) -> dict[StagedFile, JudgedFile]:
+        """Judges the files of a dataset by what was measured of them."""
+        measures = {name: file.counts for name, file in rows.measured.items() if not file.problem}
+        result = self._judge_measures(dataset, measures, current, known) if measures else None
         quarantine = self._quarantine(dataset)
 
         def verdict(file: StagedFile, source: ReadableFile) -> JudgedFile:
-            found = measured[source.name]
+            found = rows.measured[source.name]
             if found.problem or result is None:
                 return file.judged(problem=found.problem)
             counts = result.counts[source.name]
@@ -100,26 +124,14 @@ class BatchJudge:
                 data_docs=self._page(dataset).uri,
             )
 
-        verdicts = {file: verdict(file, source) for file, source in files.items()}
-        return verdicts, {file: measured[source.name].ids for file, source in files.items()}
-
-    def _measure(
-        self, dataset: str, sources: Sequence[ReadableFile], known: Mapping[str, Sequence[str]]
-    ) -> dict[str, MeasuredFile]:
-        judging = Judging(
-            reading=Reading.of(sources, dataset, ObjectStore(self.manifest.bucket), task_share()),
-            quarantine=self._quarantine(dataset).key,
-            ids=self.manifest.sibling(f"ids/{self.run}/").key,
-            known=known,
-        )
-        return measure_files(sources, judging, here_or_spread(plays_at_most(sources), self.context), self.parts)
+        return {file: verdict(file, source) for file, source in files.items()}
 
     def _judge_measures(
         self,
         dataset: str,
         measures: Mapping[str, Mapping[str, int]],
         current: Snapshot | None,
-        known: Mapping[str, Sequence[str]],
+        known: Collection[str],
     ) -> SuiteResult:
         # Not before it is needed: see the entry, glue_scripts/validate_batch.py.
         from validators.expectations import judge_measures
@@ -129,7 +141,7 @@ class BatchJudge:
             dataset,
             tolerances=self.tolerances,
             current_snapshot_rows=current.rows if current else 0,
-            snapshots=known.keys(),
+            snapshots=known,
         )
         page = self._page(dataset)
         self.s3.put_object(Bucket=page.bucket, Key=page.key, Body=result.data_docs.encode(), ContentType="text/html")

@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 
 import boto3
 
+from glue_scripts.accepted_files import AcceptedFiles
 from glue_scripts.failures import SafeFailure
 from glue_scripts.file_metrics import measure_freshness
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import Ledger
 from glue_scripts.metrics import Metrics, metered, metrics_client
-from glue_scripts.names import ACCEPTED_FORMAT, COMPUTE_KPIS, COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
+from glue_scripts.names import COMPUTE_KPIS, COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
 from glue_scripts.object_store import ObjectStore
-from glue_scripts.objects import Location, read_json
-from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
+from glue_scripts.objects import Location
+from glue_scripts.session import RUN_ID_ARGUMENT, Spark, begin_log, job_arguments
 from glue_scripts.spread import task_share
 from glue_scripts.sql_engine import SqlEngine
 
@@ -23,15 +24,13 @@ from glue_scripts.sql_engine import SqlEngine
 def main() -> None:
     """Reads the job's arguments and the list of accepted files, and loads them."""
     arguments = job_arguments((*COMPUTE_KPIS_RUN_ARGUMENTS, *COMPUTE_KPIS_JOB_ARGUMENTS))
+    begin_log(COMPUTE_KPIS)
     metrics = Metrics(metrics_client(), arguments["environment"])
     with metered(metrics, job=COMPUTE_KPIS, dpus=float(arguments["dpus"])):
-        document = read_json(boto3.client("s3"), Location.of_uri(arguments["accepted_uri"]), ACCEPTED_FORMAT)
-        spark = spark_session(COMPUTE_KPIS)
+        accepted = AcceptedFiles.read(boto3.client("s3"), Location.of_uri(arguments["accepted_uri"]))
         engine = SqlEngine(
             objects=ObjectStore(arguments["data_bucket"]),
-            bucket=arguments["data_bucket"],
-            context=lambda: spark.sparkContext,
-            parts=spark.sparkContext.defaultParallelism,
+            context=Spark(COMPUTE_KPIS).context,
             top_songs=int(arguments["top_songs"]),
             top_genres=int(arguments["top_genres"]),
             share=task_share(),
@@ -43,7 +42,7 @@ def main() -> None:
             kpi_table=KpiTable(dynamodb.Table(arguments["kpis_table"]), arguments["ledger_table"]),
             run=arguments[RUN_ID_ARGUMENT],
         )
-        measure_freshness(metrics, batch.load(document), datetime.now(UTC))
+        measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
 
 
 if __name__ == "__main__":

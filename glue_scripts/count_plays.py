@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from glue_scripts.coded import Coded
-from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, USERS, Query
+from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, Query
 from glue_scripts.packing import packed
 from glue_scripts.purged_users import is_purged
 from glue_scripts.stored_plays import Plays
@@ -64,19 +64,6 @@ class Catalogue:
             _replace(db, query.table, getattr(self, query.table))
 
 
-def users_of_rows(db: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:
-    """Resolve conflicting rows of users: `kpi_sql.USERS`.
-
-    Args:
-        db: a connection.
-        rows: valid rows: user_id, user_country strings.
-    """
-    db.register("user_rows", rows)
-    users = _select(db, USERS)
-    db.unregister("user_rows")
-    return users
-
-
 def count_bucket(
     db: duckdb.DuckDBPyConnection, plays: Plays, users: pa.Table, tombstones: Tombstones
 ) -> dict[str, pa.Table]:
@@ -121,6 +108,24 @@ def compute_days(
     db.execute(HALF_UP)
     values = {"top_songs": top_songs, "max_countries": MAX_COUNTRIES}
     return {query.table: _select(db, query, values) for query in DAY_RESULTS}
+
+
+def insert_tables(db: duckdb.DuckDBPyConnection, name: str, tables: Iterable[pa.Table]) -> int:
+    """Make a table of DuckDB, which spills it where rows are many; return how many rows it has.
+
+    Args:
+        db: a connection.
+        name: of the table; it is not made where there are no tables.
+        tables: with the same columns; read one by one.
+    """
+    rows = 0
+    for number, some in enumerate(packed(tables, lambda table: table.nbytes, MAX_JOINED_BYTES)):
+        given = pa.concat_tables(some)
+        db.register("given", given)
+        db.execute(f"INSERT INTO {name} BY NAME FROM given" if number else f"CREATE TABLE {name} AS FROM given")
+        db.unregister("given")
+        rows += given.num_rows
+    return rows
 
 
 def no_songs() -> pa.Table:

@@ -1,7 +1,6 @@
-"""Which task stores or counts what: works on blobs, run by `spread` in the driver or in Spark's tasks.
+"""Which task counts what: works on blobs, run by `spread` in the driver or in Spark's tasks.
 
-    storing     plays by bucket --by bucket--> sort, divide by day, write an object each --> what was written
-    counting    objects of a bucket --> count --by day--> add up and rank --> the days' tables
+    objects of a bucket --> count --by day--> add up and rank --> the days' tables
 
 A run may have fewer buckets than another of the same day. Its objects are read once, and divided:
 
@@ -11,15 +10,14 @@ A run may have fewer buckets than another of the same day. Its objects are read 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,132 +25,21 @@ from glue_scripts.blobs import Blob, blobs_of, by_key, table_of
 from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, no_songs, no_users
 from glue_scripts.objects import Objects
 from glue_scripts.packing import packed
-from glue_scripts.stored_plays import (
-    PLAYS_PER_BUCKET,
-    Plays,
-    PlaysOfDay,
-    RunOfDay,
-    StoredPlays,
-    day_number,
-    object_key,
-    plays_by_bucket,
-    plays_by_day,
-    plays_to_parquet,
-    table_from_parquet,
-)
+from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays, StoredPlays, day_number, table_from_parquet
 from glue_scripts.stored_snapshots import PARALLEL_READS, UsersSnapshot, read_songs, read_users
+from glue_scripts.storing import PLAYS, divided
 from glue_scripts.user_buckets import buckets_for
 from validators.closed_duckdb import Share, closed_connection
 
 if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
-    from glue_scripts.spread import Blobs, Part
+    from glue_scripts.spread import Workers
 
-PARALLEL_WRITES = 4
 UNITS_PER_PART = 8
 """The most buckets whose divided plays one task holds."""
 
-_PLAYS = "plays"
 _UNIT = "unit"
 _DIVIDE = "divide"
-_STORED = "stored"
-
-
-# Storing.
-
-
-@dataclass(frozen=True)
-class Storing:
-    """What the tasks that store plays have to know.
-
-    Attributes:
-        objects: where to write.
-        run: the run's name.
-        buckets: into how many buckets the run divides its users.
-        tombstones: the purged users.
-        share: what a task may use.
-    """
-
-    objects: Objects
-    run: str
-    buckets: int
-    tombstones: Tombstones
-    share: Share
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """What was stored.
-
-    Attributes:
-        days: the run, day by day, ascending. Its documents are not written yet.
-        rows_of_files: by the file's hash, its distinct plays, without purged users.
-    """
-
-    days: Sequence[RunOfDay]
-    rows_of_files: Mapping[str, int]
-
-
-def divided(db: duckdb.DuckDBPyConnection, plays: Plays, buckets: int, first_key: int = 0) -> Iterator[Blob]:
-    """Divide plays by the bucket of their user, as blobs whose key is first_key + bucket."""
-    for bucket, of_bucket in plays_by_bucket(db, plays, buckets):
-        yield from blobs_of(of_bucket.table(), first_key + bucket, _PLAYS)
-
-
-def store_plays(plays: Blobs, storing: Storing, parts: int) -> StoredRun:
-    """Store plays as objects of a run, one for each day and bucket.
-
-    Args:
-        plays: what `divided` gave, for the run's number of buckets.
-        storing: the run.
-        parts: over how many tasks to spread the buckets.
-    """
-    days: defaultdict[str, list[StoredPlays]] = defaultdict(list)
-    rows_of_files: Counter[str] = Counter()
-    for blob in plays.by_key(parts).map(partial(_store_part, storing)).collect():
-        stored_days, of_bucket = json.loads(blob.payload)
-        rows_of_files.update(of_bucket)
-        for date, rows, size in stored_days:
-            of_day = days[date]
-            if rows:
-                key = object_key(storing.run, date, blob.key, storing.buckets)
-                of_day.append(StoredPlays(date, blob.key, storing.buckets, key, rows, size))
-    of_days = [
-        RunOfDay(storing.run, date, storing.buckets, sorted(days[date], key=lambda stored: stored.bucket))
-        for date in sorted(days)
-    ]
-    return StoredRun(of_days, rows_of_files)
-
-
-def _store_part(storing: Storing, blobs: Iterable[Blob]) -> Iterator[Blob]:
-    """Store buckets, one after another; tell of each its days, their rows and bytes, and its rows by file."""
-    with closed_connection(storing.share) as db, ThreadPoolExecutor(PARALLEL_WRITES) as pool:
-        for bucket, of_bucket in by_key(blobs).items():
-            plays = Plays.of([table_of(blob) for blob in of_bucket])
-            rows_of_files: Counter[str] = Counter()
-            days: list[tuple[str, int, int]] = []
-            by_day = plays_by_day(db, plays, storing.tombstones)
-            for day, size in pool.map(partial(_store_day, storing, bucket), by_day):
-                rows_of_files += _rows_of_files(day.plays)
-                days.append((day.date, len(day.plays), size))
-            yield Blob(bucket, _STORED, json.dumps([days, rows_of_files]).encode())
-
-
-def _store_day(storing: Storing, bucket: int, day: PlaysOfDay) -> tuple[PlaysOfDay, int]:
-    """Write the object of a day, if it has plays; return its size in bytes."""
-    if not len(day.plays):
-        return day, 0
-    body = plays_to_parquet(day.plays)
-    storing.objects.write(object_key(storing.run, day.date, bucket, storing.buckets), body)
-    return day, len(body)
-
-
-def _rows_of_files(plays: Plays) -> Counter[str]:
-    counts = np.bincount(plays.files.codes, minlength=len(plays.files.values))
-    return Counter(dict(zip(plays.files.values.to_pylist(), counts.tolist(), strict=True)))
-
-
-# Counting.
 
 
 @dataclass(frozen=True)
@@ -261,16 +148,13 @@ def _rows(objects: Iterable[StoredPlays]) -> int:
     return sum(stored.rows for stored in objects)
 
 
-def count_days(
-    objects: Iterable[StoredPlays], counting: Counting, start: Callable[[Sequence[Part]], Blobs], parts: int
-) -> dict[str, pa.Table]:
+def count_days(objects: Iterable[StoredPlays], counting: Counting, workers: Workers) -> dict[str, pa.Table]:
     """Compute the KPIs of some days.
 
     Args:
         objects: the objects of all days and of all runs that make them up.
         counting: what the tasks have to know.
-        start: `Here`, or `Spread.of` with a Spark context.
-        parts: over how many tasks to spread the work; more where these would hold too much.
+        workers: where the work is done; in more tasks than theirs, where these would hold too much.
 
     Returns:
         The tables of `kpi_sql.DAY_RESULTS` by name; none where no day has a play.
@@ -278,14 +162,14 @@ def count_days(
     planned = plan(objects)
     if not planned.units:
         return {}
-    unit_parts = min(len(planned.units), max(parts, -(-len(planned.units) // UNITS_PER_PART)))
+    unit_parts = min(len(planned.units), max(workers.tasks, -(-len(planned.units) // UNITS_PER_PART)))
     of_parts = [[unit.blob() for unit in planned.units[part::unit_parts]] for part in range(unit_parts)]
     if planned.divisions:
         divisions = [[division.blob()] for division in planned.divisions]
-        blobs = start([*of_parts, *divisions]).map(partial(_divide_part, counting)).by_key(unit_parts)
+        blobs = workers.start([*of_parts, *divisions]).map(partial(_divide_part, counting)).by_key(unit_parts)
     else:
-        blobs = start(of_parts)
-    results = blobs.map(partial(_count_part, counting)).by_key(parts).map(partial(_finish_part, counting))
+        blobs = workers.start(of_parts)
+    results = blobs.map(partial(_count_part, counting)).by_key(workers.tasks).map(partial(_finish_part, counting))
     tables: defaultdict[str, list[pa.Table]] = defaultdict(list)
     for blob in results.collect():
         tables[blob.name].append(table_of(blob))
@@ -315,7 +199,7 @@ def _count_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
 def _count_unit(counting: Counting, db: duckdb.DuckDBPyConnection, blobs: Sequence[Blob]) -> Iterator[Blob]:
     (unit,) = (blob for blob in blobs if blob.name == _UNIT)
     keys = json.loads(unit.payload)
-    pieces = [table_of(blob) for blob in blobs if blob.name == _PLAYS]
+    pieces = [table_of(blob) for blob in blobs if blob.name == PLAYS]
     tables = [*pieces, *_read_plays(counting.objects, keys)]
     if not tables:
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from glue_scripts import names
-from glue_scripts.kpi_batch import AcceptedFile
+from glue_scripts.accepted_files import AcceptedFile
 from glue_scripts.metrics import Metrics
 from validators.reports import JudgedFile
 from validators.results import RowCounts, RuleResult
@@ -40,7 +40,7 @@ def measure_freshness(metrics: Metrics, files: Iterable[AcceptedFile], now: date
         now: when rows that hold them are visible.
     """
     for file in files:
-        metrics.measure(names.FRESHNESS, (now - file.source.last_modified).total_seconds())
+        metrics.measure(names.FRESHNESS, (now - datetime.fromisoformat(file.uploaded_at)).total_seconds())
 
 
 def _measure_rows(metrics: Metrics, counts: RowCounts, *, is_rejected: bool) -> None:

@@ -1,7 +1,7 @@
 """Which task judges what: works on blobs, run by `spread` in the driver or in Spark's tasks.
 
     parts of files --judge--> counts and broken rows --by file--> add up, write the quarantine --> measures of files
-                              valid rows --by user or by file --> ask for warnings
+                              valid rows --by user or by file --> ask for warnings; later stored, see `storing`
 
 A file without quotes is judged in ranges, side by side; any other one by one task, in blocks.
 """
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -24,12 +23,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from glue_scripts.blobs import Blob, blobs_of, table_of
-from glue_scripts.count_plays import MAX_JOINED_BYTES
-from glue_scripts.counting import divided
+from glue_scripts.count_plays import insert_tables
 from glue_scripts.objects import Location, Objects, json_line
 from glue_scripts.packing import packed
+from glue_scripts.spread import HERE_PLAYS
 from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
 from glue_scripts.stored_snapshots import to_parquet
+from glue_scripts.storing import ROWS, divided
 from glue_scripts.user_buckets import buckets_for
 from validators import csv_pieces
 from validators.closed_duckdb import Share, closed_connection
@@ -41,7 +41,7 @@ from validators.reports import Sample
 
 if TYPE_CHECKING:
     from glue_scripts.readable_file import ReadableFile
-    from glue_scripts.spread import Blobs, Part
+    from glue_scripts.spread import Blobs, Workers
 
 PIECES_PER_PART: Final = 4
 """Pieces of text for one task, where the file can be split."""
@@ -56,7 +56,6 @@ ID_COLUMNS: Final = {"songs": "track_id", "users": "user_id"}
 _PART = "part"
 _COUNTS = "counts"
 _BROKEN = "broken"
-_VALID = "valid"
 _FILE = "file"
 _IDS = "ids"
 _PROBLEM = "problem"
@@ -80,6 +79,11 @@ class Reading:
     files: Sequence[str]
     buckets: int
     share: Share
+
+    @property
+    def first_bucket(self) -> int:
+        """The key of the plays of bucket 0: the lower ones are files."""
+        return len(self.files)
 
     @classmethod
     def of(cls, files: Sequence[ReadableFile], dataset: str, objects: Objects, share: Share) -> Reading:
@@ -125,6 +129,22 @@ class MeasuredFile:
 
 
 @dataclass(frozen=True)
+class JudgedRows:
+    """The rows of some files of a dataset.
+
+    Attributes:
+        reading: how they were read.
+        measured: by file, what is measured of it.
+        valid: the valid rows, exchanged by key, which `storing` takes, and other blobs: plays by the bucket of their
+            user, whose keys begin at `first_bucket`; users and songs by the number of their file.
+    """
+
+    reading: Reading
+    measured: Mapping[str, MeasuredFile]
+    valid: Blobs
+
+
+@dataclass(frozen=True)
 class Source:
     """A file, or a range of one, as a task sees it.
 
@@ -152,32 +172,35 @@ class Source:
         return self.end - (self.start or 0)
 
 
+def is_large(size: int) -> bool:
+    """Whether files of so many bytes are judged in Spark's tasks; of packed files it shows when they are unpacked."""
+    return size // BYTES_PER_PLAY > HERE_PLAYS
+
+
 def plays_at_most(files: Sequence[ReadableFile]) -> int:
     """Estimate from their sizes how many plays some files have: rarely too few."""
     return sum(file.size for file in files) // BYTES_PER_PLAY
 
 
-def measure_files(
-    files: Sequence[ReadableFile], judging: Judging, start: Callable[[Sequence[Part]], Blobs], parts: int
-) -> dict[str, MeasuredFile]:
+def judge_rows(files: Sequence[ReadableFile], judging: Judging, workers: Workers) -> JudgedRows:
     """Judge each row of some files of a dataset, and write the rows that break a rule to the quarantine.
 
     Args:
         files: the files.
         judging: what the tasks have to know.
-        start: `Here`, or `Spread.of` with a Spark context.
-        parts: how many tasks follow the judging; there are more where a task would hold too much.
-
-    Returns:
-        What is measured of each file, by its name.
+        workers: where rows are judged; what follows is done in more tasks than theirs, where these would hold too much.
     """
     # A part for each file: a task holds up to MAX_QUARANTINED_BYTES of one.
-    parts = max(parts, len(files), -(-judging.reading.buckets // BUCKETS_PER_PART))
-    judged = start(_work(files)).map(partial(_judge_part, judging))
-    results = judged.by_key(parts).map(partial(_measure_part, judging))
+    parts = max(workers.tasks, len(files), -(-judging.reading.buckets // BUCKETS_PER_PART))
+    rows = workers.start(_work(files)).map(partial(_judge_part, judging)).by_key(parts)
+    return JudgedRows(judging.reading, _measured(files, judging, rows), rows)
+
+
+def _measured(files: Sequence[ReadableFile], judging: Judging, rows: Blobs) -> dict[str, MeasuredFile]:
+    """By file, what is measured of it."""
     measured = {file.name: MeasuredFile() for file in files}
     warned: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for blob in results.collect():
+    for blob in rows.map(partial(_measure_part, judging)).collect():
         document = json.loads(blob.payload)
         file = measured[files[blob.key].name]
         if blob.name == _FILE:
@@ -193,23 +216,6 @@ def measure_files(
     for name, file in measured.items():
         file.counts |= dict.fromkeys(_asked_of_valid_rows(judging), 0) | warned[name]
     return measured
-
-
-def valid_plays(files: Sequence[ReadableFile], reading: Reading, start: Callable[[Sequence[Part]], Blobs]) -> Blobs:
-    """The valid rows of streams files, divided by the bucket of their user: what `counting.store_plays` takes.
-
-    Args:
-        files: files that were accepted.
-        reading: what the tasks have to know.
-        start: `Here`, or `Spread.of` with a Spark context.
-    """
-    return start(_work(files)).map(partial(_valid_part, reading))
-
-
-def valid_rows(file: ReadableFile, reading: Reading, columns: Sequence[str]) -> pa.Table:
-    """Some columns of the valid rows of a users or songs file that was accepted, read in this process."""
-    blobs = _valid_part(reading, chain.from_iterable(_work([file])))
-    return pa.concat_tables(table_of(blob).select(columns) for blob in blobs)
 
 
 def _asked_of_valid_rows(judging: Judging) -> list[str]:
@@ -269,21 +275,16 @@ def _judge_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
 
     with judging_connection(reading.share) as db:
         for some in _pieces_of_part(reading, blobs, note):
-            judged = _judged(reading, db, some, MAX_QUARANTINED_ROWS)
+            judged = judge(
+                db,
+                reading.dataset,
+                [placed.piece for placed in some],
+                uploaded=[datetime.fromisoformat(placed.source.uploaded) for placed in some],
+                max_broken=MAX_QUARANTINED_ROWS,
+            )
             yield from _measures(some, judged)
-            yield from _valid_blobs(reading, db, some, judged.valid, first_bucket=len(reading.files))
+            yield from _valid_blobs(reading, db, some, judged.valid)
     yield from problems
-
-
-def _valid_part(reading: Reading, blobs: Iterable[Blob]) -> Iterator[Blob]:
-    """The valid rows of ranges of files and of whole files, all of them accepted."""
-
-    def fail(source: Source, error: FileRejectedError) -> None:
-        raise error
-
-    with judging_connection(reading.share) as db:
-        for some in _pieces_of_part(reading, blobs, fail):
-            yield from _valid_blobs(reading, db, some, _judged(reading, db, some, 0).valid, first_bucket=0)
 
 
 def _pieces_of_part(
@@ -323,16 +324,6 @@ def _pieces(objects: Objects, source: Source) -> Iterator[_PlacedPiece]:
         yield _PlacedPiece(source, start, range_piece(read, start, end, source.size, source.header))
 
 
-def _judged(reading: Reading, db: duckdb.DuckDBPyConnection, pieces: Sequence[_PlacedPiece], max_broken: int) -> Judged:
-    return judge(
-        db,
-        reading.dataset,
-        [placed.piece for placed in pieces],
-        uploaded=[datetime.fromisoformat(placed.source.uploaded) for placed in pieces],
-        max_broken=max_broken,
-    )
-
-
 def _measures(pieces: Sequence[_PlacedPiece], judged: Judged) -> Iterator[Blob]:
     """The counts of pieces, and their broken rows."""
     for placed, counts, broken in zip(pieces, judged.counts, judged.broken, strict=True):
@@ -344,26 +335,18 @@ def _measures(pieces: Sequence[_PlacedPiece], judged: Judged) -> Iterator[Blob]:
 
 
 def _valid_blobs(
-    reading: Reading,
-    db: duckdb.DuckDBPyConnection,
-    pieces: Sequence[_PlacedPiece],
-    valid: pa.Table,
-    *,
-    first_bucket: int,
+    reading: Reading, db: duckdb.DuckDBPyConnection, pieces: Sequence[_PlacedPiece], valid: pa.Table
 ) -> Iterator[Blob]:
-    """Valid rows with the name of their file: plays by the bucket of their user, others by their file.
-
-    The keys of buckets begin at first_bucket.
-    """
+    """Valid rows with the name of their file: plays by the bucket of their user, others by their file."""
     piece = valid["piece"].combine_chunks()
     names = pa.array([reading.files[placed.source.file] for placed in pieces], pa.string())
     rows = valid.set_column(0, "file", names.take(piece))
     if reading.dataset == "streams":
-        yield from divided(db, Plays.of([rows]), reading.buckets, first_key=first_bucket)
+        yield from divided(db, Plays.of([rows]), reading.buckets, reading.first_bucket)
         return
     files = pa.array([placed.source.file for placed in pieces], pa.int32()).take(piece)
     for number in pc.unique(files).to_pylist():
-        yield from blobs_of(rows.filter(pc.equal(files, number)), number, _VALID)
+        yield from blobs_of(rows.filter(pc.equal(files, number)), number, ROWS)
 
 
 # Measuring.
@@ -391,24 +374,13 @@ def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
                 yield table_of(blob)
 
     with closed_connection(judging.reading.share) as db:
-        has_valid_rows = _insert_valid(db, valid_tables())
+        valid = insert_tables(db, "valid", valid_tables())
         for file, of_pieces in extents.items():
             found = _quarantine(judging, file, broken[file].table(of_pieces))
             yield Blob(file, _FILE, json.dumps({"counts": counts[file], "samples": found}).encode())
-        if has_valid_rows:
+        if valid:
             yield from _ask_valid_rows(judging, db)
     yield from problems
-
-
-def _insert_valid(db: duckdb.DuckDBPyConnection, tables: Iterable[pa.Table]) -> bool:
-    """Make the table `valid`, which DuckDB spills where rows are many; return whether there are rows."""
-    exists = False
-    for some in packed(tables, lambda table: table.nbytes, MAX_JOINED_BYTES):
-        db.register("given", pa.concat_tables(some))
-        db.execute("INSERT INTO valid BY NAME FROM given" if exists else "CREATE TABLE valid AS FROM given")
-        db.unregister("given")
-        exists = True
-    return exists
 
 
 def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str, list[dict[str, Any]]]:

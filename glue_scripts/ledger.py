@@ -3,7 +3,9 @@
 Items (partition key `pk`), every one read consistently wherever KPIs depend on it:
 
 - `FILE#<key>#<version-id>`: a file; its `status` is indexed;
-- `DAY#<yyyy-mm-dd>`: a day; its `status` is indexed;
+- `BATCH#<execution ARN>`: what the rows of an execution's accepted files became in the lake;
+- `DAY#<yyyy-mm-dd>`: a day; its `status` is indexed. `runs` are its lake runs; `replaced_by#<run>` names the run that
+  took a run's place;
 - `DAYS#<yyyy>`: `dates`, the days of a year that were ever claimed, because a table without sort key cannot list its
   days consistently, and an index lags;
 - `SNAPSHOT#<dataset>`: the pointer to the current reference snapshot;
@@ -16,11 +18,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -31,8 +33,15 @@ if TYPE_CHECKING:
 
 
 _SALT_KEY = "PURGED#SALT"
+_REPLACED_BY = "replaced_by#"
+_NOTHING = ""
+"""What replaces a run of which nothing is left."""
 _KEYS_OF_A_BATCH = 100
 """BatchGetItem takes no more (Amazon DynamoDB API reference)."""
+
+
+class UnknownBatchError(ValueError):
+    """The ledger does not know what a batch became in the lake."""
 
 
 class FileStatus(StrEnum):
@@ -62,8 +71,8 @@ class DayStatus(StrEnum):
 
 _MAY_BECOME: Mapping[FileStatus, tuple[FileStatus, ...]] = {
     FileStatus.SKIPPED: (FileStatus.RECEIVED, FileStatus.SKIPPED),
-    FileStatus.ACCEPTED: (FileStatus.RECEIVED, FileStatus.ACCEPTED),
-    FileStatus.REJECTED: (FileStatus.RECEIVED, FileStatus.REJECTED),
+    FileStatus.ACCEPTED: (FileStatus.RECEIVED,),
+    FileStatus.REJECTED: (FileStatus.RECEIVED,),
     FileStatus.LOADED: (FileStatus.ACCEPTED, FileStatus.LOADED),
 }
 
@@ -110,6 +119,43 @@ def newest_of(files: Iterable[AgedT], current: Snapshot | None) -> AgedT | None:
     """The file whose snapshot is to be current; None where the current one is of a newer file, or of that one."""
     newest = max(files, key=lambda file: file.age, default=None)
     return newest if newest and (current is None or newest.age > current.age) else None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the rows of an execution's accepted files became in the lake. Nothing else names them.
+
+    Attributes:
+        execution_arn: the execution.
+        run: the lake run of its plays.
+        dates: the days of which the run has plays, yyyy-mm-dd, ascending. Some 15,000 fit into an item of 400 KB: 41
+            years, and no play is older than FIRST_DATE.
+        snapshots: those made of its files; at most one for each dataset.
+        document_uri: the list of the accepted files.
+    """
+
+    execution_arn: str
+    run: str
+    dates: Sequence[str]
+    snapshots: Sequence[Snapshot]
+    document_uri: str
+
+
+@dataclass(frozen=True)
+class RecordedVerdict:
+    """The verdict on a file that the ledger holds.
+
+    Attributes:
+        status: how far the file has come since.
+        execution: the execution that recorded it.
+        is_new: whether it was recorded just now.
+        attributes: what was recorded with it.
+    """
+
+    status: FileStatus
+    execution: str
+    is_new: bool
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -222,18 +268,36 @@ class Ledger:
         return known
 
     def receive_file(self, key: str, version_id: str, attributes: Mapping[str, Any]) -> None:
-        """Notes that an execution has begun with a file; a status that the file already has stays."""
-        names = {f"#{position}": name for position, name in enumerate(attributes)}
-        sets = [f"#{position} = :{position}" for position in range(len(attributes))]
-        self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: file_key(key, version_id)},
-            UpdateExpression="SET " + ", ".join(["#status = if_not_exists(#status, :received)", *sets]),
-            ExpressionAttributeNames={"#status": "status", **names},
-            ExpressionAttributeValues={
-                ":received": FileStatus.RECEIVED,
-                **{f":{position}": value for position, value in enumerate(attributes.values())},
-            },
+        """Notes that an execution has begun with a file. A file that was judged before stays as it is."""
+        names, sets, values = _assignments({**attributes, "status": FileStatus.RECEIVED})
+        self._update_if(
+            file_key(key, version_id),
+            sets,
+            "attribute_not_exists(#status) OR #status = :received",
+            {**names, "#status": "status"},
+            {**values, ":received": FileStatus.RECEIVED},
         )
+
+    def record_verdict(
+        self, key: str, version_id: str, status: FileStatus, execution_arn: str, attributes: Mapping[str, Any]
+    ) -> RecordedVerdict:
+        """Records whether a received file is ACCEPTED or REJECTED; whoever records first decides.
+
+        Args:
+            key: the object key.
+            version_id: the object version.
+            status: the verdict.
+            execution_arn: the execution that gives it.
+            attributes: what is recorded with it.
+
+        Returns:
+            The verdict that the ledger now holds.
+        """
+        recorded = {**attributes, "execution": execution_arn}
+        if self.advance_file(key, version_id, status, recorded) is not None:
+            return RecordedVerdict(status, execution_arn, is_new=True, attributes=recorded)
+        item = self._get(file_key(key, version_id))
+        return RecordedVerdict(FileStatus(item["status"]), str(item["execution"]), is_new=False, attributes=item)
 
     def advance_file(
         self, key: str, version_id: str, status: FileStatus, attributes: Mapping[str, Any]
@@ -244,27 +308,67 @@ class Ledger:
             The status that it had: the new one where it has been moved before, as by a run that died afterwards. None
             where the file is further, or judged otherwise, already: another execution was faster.
         """
-        names = {f"#{position}": name for position, name in enumerate(attributes)}
-        sets = [f"#{position} = :{position}" for position in range(len(attributes))]
+        names, sets, values = _assignments({**attributes, "status": status})
         allowed = {f":from{position}": before for position, before in enumerate(_MAY_BECOME[status])}
         before = self._updated_if(
             file_key(key, version_id),
-            "SET " + ", ".join(["#status = :status", *sets]),
+            sets,
             f"#status IN ({', '.join(allowed)})",
-            {"#status": "status", **names},
-            {
-                ":status": status,
-                **allowed,
-                **{f":{position}": value for position, value in enumerate(attributes.values())},
-            },
+            {**names, "#status": "status"},
+            {**values, **allowed},
         )
         return None if before is None else FileStatus(before["status"])
+
+    # Batches
+
+    def record_batch(self, batch: Batch) -> Batch:
+        """Records what a batch became in the lake; whoever records first decides.
+
+        Returns:
+            The batch that the ledger now holds.
+        """
+        names, sets, values = _assignments(
+            {
+                "run": batch.run,
+                "dates": list(batch.dates),
+                "snapshots": [asdict(snapshot) for snapshot in batch.snapshots],
+                "document": batch.document_uri,
+            }
+        )
+        key = batch_key(batch.execution_arn)
+        is_first = self._update_if(key, sets, f"attribute_not_exists({LEDGER_PARTITION_KEY})", names, values)
+        return batch if is_first else self.batch(batch.execution_arn)
+
+    def batch(self, execution_arn: str) -> Batch:
+        """What a batch became in the lake, consistently read.
+
+        Raises:
+            UnknownBatchError: nothing was recorded.
+        """
+        item = self._get(batch_key(execution_arn))
+        if not item:
+            raise UnknownBatchError(
+                f"The ledger does not know what the files of {execution_arn} became in the lake: their validation has "
+                "not ended. Start an execution with the files again."
+            )
+        return Batch(
+            execution_arn=execution_arn,
+            run=str(item["run"]),
+            dates=_strings(item["dates"]),
+            snapshots=[Snapshot(**{**each, "rows": _integer(each["rows"])}) for each in item["snapshots"]],
+            document_uri=str(item["document"]),
+        )
+
+    def has_batch(self, execution_arn: str) -> bool:
+        """Whether a batch is recorded, consistently read."""
+        return bool(self._get(batch_key(execution_arn)))
 
     # Days
 
     def claim_day(self, date: str, run: str | None) -> Claim:
         """Commits a run to a day, if one is given, and claims the day: one atomic step.
 
+        A run that was replaced is not committed again: in its place the run that replaced it is, if anything was left.
         The day is listed before that, so that no claimed day is ever missing in `dates`.
         """
         self._table.update_item(
@@ -272,17 +376,23 @@ class Ledger:
             UpdateExpression="ADD dates :date",
             ExpressionAttributeValues={":date": {date}},
         )
+        while (claim := self._claim_day_if(date, run)) is None:
+            run = str(self._get(day_key(date))[f"{_REPLACED_BY}{run}"]) or None
+        return claim
+
+    def _claim_day_if(self, date: str, run: str | None) -> Claim | None:
+        """Claims a day; None where the run was replaced."""
         add = "ADD claim :one" + (", runs :run" if run else "")
-        values: dict[str, Any] = {":one": 1, ":claimed": DayStatus.CLAIMED}
-        if run:
-            values[":run"] = {run}
-        item = self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: day_key(date)},
-            UpdateExpression=f"SET #status = :claimed {add}",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=values,
-            ReturnValues="ALL_NEW",
-        )["Attributes"]
+        item = self._updated_if(
+            day_key(date),
+            f"SET #status = :claimed {add}",
+            "attribute_not_exists(#replaced_by)",
+            {"#status": "status", "#replaced_by": f"{_REPLACED_BY}{run}"},
+            {":one": 1, ":claimed": DayStatus.CLAIMED, **({":run": {run}} if run else {})},
+            returned="ALL_NEW",
+        )
+        if item is None:
+            return None
         return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(_strings(item.get("runs", set()))))
 
     def dates(self, first: str = FIRST_DATE, last: str | None = None) -> list[str]:
@@ -305,7 +415,7 @@ class Ledger:
     def day(self, date: str) -> Day | None:
         """What is known of a day, consistently read; None where it was never claimed, listed or not."""
         item = self._get(day_key(date))
-        if not item:
+        if "claim" not in item:  # a run of the day can be replaced before it is committed
             return None
         return Day(
             date=date,
@@ -317,36 +427,46 @@ class Ledger:
             snapshots={str(dataset): str(uri) for dataset, uri in item.get("snapshots", {}).items()},
         )
 
-    def replace_runs(self, date: str, old: Collection[str], new: Collection[str]) -> bool:
-        """Swaps runs of a day in one atomic step; doing it again changes nothing.
+    def is_replaced(self, date: str, run: str) -> bool:
+        """Whether another run has taken a run's place on a day, or nothing is left of it; consistently read."""
+        return f"{_REPLACED_BY}{run}" in self._get(day_key(date))
 
-        Rows change only when the day is claimed and computed after this.
+    def replace_run(self, date: str, old: str, new: str | None) -> bool:
+        """Puts a run of a day in another's place, in one atomic step; doing it again changes nothing.
+
+        The other one may be committed or not. Rows change only when the day is claimed and computed after this.
 
         Args:
             date: yyyy-mm-dd.
-            old: runs to take out.
-            new: runs to put in, complete in the lake; none if nothing is left of the old ones.
+            old: the run to take out.
+            new: the run to put in, complete in the lake; None if nothing is left of the old one.
 
         Returns:
-            False where the day lacks one of the old runs, and not because the swap has been made: somebody else
-            swapped it. Read the day again and start over from what it is made of.
+            False where another run has replaced the old one.
         """
+        replaced_by = f"{_REPLACED_BY}{old}"
         while True:
-            before = frozenset(_strings(self._get(day_key(date)).get("runs", set())))
-            is_done = before.isdisjoint(old) and before.issuperset(new)
-            if is_done or not before.issuperset(old):
-                return is_done
+            item = self._get(day_key(date))
+            if replaced_by in item:
+                return str(item[replaced_by]) == (new or _NOTHING)
+            before = frozenset(_strings(item.get("runs", set())))
+            after = (before - {old}) | ({new} if new and old in before else set())
             # One expression cannot DELETE from a set and ADD to it: compare and set. A run that was committed
             # meanwhile fails the comparison.
-            after = (before - frozenset(old)) | frozenset(new)
-            is_swapped = self._update_if(
+            sets = "SET #replaced_by = :new" + (", #runs = :after" if after else "")
+            is_replaced = self._update_if(
                 day_key(date),
-                "SET #runs = :after" if after else "REMOVE #runs",
-                "#runs = :before",
-                {"#runs": "runs"},
-                {":before": set(before), **({":after": set(after)} if after else {})},
+                sets + (" REMOVE #runs" if before and not after else ""),
+                "attribute_not_exists(#replaced_by) AND "
+                + ("#runs = :before" if before else "attribute_not_exists(#runs)"),
+                {"#runs": "runs", "#replaced_by": replaced_by},
+                {
+                    ":new": new or _NOTHING,
+                    **({":before": set(before)} if before else {}),
+                    **({":after": set(after)} if after else {}),
+                },
             )
-            if is_swapped:
+            if is_replaced:
                 return True
 
     def published_claim(self, date: str) -> int:
@@ -493,9 +613,15 @@ class Ledger:
         return self._updated_if(key, update, condition, names, values) is not None
 
     def _updated_if(
-        self, key: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+        self,
+        key: str,
+        update: str,
+        condition: str,
+        names: Mapping[str, str],
+        values: Mapping[str, Any],
+        returned: Literal["ALL_OLD", "ALL_NEW"] = "ALL_OLD",
     ) -> Mapping[str, Any] | None:
-        """What the item was before, empty where there was none; None where the condition does not hold."""
+        """What the item was before, or is now; empty where there was none. None where the condition does not hold."""
         try:
             response = self._table.update_item(
                 Key={LEDGER_PARTITION_KEY: key},
@@ -503,7 +629,7 @@ class Ledger:
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
-                ReturnValues="ALL_OLD",
+                ReturnValues=returned,
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
@@ -532,6 +658,16 @@ class Ledger:
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
+def _assignments(attributes: Mapping[str, Any]) -> tuple[dict[str, str], str, dict[str, Any]]:
+    """Names, update expression and values that set some attributes."""
+    numbered = list(enumerate(attributes))
+    return (
+        {f"#{number}": name for number, name in numbered},
+        "SET " + ", ".join(f"#{number} = :{number}" for number, _ in numbered),
+        {f":{number}": attributes[name] for number, name in numbered},
+    )
+
+
 def salted_hash(salt: str, user_id: str) -> str:
     """The SHA-256 of salt and user id in UTF-8, in hexadecimal."""
     return hashlib.sha256((salt + user_id).encode()).hexdigest()
@@ -540,6 +676,11 @@ def salted_hash(salt: str, user_id: str) -> str:
 def file_key(key: str, version_id: str) -> str:
     """The partition key of a file."""
     return f"FILE#{key}#{version_id}"
+
+
+def batch_key(execution_arn: str) -> str:
+    """The partition key of a batch."""
+    return f"BATCH#{execution_arn}"
 
 
 def day_key(date: str) -> str:

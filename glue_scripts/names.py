@@ -39,7 +39,7 @@ RUNS_PREFIX: Final = CURATED_PREFIX + "runs/"
 """What a run stored of a day: `curated/runs/listen_date=<yyyy-mm-dd>/<Glue job run id>.json`. It tells the objects."""
 
 REPORTS_PREFIX: Final = QUALITY_PREFIX + "reports/"
-"""A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of the upload>/<name>.json`."""
+"""A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of upload>/<name>-<execution>.json`."""
 QUARANTINE_PREFIX: Final = QUALITY_PREFIX + "quarantine/"
 """Rows that break a rule: `quality/quarantine/<dataset>/run=<Glue job run id>/file=<name>/*.json`."""
 
@@ -49,13 +49,13 @@ VERDICT_NAME: Final = "verdict.json"
 REJECTION_EMAIL_NAME: Final = "rejection_email.json"
 """`{"subject", "message"}` about the rejected files, written where there are any: read right before it is sent."""
 ACCEPTED_NAME: Final = "accepted.json"
-"""What the KPI job reads: the accepted files with their headers, `{"format", "files": [...]}`.
+"""What the KPI job reads: the accepted files, `{"format", "execution_arn", "files": [...]}`.
 
 The state machine `recompute` starts the job with no files and `"recompute": ["2024-06-25", ...]`: it then computes
 these days, each known to the ledger, as they are.
 """
 
-ACCEPTED_FORMAT: Final = "accepted-files/2"
+ACCEPTED_FORMAT: Final = "accepted-files/3"
 VERDICT_FORMAT: Final = "batch-verdict/2"
 MANIFEST_FORMAT: Final = "batch-manifest/2"
 REPORT_FORMAT: Final = "file-report/1"

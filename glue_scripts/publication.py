@@ -69,18 +69,18 @@ class Publisher:
     def _publish_together(self, runs: Mapping[str, str | None]) -> None:
         waiting = dict(runs)
         for _ in range(MAX_CLAIMS):
-            # 2. Commit the run to the day and claim the day, in one atomic update.
+            # 5. Commit the run to the day and claim the day, in one atomic update.
             claims = [self.ledger.claim_day(date, run) for date, run in waiting.items()]
-            # 3. Only then read the tombstones, the snapshot pointers and the days' runs, and compute.
+            # 6. Only then read the tombstones, the snapshot pointers and the days' runs, and compute.
             tombstones = self.ledger.purged_users()
             snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}
             items = _items_by_day(self.compute(claims, snapshots, tombstones))
-            # 4. Write under the claim; 5. whoever is superseded waits for the later claim's rows.
+            # 7. Write under the claim; 8. whoever is superseded waits for the later claim's rows.
             superseded = self._write(claims, items, snapshots)
             late = self._not_published_in_time(superseded)
             if not late:
                 return
-            # Without the run: it is committed, and a purge may have swapped it for another meanwhile.
+            # Without the run: it is committed.
             waiting = dict.fromkeys(sorted(late))
         raise DayNotPublishedError(
             f"Not published after {MAX_CLAIMS} claims: {', '.join(sorted(waiting))}. The plays are committed; "

@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,7 +37,10 @@ def task_share() -> Share:
 
 
 class Blobs(Protocol):
-    """Blobs in parts, used once. Work is done when they are collected, or exchanged before."""
+    """Blobs in parts. Work is done when they are collected, or exchanged before.
+
+    Blobs that were exchanged can be worked on several times, others once.
+    """
 
     def map(self, work: Work) -> Blobs:
         """Replace the blobs of each part by the work's results."""
@@ -58,19 +63,19 @@ class Here:
     """
 
     def __init__(self, parts: Iterable[Iterable[Blob]]) -> None:
-        self._blobs = (blob for part in parts for blob in part)
+        self._parts = parts
 
     def map(self, work: Work) -> Here:
         """See `Blobs`."""
-        return Here([work(self._blobs)])
+        return Here([work(chain.from_iterable(self._parts))])
 
     def by_key(self, parts: int) -> Here:
         """See `Blobs`. What is done before ends here: two works never hold their memory at the same time."""
-        return Here([list(self._blobs)])
+        return Here([self.collect()])
 
     def collect(self) -> list[Blob]:
         """See `Blobs`."""
-        return list(self._blobs)
+        return list(chain.from_iterable(self._parts))
 
 
 class Spread:
@@ -103,17 +108,33 @@ class Spread:
         return self._blobs.collect()
 
 
-def here_or_spread(plays: int, context: Callable[[], SparkContext]) -> Callable[[Sequence[Part]], Blobs]:
+@dataclass(frozen=True)
+class Workers:
+    """Where work is done.
+
+    Attributes:
+        start: starts work on parts: `Here`, or `Spread.of` with a Spark context.
+        tasks: over how many tasks work is spread.
+    """
+
+    start: Callable[[Sequence[Part]], Blobs]
+    tasks: int
+
+
+HERE = Workers(Here, tasks=1)
+
+
+def workers_for(plays: int, context: Callable[[], SparkContext]) -> Workers:
     """Decide where work on plays is done.
 
     Args:
         plays: how many there are.
         context: gives the Spark context; called only where work is spread, so that few plays need no Spark at all.
-
-    Returns:
-        What starts the work: it takes the parts.
     """
-    return Here if plays <= HERE_PLAYS else partial(Spread.of, context())
+    if plays <= HERE_PLAYS:
+        return HERE
+    spark = context()
+    return Workers(partial(Spread.of, spark), spark.defaultParallelism)
 
 
 def _done_in_task(work: Work, blobs: Iterable[Blob]) -> Iterator[Blob]:

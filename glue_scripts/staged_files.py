@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final
 
 from glue_scripts import names
+from glue_scripts.accepted_files import AcceptedFile
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.objects import AS_DOWNLOAD, DocumentError, Location, file_name, read_json
 from glue_scripts.readable_file import ReadableFile
@@ -105,6 +106,14 @@ class StagedFile:
         known = {"dataset": self.dataset or names.NO_DATASET, "size": self.size, "etag": self.etag}
         return {**known, **({"uploaded_at": self.uploaded_at} if self.uploaded_at else {})}
 
+    def accepted(self) -> AcceptedFile | None:
+        """The file as an accepted one; None where it has no dataset or S3 did not tell when it was uploaded."""
+        if self.dataset is None or self.uploaded_at is None:
+            return None
+        return AcceptedFile(
+            key=self.key, version_id=self.version_id, dataset=self.dataset, uploaded_at=self.uploaded_at
+        )
+
     def judged(self, **attributes: Any) -> JudgedFile:  # noqa: ANN401 - the attributes of JudgedFile
         """The file with its verdict."""
         return JudgedFile(
@@ -120,6 +129,21 @@ class StagedFile:
     def skipped(self, reason: str) -> dict[str, Any]:
         """Its entry in the verdict where it is not judged; the reason is one of a few, because it is in the state."""
         return {"file": self.number, "reason": reason}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What the state machine hands to the job.
+
+    Attributes:
+        location: of the document.
+        execution_arn: the execution.
+        files: the batch.
+    """
+
+    location: Location
+    execution_arn: str
+    files: Sequence[StagedFile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,15 +165,24 @@ class CheckedBatch:
     unreadable: dict[StagedFile, JudgedFile]
 
 
-def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatch:
-    """Tells which files of the manifest are due, enters them in the ledger and looks at their bytes."""
-    document = read_json(s3, manifest, names.MANIFEST_FORMAT)
-    execution_arn = str(document["execution_arn"])
+def read_manifest(s3: S3Client, location: Location) -> Manifest:
+    """Reads the manifest.
+
+    Raises:
+        DocumentError: another version wrote it.
+    """
+    document = read_json(s3, location, names.MANIFEST_FORMAT)
     files = [StagedFile.of_manifest(number, entry) for number, entry in enumerate(document["files"])]
+    return Manifest(location=location, execution_arn=str(document["execution_arn"]), files=files)
+
+
+def check_batch(s3: S3Client, ledger: Ledger, manifest: Manifest) -> CheckedBatch:
+    """Tells which files of the manifest are due, enters them in the ledger and looks at their bytes."""
+    execution_arn, files = manifest.execution_arn, manifest.files
 
     def check(file: StagedFile) -> ReadableFile | JudgedFile:
         ledger.receive_file(file.key, file.version_id, {**file.attributes, "execution": execution_arn})
-        return _checked(s3, manifest, file)
+        return _checked(s3, manifest.location, file)
 
     def skip_reason(file: StagedFile) -> str:
         """Why the file is not judged; empty where it is due."""
@@ -177,7 +210,7 @@ def check_batch(s3: S3Client, ledger: Ledger, manifest: Location) -> CheckedBatc
 def _end_elsewhere(file: StagedFile, ledger: Ledger, execution_arn: str) -> str:
     """Which other execution's end the file has seen: a second event for it is a no-op. Empty: due."""
     status, execution = ledger.file_status_and_execution(file.key, file.version_id)
-    is_held_by_other = status is not None and not (status is FileStatus.RECEIVED and execution == execution_arn)
+    is_held_by_other = status is not None and execution != execution_arn
     is_over = status in (FileStatus.ARCHIVED, FileStatus.REPLACED) or (file.is_gone and is_held_by_other)
     return f"already {status}" if is_over else ""
 
@@ -203,7 +236,7 @@ def _readable(s3: S3Client, manifest: Location, file: StagedFile) -> ReadableFil
     if not text.is_plain:
         _write_plain(s3, staged, source)
     return ReadableFile(
-        name=source.key.rpartition("/")[2],
+        name=file.name,
         uri=source.uri,
         header=text.header,
         last_modified=file.last_modified,

@@ -186,6 +186,12 @@ def document_key(run: str, date: str) -> str:
     return f"{RUNS_PREFIX}listen_date={date}/{run}.json"
 
 
+def run_of_document_key(key: str) -> tuple[str, str]:
+    """Return the date and the run of a document, by what `document_key` gave."""
+    folder, _, name = key.removeprefix(f"{RUNS_PREFIX}listen_date=").partition("/")
+    return folder, name.removesuffix(".json")
+
+
 def object_key(run: str, day: str, bucket: int, buckets: int) -> str:
     """Return the key of a run's object, under the prefix that Athena partitions by listen_date and run."""
     return f"{PLAYS_PREFIX}listen_date={day}/run={run}/part-{bucket:04}-of-{buckets:04}.parquet"

@@ -10,10 +10,12 @@ A snapshot is a folder of immutable Parquet objects and a document, and never li
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -21,18 +23,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glue_scripts.count_plays import Catalogue, no_users, users_of_rows
-from glue_scripts.kpi_sql import CATALOGUE
+from glue_scripts.count_plays import Catalogue, no_users
+from glue_scripts.kpi_sql import CATALOGUE, USERS
 from glue_scripts.objects import Location, Objects, json_line
-from glue_scripts.user_buckets import BUCKET_HASH, buckets_for, buckets_of, buckets_of_document, rows_by_bucket
+from glue_scripts.user_buckets import BUCKET_HASH, BUCKET_SQL, buckets_for, buckets_of, buckets_of_document
 
 if TYPE_CHECKING:
-    from glue_scripts.ledger import Snapshot
+    from glue_scripts.ledger import Snapshot, Tombstones
 
 USERS_FORMAT = "users-snapshot/1"
 USERS_PER_BUCKET = 2**15
 """About half a megabyte of Parquet."""
 PARALLEL_READS = 8
+
+_DELETE_PURGED = "DELETE FROM users WHERE sha256($salt || user_id) IN (SELECT hash FROM tombstones)"
+_USERS_BY_BUCKET = f"SELECT {BUCKET_SQL} AS bucket, user_id, user_country FROM users ORDER BY bucket, user_id"
 
 _CATALOGUE_TABLES = tuple(query.table for query in CATALOGUE)
 
@@ -92,22 +97,48 @@ def read_songs(objects: Objects, folder: str) -> Catalogue:
     return Catalogue(**{name: _table(objects.read(f"{folder}{name}.parquet")) for name in _CATALOGUE_TABLES})
 
 
-def write_users(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, rows: pa.Table) -> UsersSnapshot:
-    """Resolve and store the valid rows of a users file.
+def write_users(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, tombstones: Tombstones) -> UsersSnapshot:
+    """Resolve and store the valid rows of a users file. DuckDB holds them, and spills them where they are many.
 
     Args:
-        db: a connection.
+        db: a connection with the table `user_rows`: user_id, user_country VARCHAR.
         objects: where to write.
         folder: a prefix that no other job run uses, with `/` at its end.
-        rows: user_id, user_country strings; those of purged users are left out.
+        tombstones: the purged users, who are left out.
     """
-    users = users_of_rows(db, rows)
-    buckets = buckets_for(users.num_rows, USERS_PER_BUCKET)
-    snapshot = UsersSnapshot(folder, buckets, users.num_rows)
-    for bucket, rows in rows_by_bucket(buckets_of(db, users["user_id"], buckets), buckets):
-        objects.write(snapshot.key(bucket), to_parquet(users.take(pa.array(rows))))
+    db.execute(f"CREATE OR REPLACE TABLE users AS {USERS.sql}")
+    if tombstones.hashes:
+        db.register("tombstones", pa.table({"hash": pa.array(sorted(tombstones.hashes), pa.string())}))
+        db.execute(_DELETE_PURGED, {"salt": tombstones.salt})
+        db.unregister("tombstones")
+    (rows,) = db.sql("SELECT count(*) FROM users").fetchall()[0]
+    buckets = buckets_for(rows, USERS_PER_BUCKET)
+    snapshot = UsersSnapshot(folder, buckets, rows)
+    written = set()
+    for bucket, users in _users_by_bucket(db, buckets):
+        objects.write(snapshot.key(bucket), to_parquet(users))
+        written.add(bucket)
+    for bucket in set(range(buckets)) - written:
+        objects.write(snapshot.key(bucket), to_parquet(no_users()))
     objects.write(f"{folder}snapshot.json", json_line(snapshot.document()))
     return snapshot
+
+
+def _users_by_bucket(db: duckdb.DuckDBPyConnection, buckets: int) -> Iterator[tuple[int, pa.Table]]:
+    """Read the table `users` bucket by bucket; those without users are left out."""
+    ordered = db.sql(_USERS_BY_BUCKET, params={"buckets": buckets}).to_arrow_reader(USERS_PER_BUCKET)
+    slices = (each for batch in ordered for each in _slices(pa.table(batch)))
+    for bucket, of_bucket in groupby(slices, key=itemgetter(0)):
+        yield bucket, pa.concat_tables(users for _, users in of_bucket)
+
+
+def _slices(ordered: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """Divide rows that are ordered by their bucket."""
+    bucket_of_row = ordered["bucket"].to_numpy()
+    users = ordered.drop_columns("bucket")
+    for bucket in np.unique(bucket_of_row).tolist():
+        start, end = np.searchsorted(bucket_of_row, [bucket, bucket + 1]).tolist()
+        yield bucket, users.slice(start, end - start)
 
 
 def read_users(

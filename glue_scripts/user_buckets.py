@@ -25,9 +25,9 @@ The number of buckets is a power of two. So bucket b of 4 holds exactly the buck
 
 MAX_BUCKETS = 4096
 
-_BUCKETS = """
-SELECT code, (('0x' || left(sha256(user_id), 4))::INTEGER % $buckets)::INTEGER AS bucket FROM ids ORDER BY code
-"""
+BUCKET_SQL = "(('0x' || left(sha256(user_id), 4))::INTEGER % $buckets)::INTEGER"
+"""The bucket of a user_id, for `$buckets` buckets."""
+_BUCKETS = f"SELECT code, {BUCKET_SQL} AS bucket FROM ids ORDER BY code"
 
 
 class BucketCountError(ValueError):

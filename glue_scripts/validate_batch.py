@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from threading import Thread
 
@@ -14,12 +12,13 @@ import boto3
 from glue_scripts.batch_judge import BatchJudge
 from glue_scripts.failures import SafeFailure
 from glue_scripts.file_metrics import measure_verdicts
+from glue_scripts.judging import is_large
 from glue_scripts.ledger import Ledger
 from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import VALIDATE_BATCH, VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
 from glue_scripts.objects import Location
-from glue_scripts.session import RUN_ID_ARGUMENT, job_arguments, spark_session
-from glue_scripts.staged_files import check_batch
+from glue_scripts.session import RUN_ID_ARGUMENT, Spark, begin_log, job_arguments
+from glue_scripts.staged_files import check_batch, read_manifest
 from glue_scripts.validation import Validation
 from validators.reports import EmailSettings
 from validators.rules import check_tolerances
@@ -30,30 +29,28 @@ def main() -> None:
     arguments = job_arguments((*VALIDATE_BATCH_RUN_ARGUMENTS, *VALIDATE_BATCH_JOB_ARGUMENTS))
     tolerances = json.loads(arguments["tolerances"])
     check_tolerances(tolerances)
+    begin_log(VALIDATE_BATCH)
     metrics = Metrics(metrics_client(), arguments["environment"])
     with metered(metrics, job=VALIDATE_BATCH, dpus=float(arguments["dpus"])):
         s3 = boto3.client("s3")
         ledger = Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"]))
-        manifest = Location.of_uri(arguments["manifest_uri"])
-        # While the JVM starts, a process of its own, Python imports Great Expectations, which takes seconds, and looks
-        # at the files' bytes. What a thread hears from the JVM or S3 it can go on with after half a millisecond and not
-        # after Python's five: a plan is hundreds of calls.
-        sys.setswitchinterval(0.0005)
+        manifest = read_manifest(s3, Location.of_uri(arguments["manifest_uri"]))
+        spark = Spark(VALIDATE_BATCH)
+        if is_large(sum(file.size for file in manifest.files)):
+            # It takes seconds to start. Meanwhile the files' bytes are looked at.
+            Thread(target=spark.context, daemon=True).start()
+        # Great Expectations takes seconds to import. Meanwhile the files' bytes are looked at and their rows judged.
         Thread(target=_import_great_expectations, daemon=True).start()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            checking = pool.submit(check_batch, s3, ledger, manifest)
-            spark = spark_session(VALIDATE_BATCH)
         validation = Validation(
             s3=s3,
             ledger=ledger,
             judge=BatchJudge(
                 s3=s3,
                 ledger=ledger,
-                context=lambda: spark.sparkContext,
-                parts=spark.sparkContext.defaultParallelism,
+                context=spark.context,
                 tolerances=tolerances,
                 run=arguments[RUN_ID_ARGUMENT],
-                manifest=manifest,
+                manifest=manifest.location,
             ),
             emails=EmailSettings(
                 environment=arguments["environment"],
@@ -61,9 +58,9 @@ def main() -> None:
                 error_days=int(arguments["error_days"]),
                 runbook=arguments["runbook"],
             ),
-            manifest=manifest,
+            manifest=manifest.location,
         )
-        measure_verdicts(metrics, validation.validate(checking.result()))
+        measure_verdicts(metrics, validation.validate(check_batch(s3, ledger, manifest)))
 
 
 def _import_great_expectations() -> None:

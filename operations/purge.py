@@ -4,7 +4,7 @@ The order makes it safe to interrupt anywhere and to run again with the same use
 
 1. the tombstone, which every later ingest and computation honours; 2. the journal, with whether the pipe ran; 3. the
 pipe is paused, and what runs is waited for: from here on nobody but us reads or writes files; 4. the lake: a day is
-noted in the journal, then its runs are swapped; 5. all other files, raw/ last; 6. the noted days are claimed and
+noted in the journal, then its runs are replaced; 5. all other files, raw/ last; 6. the noted days are claimed and
 computed; 7. the pipe runs again; 8. the journal is closed. Every step finds done what an earlier try has done.
 
 An object that cannot be worked on does not stop the work on the others: it is named at the end, and the journal tells
@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from glue_scripts import names
 from glue_scripts.ledger import Day, salted_hash
 from glue_scripts.objects import Location, json_line, read_json
-from glue_scripts.stored_plays import RUN_FORMAT, RunOfDay, document_key, object_key
+from glue_scripts.stored_plays import RUN_FORMAT, RunOfDay, document_key, object_key, run_of_document_key
 from operations import csv_rows, documents, parquet_rows
 from operations.csv_rows import Cleaned, Person, UnreadableTextError
 from operations.deployment import Deployment
@@ -76,7 +76,7 @@ class IncompleteError(OperationError):
 
 
 class LakeChangedError(OperationError):
-    """Somebody else swapped runs of a day while the pipe was paused."""
+    """Somebody else replaced a run of a day while the pipe was paused."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _remove(
 ) -> Removed:
     purge = _Purge(deployment, person, user, journal, tell)
     purge.clean_lake()
-    tell("Swapped the runs of the lake that held plays")
+    tell("Replaced the runs of the lake that held plays")
     for prefix in _FILE_PREFIXES:
         purge.clean_prefix(prefix)
     purge.clean_raw()
@@ -253,27 +253,31 @@ class _Purge:
     # The lake
 
     def clean_lake(self) -> None:
-        """Swaps every run of a day that holds plays of the person for one without them."""
-        for date in self._deployment.ledger.dates():
-            day = self._deployment.ledger.day(date)
-            runs = day.runs if day else frozenset()
-            touched = [run for run in sorted(runs) if self._count_rows(_run_prefix(date, run))]
+        """Puts a run without the person's plays in the place of each that holds some, committed or not."""
+        for date, runs in self._stored_runs().items():
             with self._surviving((_day_prefix(date), "all")):
-                if touched:
-                    self._swap(date, touched)
-                for run in self._listed_runs(date):
-                    if self._successor(run) in runs:  # swapped by an interrupted purge, and not deleted yet
-                        self._delete_run(date, run)
+                for run in runs:
+                    if self._count_rows(_run_prefix(date, run)):
+                        self._replace(date, run)
 
-    def _swap(self, date: str, runs: Sequence[str]) -> None:
-        # First the journal: once the runs are swapped, nothing else tells that the day is to be computed anew.
-        self._journal.add_days(self._user, [date])
-        successors = {run: self._write_successor(date, run) for run in runs}
-        new = [successor for successor in successors.values() if successor]
-        if not self._deployment.ledger.replace_runs(date, runs, new):
-            raise LakeChangedError(f"Somebody else changed the runs of {date} meanwhile: repeat the command.")
-        for run in runs:
-            self._delete_run(date, run)
+    def _replace(self, date: str, run: str) -> None:
+        ledger = self._deployment.ledger
+        if not ledger.is_replaced(date, run):  # by a purge that ended before it deleted the run
+            if ledger.day(date):
+                # First the journal: once the run is replaced, nothing else tells that the day is to be computed again.
+                self._journal.add_days(self._user, [date])
+            if not ledger.replace_run(date, run, self._write_successor(date, run)):
+                raise LakeChangedError(f"Somebody else changed the runs of {date} meanwhile: repeat the command.")
+        self._delete_run(date, run)
+
+    def _stored_runs(self) -> dict[str, list[str]]:
+        """By day, ascending, the runs that have a document: committed ones, and those of failed executions."""
+        runs: dict[str, list[str]] = {}
+        for version in versions(self._deployment, names.RUNS_PREFIX):
+            if version.is_latest and not version.is_marker:
+                date, run = run_of_document_key(version.key)
+                runs.setdefault(date, []).append(run)
+        return {date: sorted(runs[date]) for date in sorted(runs)}
 
     def _delete_run(self, date: str, run: str) -> None:
         prefix = _run_prefix(date, run)
@@ -307,13 +311,6 @@ class _Purge:
 
     def _successor(self, run: str) -> str:
         return "purge-" + hashlib.sha256(f"{run}#{self._user}".encode()).hexdigest()[:24]
-
-    def _listed_runs(self, date: str) -> list[str]:
-        pages = self._deployment.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._deployment.bucket, Prefix=_day_prefix(date), Delimiter="/"
-        )
-        folders = [folder["Prefix"] for page in pages for folder in page.get("CommonPrefixes", [])]
-        return [folder.rstrip("/").rpartition("/run=")[2] for folder in folders]
 
     def _count_rows(self, prefix: str) -> int:
         count = 0

@@ -78,7 +78,7 @@ class PipelineStack(cdk.Stack):
         data.grant_read_version(job.role, names.RAW_PREFIX)
         data.grant_read(job.role, names.PROCESSING_PREFIX, names.REFERENCE_PREFIX)
         data.grant_write(job.role, names.PROCESSING_PREFIX, names.ERROR_PREFIX)
-        data.grant_put(job.role, names.QUALITY_PREFIX)
+        data.grant_put(job.role, names.QUALITY_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         ledger.grant_keep_books(job.role)
         return job
 
@@ -101,7 +101,6 @@ class PipelineStack(cdk.Stack):
             settings=self._settings,
         )
         data.grant_read(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
-        data.grant_put(job.role, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         ledger.grant_keep_books(job.role)
         ledger.grant_check(job.role)
         kpis.grant_replace_rows(job.role)

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from glue_scripts import names
+from glue_scripts.accepted_files import AcceptedFile
 from glue_scripts.file_metrics import measure_freshness, measure_verdicts
-from glue_scripts.kpi_batch import AcceptedFile
 from glue_scripts.metrics import Metrics, metered, metrics_client
-from glue_scripts.readable_file import ReadableFile
 from validators.reports import JudgedFile
 from validators.results import RowCounts, RuleResult
 from validators.rules import RULES_BY_ID
@@ -63,17 +62,7 @@ UNREADABLE = JudgedFile(
 
 def accepted_file(uploaded: datetime) -> AcceptedFile:
     """A file that was loaded."""
-    source = ReadableFile(
-        name="a.csv",
-        uri="s3://bucket/a.csv",
-        header=("user_id",),
-        last_modified=uploaded,
-        size=1,
-        is_line_per_row=True,
-    )
-    return AcceptedFile(
-        key="raw/streams/a.csv", version_id="v1", dataset="streams", uploaded_at=uploaded.isoformat(), source=source
-    )
+    return AcceptedFile(key="raw/streams/a.csv", version_id="v1", dataset="streams", uploaded_at=uploaded.isoformat())
 
 
 def emit_as_the_jobs(environment: str) -> None:

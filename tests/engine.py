@@ -31,9 +31,7 @@ def engine_on(
     """An engine; `objects` are those of the folder if not given."""
     return SqlEngine(
         objects=objects or FolderObjects(folder),
-        bucket=BUCKET,
         context=context,
-        parts=3,
         top_songs=top_songs,
         top_genres=top_genres,
         share=share(folder.parent),

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts.blobs import Blob
-from glue_scripts.counting import Counting, StoredRun, Storing, count_days, divided, store_plays
+from glue_scripts.counting import Counting, count_days
 from glue_scripts.kpi_items import items_of
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones
-from glue_scripts.spread import Blobs, Here
-from glue_scripts.stored_plays import Plays
-from glue_scripts.stored_snapshots import write_songs, write_users
+from glue_scripts.spread import Blobs, Here, Workers
+from glue_scripts.stored_plays import Plays, RunOfDay
+from glue_scripts.stored_snapshots import UsersSnapshot, write_songs, write_users
+from glue_scripts.storing import Storing, divided, store_plays
 from tests.oracle import Play, Song, User
 from validators.closed_duckdb import Share, closed_connection
 
@@ -51,6 +53,17 @@ def users_table(users: Iterable[User]) -> pa.Table:
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(User._fields, columns, strict=True)})
 
 
+def store_users(
+    db: duckdb.DuckDBPyConnection,
+    objects: FolderObjects,
+    folder: str,
+    users: Iterable[User],
+    tombstones: Tombstones = NO_TOMBSTONES,
+) -> UsersSnapshot:
+    db.register("user_rows", users_table(users))
+    return write_users(db, objects, folder, tombstones)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account:
     """What is stored in a folder, and how work on it is run.
@@ -73,16 +86,17 @@ class Account:
 
     def store(
         self, files: Sequence[Plays], *, run: str, buckets: int, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> StoredRun:
+    ) -> list[RunOfDay]:
         """Stores the plays of some files as a run, each file judged by a task of its own."""
         with closed_connection(self.share) as db:
             parts = [list(divided(db, plays, buckets)) for plays in files]
-        storing = Storing(self.objects, run, buckets, tombstones, self.share)
-        return store_plays(self.start(parts), storing, self.parts)
+        names = frozenset(name for plays in files for name in plays.files.values.to_pylist())
+        storing = Storing(self.objects, run, buckets, 0, names, tombstones, self.share)
+        return store_plays(self.start(parts).by_key(self.parts), storing)
 
     def kpi_items(
         self,
-        runs: Iterable[StoredRun],
+        runs: Iterable[Sequence[RunOfDay]],
         songs: Iterable[Song],
         users: Iterable[User],
         *,
@@ -93,7 +107,7 @@ class Account:
         """Stores both snapshots and computes the KPIs of all days of the runs."""
         with closed_connection(self.share) as db:
             write_songs(db, self.objects, "songs/", songs_table(songs))
-            snapshot = write_users(db, self.objects, "users/", users_table(users))
+            snapshot = store_users(db, self.objects, "users/", users)
         counting = Counting(self.objects, "songs/", snapshot, tombstones, self.share, top_songs)
-        stored = [each for run in runs for day in run.days for each in day.objects]
-        return items_of(count_days(stored, counting, self.start, self.parts), top_genres=top_genres)
+        stored = [each for run in runs for day in run for each in day.objects]
+        return items_of(count_days(stored, counting, Workers(self.start, self.parts)), top_genres=top_genres)

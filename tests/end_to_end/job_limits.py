@@ -24,7 +24,7 @@ BLOCK_BYTES: Final = 512
 """Of `ulimit -f`: POSIX, Shell and Utilities."""
 SMALL_HEAP: Final = (
     # As on Glue, a JVM without memory ends; Spark looks at spark.testing.memory in the place of the true heap.
-    "spark.driver.extraJavaOptions=-Xmx90m -XX:+ExitOnOutOfMemoryError --conf spark.testing.memory=2000000000"
+    "spark.driver.extraJavaOptions=-Xmx{}m -XX:+ExitOnOutOfMemoryError --conf spark.testing.memory=2000000000"
 )
 
 
@@ -38,6 +38,7 @@ class Case:
         state: of the state machine.
         file_bytes: the largest file that it can write: where the disk is full. None for no limit.
         conf: Glue's argument `--conf`.
+        plays: of the streams file. The KPI job starts Spark for over two million, the validation job for over 64 MB.
         told: what the e-mail says.
     """
 
@@ -46,15 +47,27 @@ class Case:
     state: str
     file_bytes: int | None
     conf: str
+    plays: int
     told: str
 
 
 CASES: Final = [
-    Case("disk, KPI job", "ComputeKpisJobName", "ComputeKpis", 3 * 1024**2, "", "File too large"),
-    Case("disk, validation", "ValidateBatchJobName", "Validate", 3 * 1024**2, "", "File too large"),
-    Case("memory, KPI job", "ComputeKpisJobName", "ComputeKpis", None, SMALL_HEAP, "memory"),
-    Case("memory, validation", "ValidateBatchJobName", "Validate", None, SMALL_HEAP, "memory"),
+    Case("disk, validation", "ValidateBatchJobName", "Validate", 3 * 1024**2, "", 120_000, "File too large"),
+    Case(
+        "disk, tasks of the validation", "ValidateBatchJobName", "Validate", 30 * 1024**2, "", 900_000, "File too large"
+    ),
+    Case("memory, validation", "ValidateBatchJobName", "Validate", None, SMALL_HEAP.format(90), 900_000, "memory"),
+    Case(
+        "memory, KPI job",
+        "ComputeKpisJobName",
+        "ComputeKpis",
+        None,
+        SMALL_HEAP.format(20),
+        2_100_000,
+        "glue_scripts.session.context",
+    ),
 ]
+"""A heap of 40 MB is enough for the KPI job; it writes to no disk unless a bucket of plays exceeds DuckDB's memory."""
 
 
 class Limits:
@@ -105,7 +118,7 @@ def test_a_job_without_room_fails_clearly_and_a_redrive_mends_it(
     pipeline = deployed.pipeline
     limits = Limits(monkeypatch, pipeline.outputs[case.output], case)
     # A byte order mark makes the validation job write an unpacked copy.
-    contents = {**REFERENCES, "streams/large.csv": b"\xef\xbb\xbf" + plays_that_do_not_pack(120_000)}
+    contents = {**REFERENCES, "streams/large.csv": b"\xef\xbb\xbf" + plays_that_do_not_pack(case.plays)}
     uploaded = deployed.upload(tmp_path, contents)
     deployed.wait_for(uploaded)
 

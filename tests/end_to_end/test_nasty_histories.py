@@ -52,31 +52,38 @@ SEED: Final = 4
 
 
 @dataclass
-class KpiJob:
-    """The KPI job of a deployed pipeline, whose runs can be killed at a named point."""
+class Job:
+    """A job of a deployed pipeline, whose runs can be killed at a named point.
+
+    Attributes:
+        deployed: the pipeline.
+        output: the output of the stack that names the job.
+    """
 
     deployed: Deployed
+    output: str
     _seen: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
-        return self.deployed.pipeline.outputs["ComputeKpisJobName"]
+        return self.deployed.pipeline.outputs[self.output]
 
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.deployed.pipeline.ledger_table)
 
-    def kill_next_run_in_its_lake_write(self) -> None:
-        """Kills the next run as soon as the first of its plays are in the lake."""
+    def kill_next_run_in_its_lake_write(self) -> str:
+        """Kills the next run of the validation job as soon as the first of its plays are in the lake."""
         run, process = self._next_run()
         while not self._has_files_in_lake(run):
             assert not self._has_ended(run), f"{run} has ended and written nothing"
             time.sleep(0.01)
         os.killpg(process, signal.SIGKILL)
         wait_until(lambda: self._has_ended(run), "the end of the killed run")
+        return run
 
-    def kill_next_run_at_its_first_transaction(self, *, is_applied: bool) -> str:
-        """Kills the next run before its first transaction is applied, or after that and before it is answered."""
+    def kill_next_run_at_its_first_transaction(self, *, is_applied: bool) -> None:
+        """Kills the next run of the KPI job before its first transaction is applied, or before it is answered."""
         run, process = self._next_run()
         write = DynamoDBBackend.transact_write_items
 
@@ -89,16 +96,15 @@ class KpiJob:
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.setattr(DynamoDBBackend, "transact_write_items", write_and_kill)
             wait_until(lambda: self._has_ended(run), "the end of the killed run")
-        return run
 
     def _has_files_in_lake(self, run: str) -> bool:
         """Whether a run has begun to write plays."""
         buckets = self.deployed.work_dir / "buckets"
         return any(buckets.glob(f"*/{PLAYS_PREFIX}*/run={run}/**/*.parquet"))
 
-    def has_claimed(self, run: str) -> bool:
-        """Whether a run's plays are committed to a day."""
-        return any(run in day.runs for day in self._days())
+    def committed_runs(self) -> set[str]:
+        """The runs that are committed to a day."""
+        return {run for day in self._days() for run in day.runs}
 
     def unpublished_days(self) -> list[str]:
         """Days whose latest claim has not published."""
@@ -116,7 +122,7 @@ class KpiJob:
             found[:] = [run["Id"] for run in runs if run["Id"] not in self._seen and run["JobRunState"] == "RUNNING"]
             return bool(found)
 
-        wait_until(is_there, "a run of the KPI job")
+        wait_until(is_there, f"a run of {self.name}")
         self._seen.add(found[0])
         (process,) = (pid for pid, _, _, command in processes() if f"/{found[0]}/request.json" in command)
         return found[0], process
@@ -210,14 +216,17 @@ def test_a_stream_file_in_pieces_with_killed_jobs_gives_the_rows_of_the_whole(
     references, streams = read_input()
     files = with_some_twice(pieces_of(streams, PIECES))
     waves = [files[wave::WAVES] for wave in range(WAVES)]
-    job, pipeline = KpiJob(deployed), deployed.pipeline
+    validation, job = Job(deployed, "ValidateBatchJobName"), Job(deployed, "ComputeKpisJobName")
+    pipeline = deployed.pipeline
 
     first = deployed.upload(tmp_path, references) + upload(deployed, tmp_path, waves[0])
-    job.kill_next_run_in_its_lake_write()
-    committed = job.kill_next_run_at_its_first_transaction(is_applied=False)
+    killed = validation.kill_next_run_in_its_lake_write()
+    job.kill_next_run_at_its_first_transaction(is_applied=False)
+    job.kill_next_run_at_its_first_transaction(is_applied=False)
     deployed.wait_for(first)
     (failed,) = pipeline.snapshot().failures
-    assert job.has_claimed(committed)
+    (committed,) = job.committed_runs()
+    assert committed != killed
     assert deployed.kpi_rows() == []
 
     second = upload(deployed, tmp_path, waves[1])
@@ -246,7 +255,7 @@ def test_a_stream_file_in_pieces_with_killed_jobs_gives_the_rows_of_the_whole(
     assert job.unpublished_days() == []
     assert by_key(deployed.kpi_rows()) == by_key(expected_rows({**references, "streams/whole.csv": streams}))
     told(
-        f"{len(everything)} files ({PIECES} pieces, some twice) in {WAVES} executions, 4 runs killed, "
+        f"{len(everything)} files ({PIECES} pieces, some twice) in {WAVES} executions, 5 runs killed, "
         f"{len(deployed.kpi_rows())} rows equal to the whole file's: {dict(job_runs(deployed))}"
     )
 

@@ -49,8 +49,7 @@ SECOND: Final = {
 
 LACKING: Final = (
     ("Pipeline/ValidateBatch", "dynamodb:UpdateItem", "table/ledger"),
-    ("Pipeline/ValidateBatch", "s3:PutObject", "quality/*"),
-    ("Pipeline/ComputeKpis", "s3:PutObject", "curated/*, reference/*"),
+    ("Pipeline/ValidateBatch", "s3:PutObject", "curated/*, quality/*, reference/*"),
     ("Pipeline/ComputeKpis", "dynamodb:PutItem", "table/kpis"),
 )
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.exactness.simulation import Code, Execution, FileVersion, Purge, World, small_numbers
+from tests.exactness.simulation import Code, Execution, FileVersion, Purge, Work, World, small_numbers
 from tests.oracle import Play, Song, User
 
 START: Final = datetime(2024, 6, 25, 23, 30, tzinfo=UTC)
@@ -34,13 +34,13 @@ USERS: Final = (
 KEYS: Final = ("raw/streams/a.csv", "raw/streams/b.csv")
 STEPS: Final = st.sampled_from(
     [(1, ""), (2, ""), (4, ""), (9, ""), (99, "claim"), (99, "computed"), (99, "write"), (99, "publish"),
-     (99, "read rows"), (99, "wait"), (999, "")]
+     (99, "read rows"), (99, "wait"), (99, "move pointer"), (99, "record batch"), (999, "")]
 )  # fmt: skip
 """How far something goes: so many steps, or until its next step of a kind."""
 
 
 class Histories(RuleBasedStateMachine):
-    """Uploads, events, crashes, redrives, recomputations and purges, interleaved in any way; then rest."""
+    """Uploads, events, crashes, zombies, redrives, recomputations and purges, interleaved in any way; then rest."""
 
     code: ClassVar[Code] = Code()
 
@@ -58,10 +58,10 @@ class Histories(RuleBasedStateMachine):
     @rule(
         plays=st.lists(st.sampled_from(PLAYS), min_size=1, max_size=4),
         key=st.sampled_from(KEYS),
-        is_valid=st.sampled_from([True, True, True, False]),
+        is_valid=st.sampled_from([True, True, True, False, None]),
         steps=STEPS,
     )
-    def a_stream_file_arrives(self, plays: list[Play], key: str, is_valid: bool, steps: tuple[int, str]) -> None:
+    def a_stream_file_arrives(self, plays: list[Play], key: str, is_valid: bool | None, steps: tuple[int, str]) -> None:
         self._go_on(self._start(self.world.upload(key, "streams", plays, is_valid=is_valid)), steps)
 
     @rule(plays=st.lists(st.sampled_from(PLAYS), min_size=2, max_size=6), key=st.sampled_from(KEYS), steps=STEPS)
@@ -83,7 +83,8 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data(), key=st.sampled_from(KEYS), steps=STEPS)
     def the_same_bytes_arrive_again(self, data: st.DataObject, key: str, steps: tuple[int, str]) -> None:
         file = data.draw(st.sampled_from(list(self.world.files.values())))
-        again = self.world.upload(key if file.dataset == "streams" else file.key, file.dataset, file.rows)
+        key = key if file.dataset == "streams" else file.key
+        again = self.world.upload(key, file.dataset, file.rows)
         self._go_on(self._start(again), steps)
 
     @precondition(lambda self: self.world.files)
@@ -109,6 +110,14 @@ class Histories(RuleBasedStateMachine):
     def something_is_killed(self, data: st.DataObject) -> None:
         self.world.crash(data.draw(st.sampled_from(self._acting())))
 
+    @precondition(lambda self: self._executing())
+    @rule(data=st.data(), steps=STEPS)
+    def a_job_is_given_up_for_dead_and_run_again(self, data: st.DataObject, steps: tuple[int, str]) -> None:
+        execution = data.draw(st.sampled_from(self._executing()))
+        self.world.give_up(execution)
+        self.world.begin(execution)
+        self._go_on(execution, steps)
+
     @precondition(lambda self: self._stopped())
     @rule(data=st.data(), steps=STEPS)
     def something_is_redriven(self, data: st.DataObject, steps: tuple[int, str]) -> None:
@@ -120,7 +129,7 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data(), steps=STEPS)
     def days_are_recomputed(self, data: st.DataObject, steps: tuple[int, str]) -> None:
         dates = data.draw(st.sets(st.sampled_from(self.world.ledger.dates()), min_size=1))
-        execution = Execution((), recompute=tuple(sorted(dates)), state="compute")
+        execution = self.world.execution(recompute=sorted(dates))
         self.world.begin(execution)
         self._go_on(execution, steps)
 
@@ -138,15 +147,18 @@ class Histories(RuleBasedStateMachine):
             self.world.close()
 
     def _start(self, *files: FileVersion) -> Execution:
-        execution = Execution(files)
+        execution = self.world.execution(*files)
         self.world.begin(execution)
         return execution
 
-    def _go_on(self, work: Execution | Purge, steps: tuple[int, str]) -> None:
+    def _go_on(self, work: Work, steps: tuple[int, str]) -> None:
         self.world.advance(work, *steps)
 
     def _acting(self) -> list[Any]:
         return [work for work in self.world.work if work.actor]
+
+    def _executing(self) -> list[Execution]:
+        return [work for work in self._acting() if isinstance(work, Execution)]
 
     def _stopped(self) -> list[Any]:
         return [work for work in self.world.work if work.state != "finished" and not work.actor]

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple
 
-from glue_scripts import kpi_batch, kpi_table, ledger, publication
+from glue_scripts import batch_record, kpi_batch, kpi_table, ledger, publication
 from tests.exactness.simulation import Code
 
 
@@ -54,12 +54,20 @@ _APPEND_LATE = """if run:
             )
         runs = {*item.get("runs", set()), *([run] if run else [])}
         return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(runs))"""
-_MAKE_CURRENT = """        for snapshot in written.snapshots:
-            self._make_current(snapshot)
+_MAKE_CURRENT = """            for snapshot in batch.snapshots:
+                self._make_current(snapshot)
 """
 _LOOK_UP = "dict.fromkeys(self.ledger.days_that_may_lack_tracks())\n"
 _WAIT = "late = self._not_published_in_time(superseded)"
 _ORDER = "[*puts, *deletes, *summary]"
+
+_ADD = '        add = "ADD claim :one"'
+_VERDICTS = "        with ThreadPoolExecutor(max_workers=PARALLEL_VERDICTS) as pool:\n"
+_WRITE_FIRST = """        self._write(
+            judgement.accepted for judgement in judgements.values() if judgement.status == FileStatus.ACCEPTED
+        )
+"""
+_RECORDED = "            if verdict.status not in (_ACCEPTED if is_ours else _JOINED):"
 
 MUTANTS: Final = (
     Mutant("the transaction does not check the claim", kpi_table, (("[check, *named]", "named"),)),
@@ -68,7 +76,7 @@ MUTANTS: Final = (
         ledger,
         (
             ('(", runs :run" if run else "")', '""'),
-            ('            values[":run"] = {run}\n', "            pass\n"),
+            ('**({":run": {run}} if run else {})', "**{}"),
             (_CLAIMED, _APPEND_LATE),
         ),
     ),
@@ -76,7 +84,7 @@ MUTANTS: Final = (
         "the runs are listed before the claim",
         ledger,
         (
-            (_LIST, '        listed = self._get(day_key(date)).get("runs", set())\n' + _LIST),
+            (_ADD, '        listed = self._get(day_key(date)).get("runs", set())\n' + _ADD),
             (_CLAIMED_RUNS, "{*listed, *([run] if run else [])}))\n\n    def dates"),
         ),
     ),
@@ -96,16 +104,48 @@ MUTANTS: Final = (
         publication,
         ((_SNAPSHOTS, ""), (_CLAIM, _SNAPSHOTS + _CLAIM)),
     ),
-    Mutant(
-        "a day claimed again commits its run again",
-        publication,
-        (("dict.fromkeys(sorted(late))", "{date: runs[date] for date in sorted(late)}"),),
-    ),
     Mutant("the day is listed after the claim", ledger, ((_LIST, ""), (_CLAIMED, _LIST.lstrip() + " " * 8 + _CLAIMED))),
     Mutant(
         "the days that lack tracks are looked up before the new catalogue is current",
         kpi_batch,
-        ((_LOOK_UP, "lacking\n"), (_MAKE_CURRENT, "        lacking = " + _LOOK_UP + _MAKE_CURRENT)),
+        ((_LOOK_UP, "lacking\n"), (_MAKE_CURRENT, "            lacking = " + _LOOK_UP + _MAKE_CURRENT)),
     ),
-    Mutant("runs are swapped without a look at what is there", ledger, (('"#runs = :before"', '":before = :before"'),)),
+    Mutant(
+        "a run is replaced without a look at what is there", ledger, (('"#runs = :before"', '":before = :before"'),)
+    ),
+    Mutant(
+        "a run that was replaced is committed again",
+        ledger,
+        (
+            (
+                '            "attribute_not_exists(#replaced_by)",\n            {"#status"',
+                '            "attribute_not_exists(nothing)",\n            {"#status"',
+            ),
+        ),
+    ),
+    Mutant(
+        "the last run that records a batch decides",
+        ledger,
+        (('f"attribute_not_exists({LEDGER_PARTITION_KEY})"', '"attribute_not_exists(nothing)"'),),
+    ),
+    Mutant(
+        "the last run that records a verdict decides",
+        ledger,
+        (
+            (
+                "FileStatus.ACCEPTED: (FileStatus.RECEIVED,)",
+                "FileStatus.ACCEPTED: (FileStatus.RECEIVED, FileStatus.REJECTED)",
+            ),
+            (
+                "FileStatus.REJECTED: (FileStatus.RECEIVED,)",
+                "FileStatus.REJECTED: (FileStatus.RECEIVED, FileStatus.ACCEPTED)",
+            ),
+        ),
+    ),
+    Mutant("rows are written before the verdicts", batch_record, ((_VERDICTS, _WRITE_FIRST + _VERDICTS),)),
+    Mutant(
+        "the file's own verdict counts, and not the recorded one",
+        batch_record,
+        ((_RECORDED, "            if judgement.status != FileStatus.ACCEPTED:"),),
+    ),
 )

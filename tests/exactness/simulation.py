@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from glue_scripts import kpi_batch, kpi_table, ledger, publication
-from glue_scripts.kpi_batch import AcceptedFile, Written
+from glue_scripts import batch_record, kpi_batch, kpi_table, ledger, publication
+from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
+from glue_scripts.batch_record import Judgement, Written
 from glue_scripts.ledger import Claim, FileStatus, Snapshot, Tombstones, file_key
 from glue_scripts.publication import Snapshots
 from tests import oracle
@@ -41,6 +42,7 @@ class Code(NamedTuple):
     kpi_table: ModuleType = kpi_table
     publication: ModuleType = publication
     kpi_batch: ModuleType = kpi_batch
+    batch_record: ModuleType = batch_record
 
 
 class InTurn:
@@ -67,6 +69,7 @@ def small_numbers(code: Code) -> Iterator[None]:
         (code.publication, "MAX_POLLS", 3),
         (code.publication, "MAX_DAYS_AT_ONCE", 2),
         (code.publication, "ThreadPoolExecutor", InTurn),
+        (code.batch_record, "ThreadPoolExecutor", InTurn),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in settings]
     for module, name, value in settings:
@@ -79,13 +82,13 @@ def small_numbers(code: Code) -> Iterator[None]:
 
 
 class FileVersion(NamedTuple):
-    """An uploaded object version."""
+    """An uploaded object version; `is_valid` is None where one run of the job accepts it and the next one does not."""
 
     key: str
     version_id: str
     dataset: str
     rows: tuple[Any, ...]
-    is_valid: bool
+    is_valid: bool | None
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -96,6 +99,7 @@ class FileVersion(NamedTuple):
 class Execution:
     """A batch on its way through the state machine; a redrive resumes at the state that it had come to."""
 
+    arn: str
     files: tuple[FileVersion, ...]
     recompute: tuple[str, ...] = ()
     state: str = "validate"
@@ -111,6 +115,20 @@ class Purge:
     user_id: str
     state: str = "purge"
     actor: Actor | None = None
+
+
+@dataclass(eq=False)
+class Zombie:
+    """A job that was given up for dead and goes on: its execution goes on without it."""
+
+    actor: Actor | None
+
+    @property
+    def state(self) -> str:
+        return "zombie" if self.actor else "finished"
+
+
+Work = Execution | Purge | Zombie
 
 
 class Effective(NamedTuple):
@@ -141,12 +159,13 @@ class World:
         self.snapshots: dict[str, tuple[Any, ...]] = {}
         self.computed: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
         self.plays_of_claim: dict[tuple[str, int], frozenset[Play]] = {}
+        self.execution_of: dict[str, str] = {}
         self.claimant: dict[str, object] = {}
         self.effective: dict[tuple[str, int], Effective] = {}
         self.catalogues: list[str] = []
         self.purged: set[str] = set()
         self.journals: dict[str, set[str]] = {}
-        self.work: list[Execution | Purge] = []
+        self.work: list[Work] = []
         self.acting: object = None
         self._conflict_every = conflict_every
         self._transactions = 0
@@ -159,12 +178,17 @@ class World:
 
     # What happens
 
-    def upload(self, key: str, dataset: str, rows: Sequence[Any], *, is_valid: bool = True) -> FileVersion:
+    def upload(self, key: str, dataset: str, rows: Sequence[Any], *, is_valid: bool | None = True) -> FileVersion:
         """A new object version in raw/; uploads are a second apart."""
         file = FileVersion(key, f"v{self.number('version'):04}", dataset, tuple(rows), is_valid)
         self.files[file.identity] = file
         self.raw.add(file.identity)
         return file
+
+    def execution(self, *files: FileVersion, recompute: Sequence[str] = ()) -> Execution:
+        """A batch, or days to compute."""
+        arn = f"execution-{self.number('execution')}"
+        return Execution(arn, files, tuple(recompute), state="compute" if recompute else "validate")
 
     def begin(self, work: Execution | Purge) -> None:
         """Starts an execution or a purge, or starts it again after a crash or failure."""
@@ -179,10 +203,15 @@ class World:
 
         work.actor = Actor(run)
 
-    def advance(self, work: Execution | Purge, steps: int, stop_before: str = "") -> None:
+    def give_up(self, execution: Execution) -> None:
+        """Takes the job of an execution for dead: it goes on, and the execution can be begun again."""
+        self.work.append(Zombie(execution.actor))
+        execution.actor = None
+
+    def advance(self, work: Work, steps: int, stop_before: str = "") -> None:
         """Lets it go on; what it breaks is raised here."""
         if work.actor:
-            self.acting = work
+            self.acting = work.actor
             work.actor.advance(steps, stop_before)
             if work.actor.is_finished:
                 error, work.actor = work.actor.error, None
@@ -191,10 +220,10 @@ class World:
                 if error and not isinstance(error, JobFailedError | self.code.publication.DayNotPublishedError):
                     raise error
 
-    def crash(self, work: Execution | Purge) -> None:
+    def crash(self, work: Work) -> None:
         """Kills it before its next step."""
         if work.actor:
-            self.acting = work
+            self.acting = work.actor
             work.actor.kill()
             error, work.actor = work.actor.error, None
             if error and not isinstance(error, CrashError):
@@ -207,7 +236,7 @@ class World:
             if not unfinished:
                 return
             for work in unfinished:
-                if work.actor is None:
+                if work.actor is None and not isinstance(work, Zombie):
                     self.begin(work)
             steps = 0
             while any(work.actor for work in unfinished):
@@ -255,9 +284,10 @@ class World:
             if identity in self.raw:
                 continue
             place = (identity in self.archive, identity in self.error)
-            _require(place == (file.is_valid, not file.is_valid), f"{identity} is in archive/, error/: {place}")
+            _require(place in ((True, False), (False, True)), f"{identity} is in archive/, error/: {place}")
+            _require(file.is_valid in (None, place[0]), f"{identity} is in archive/, error/: {place}")
             status = self.ledger.file_status(*identity)
-            _require(status == ("ARCHIVED" if file.is_valid else "REJECTED"), f"{identity} is {status}")
+            _require(status == ("ARCHIVED" if place[0] else "REJECTED"), f"{identity} is {status}")
 
     def _check_day_at_rest(self, date: str, plays: frozenset[Play]) -> None:
         day = self.ledger.day(date)
@@ -308,6 +338,10 @@ class World:
                     self.catalogues.append(after["uri"])
 
     def _check_ledger_day(self, date: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        if "claim" not in after:  # a run was replaced before it was committed
+            return
+        runs = after.get("runs", ())
+        _require(len({self.execution_of[run] for run in runs}) == len(runs), f"{date} has two runs of a batch: {runs}")
         claim, published = int(after["claim"]), int(after.get("published", 0))
         _require(claim >= before.get("claim", 0), f"the claim of {date} decreased")
         _require(published >= before.get("published", 0), f"the published claim of {date} decreased")
@@ -387,24 +421,27 @@ class JobFailedError(Exception):
 
 
 @dataclass(frozen=True)
-class PlainEngine:
-    """The engine of a KPI job: rows in Python, the lake in the world."""
+class PlainWriter:
+    """The writer of a validation job: rows in Python, the lake in the world."""
 
     world: World
     actor: Actor
+    execution_arn: str
 
     def write(
         self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
     ) -> Written:
+        for file in (*references, *streams):
+            status = self.world.ledger.file_status(file.key, file.version_id)
+            _require(status in ("ACCEPTED", "LOADED", "ARCHIVED"), f"rows of {file} go to the lake, which is {status}")
         return Written(
             snapshots=[self._write_snapshot(file, run, tombstones) for file in references],
             dates=self._write_plays(streams, run, tombstones),
         )
 
     def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
-        versions = [self.world.files[file.key, file.version_id] for file in files]
-        _require(all(version.is_valid for version in versions), f"rejected rows go to the lake: {versions}")
-        plays = {play for version in versions for play in version.rows}
+        self.world.execution_of[run] = self.execution_arn
+        plays = {play for file in files for play in self.world.files[file.key, file.version_id].rows}
         dates = sorted({date_of(play) for play in plays})
         for date in dates:
             self.actor.pause("write run")
@@ -420,6 +457,14 @@ class PlainEngine:
         uri = f"{file.dataset}/{file.snapshot_name(run)}#{file.version_id}"
         self.world.snapshots[uri] = kept
         return file.snapshot(uri, len(kept))
+
+
+@dataclass(frozen=True)
+class PlainEngine:
+    """The engine of a KPI job: rows in Python, the lake in the world."""
+
+    world: World
+    actor: Actor
 
     def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[dict[str, Any]]:
         self.actor.pause("compute")
@@ -454,22 +499,43 @@ class ExecutionJob:
         for state, work in (("validate", self._validate), ("compute", self._compute), ("archive", self._archive)):
             if execution.state == state:
                 work(execution)
+                if self._is_given_up(execution):
+                    return
                 execution.state = {"validate": "compute", "compute": "archive", "archive": "finished"}[state]
 
+    def _is_given_up(self, execution: Execution) -> bool:
+        return execution.actor is not self.actor
+
     def _validate(self, execution: Execution) -> None:
-        books = self.world.code.ledger.Ledger(self.world.table("ledger", self.actor))
-        execution.accepted = []
+        world, code = self.world, self.world.code
+        books = code.ledger.Ledger(world.table("ledger", self.actor))
+        judgements = {}
         for file in execution.files:
-            status = books.file_status(*file.identity)
-            if status == FileStatus.ARCHIVED or (status == FileStatus.REJECTED and file.identity not in self.world.raw):
+            status, holder = books.file_status_and_execution(*file.identity)
+            is_gone = file.identity not in world.raw and holder != execution.arn
+            if status == FileStatus.ARCHIVED or (status == FileStatus.REJECTED and is_gone):
                 continue
-            books.receive_file(*file.identity, {"execution": str(id(execution))})
-            status = FileStatus.ACCEPTED if file.is_valid else FileStatus.REJECTED
-            is_ours = books.advance_file(*file.identity, status, {})
-            if file.is_valid and (is_ours or books.file_status(*file.identity) == FileStatus.LOADED):
-                execution.accepted.append(file)
-            if not file.is_valid:
-                self._move(file, self.world.error)
+            books.receive_file(*file.identity, {"execution": execution.arn})
+            is_valid = world.number("judgement") % 2 == 0 if file.is_valid is None else file.is_valid
+            judgements[file] = Judgement(
+                accepted=accepted_file(file),
+                has_rows=True,
+                status=FileStatus.ACCEPTED if is_valid else FileStatus.REJECTED,
+                attributes={},
+            )
+        recorded = code.batch_record.BatchRecord(
+            ledger=books,
+            writer=PlainWriter(world, self.actor, execution.arn),
+            execution_arn=execution.arn,
+            run=f"run-{world.number('run')}",
+            document_uri="accepted.json",
+        ).record(judgements)
+        if self._is_given_up(execution):
+            return
+        execution.accepted = list(recorded.accepted)
+        for file, verdict in recorded.verdicts.items():
+            if verdict.status == FileStatus.REJECTED and verdict.execution == execution.arn:
+                self._move(file, world.error)
 
     def _compute(self, execution: Execution) -> None:
         if not execution.accepted and not execution.recompute:
@@ -479,11 +545,14 @@ class ExecutionJob:
         books = code.ledger.Ledger(world.table("ledger", self.actor))
         rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), "ledger", sleep=self._sleep)
         publisher = code.publication.Publisher(books, rows, engine.compute, sleep=self._sleep)
-        document = {"files": [_entry(file) for file in execution.accepted], "recompute": list(execution.recompute)}
-        code.kpi_batch.KpiBatch(
-            engine=engine, ledger=books, publisher=publisher, run=f"run-{world.number('run')}"
-        ).load(document)
-        world.check_visible(execution)
+        accepted = AcceptedFiles(
+            execution_arn=execution.arn,
+            files=[accepted_file(file) for file in execution.accepted],
+            recompute=execution.recompute,
+        )
+        code.kpi_batch.KpiBatch(ledger=books, publisher=publisher, run=f"job-{world.number('job')}").load(accepted)
+        if not self._is_given_up(execution):
+            world.check_visible(execution)
 
     def _archive(self, execution: Execution) -> None:
         table = self.world.table("ledger", self.actor)
@@ -519,9 +588,9 @@ class PurgeJob:
         books = code.ledger.Ledger(world.table("ledger", self.actor))
         books.purge_user(purge.user_id)
         world.purged.add(purge.user_id)
-        for date in books.dates():
-            while self._clean(books, purge, date):
-                pass
+        while dirty := self._dirty_runs(purge):
+            for date, run in dirty:
+                self._clean(books, purge, date, run)
         rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), "ledger", sleep=self._sleep)
         engine = PlainEngine(world, self.actor)
         publisher = code.publication.Publisher(books, rows, engine.compute, sleep=self._sleep)
@@ -536,27 +605,28 @@ class PurgeJob:
         world.journals.pop(purge.user_id, None)
         purge.state = "finished"
 
-    def _clean(self, books: Any, purge: Purge, date: str) -> bool:  # noqa: ANN401 - a Ledger of the code under test
-        """Swaps a day's runs that hold the user; returns whether there were any."""
+    def _dirty_runs(self, purge: Purge) -> list[tuple[str, str]]:
+        """The days and runs that hold the user, committed or not."""
+        self.actor.pause("list runs")
+        plays = self.world.runs.items()
+        return sorted(of for of, held in plays if any(play.user_id == purge.user_id for play in held))
+
+    def _clean(self, books: Any, purge: Purge, date: str, run: str) -> None:  # noqa: ANN401 - a Ledger
+        """Puts a run without the user in the place of one."""
         runs = self.world.runs
-        day = books.day(date)
-        found = {run for run in (day.runs if day else ()) if (date, run) in runs}
-        dirty = {run for run in found if any(play.user_id == purge.user_id for play in runs[date, run])}
-        if not dirty:
-            return False
-        self.actor.pause("note day")
-        self.world.journals.setdefault(purge.user_id, set()).add(date)
-        if any((date, run) not in runs for run in dirty):
-            raise JobFailedError(f"somebody else has swapped runs of {date}: repeat the command")
-        clean = {f"clean-{self.world.number('clean')}": runs[date, run] for run in sorted(dirty)}
-        self.actor.pause("write run")
-        for run, plays in clean.items():
-            runs[date, run] = frozenset(play for play in plays if play.user_id != purge.user_id)
-        if books.replace_runs(date, dirty, set(clean)):
-            self.actor.pause("delete")
-            for run in dirty:
-                runs.pop((date, run), None)
-        return True
+        if not books.is_replaced(date, run):
+            if books.day(date):
+                self.actor.pause("note day")
+                self.world.journals.setdefault(purge.user_id, set()).add(date)
+            self.actor.pause("write run")
+            plays = runs.get((date, run), frozenset())
+            clean = f"clean-{self.world.number('clean')}"
+            self.world.execution_of[clean] = self.world.execution_of[run]
+            runs[date, clean] = frozenset(play for play in plays if play.user_id != purge.user_id)
+            if not books.replace_run(date, run, clean):
+                raise JobFailedError(f"somebody else has replaced {run} of {date}: repeat the command")
+        self.actor.pause("delete")
+        runs.pop((date, run), None)
 
     def _sleep(self, seconds: float) -> None:
         self.actor.pause("wait")
@@ -572,6 +642,10 @@ def step_of(operation: str, key: str, update: str) -> str:
         return "claim" if "claim :one" in update else "publish" if "published" in update else "change day"
     if key.startswith("SNAPSHOT#") and operation == "get_item":
         return "read pointer"
+    if key.startswith("SNAPSHOT#"):
+        return "move pointer"
+    if key.startswith("BATCH#") and operation == "update_item":
+        return "record batch"
     return f"{operation} {key.partition('#')[0]}"
 
 
@@ -591,19 +665,15 @@ def comparable(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     return {sk: {name: value for name, value in row.items() if name not in varying} for sk, row in rows.items()}
 
 
-def _entry(file: FileVersion) -> dict[str, Any]:
-    """The file in `accepted.json`; version ids ascend as the seconds of the uploads do."""
+def accepted_file(file: FileVersion) -> AcceptedFile:
+    """The file as an accepted one; version ids ascend as the seconds of the uploads do."""
     uploaded_at = datetime.fromtimestamp(1_700_000_000 + int(file.version_id[1:]), UTC)
-    return {
-        "key": file.key,
-        "version_id": file.version_id,
-        "dataset": file.dataset,
-        "last_modified": uploaded_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "uri": f"s3://bucket/{file.key}",
-        "header": [],
-        "size": 0,
-        "is_line_per_row": False,
-    }
+    return AcceptedFile(
+        key=file.key,
+        version_id=file.version_id,
+        dataset=file.dataset,
+        uploaded_at=uploaded_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
 
 
 def _require(condition: bool, message: str) -> None:

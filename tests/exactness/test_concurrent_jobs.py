@@ -1,34 +1,33 @@
-"""KPI jobs with the real engine and moto's DynamoDB, stopped and killed between named steps."""
+"""Both jobs with the real judge, writer and engine and moto's DynamoDB, stopped and killed between named steps."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts import publication
+from glue_scripts import batch_record, publication
+from glue_scripts.accepted_files import AcceptedFiles
+from glue_scripts.batch_record import BatchRecord, Judgement
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.publication import Publisher
 from glue_scripts.stored_plays import RunOfDay, document_key, table_from_parquet
 from tests import oracle
-from tests.engine import BUCKET, engine_on
+from tests.engine import engine_on
 from tests.exactness.actors import Actor, CrashError
 from tests.exactness.simulation import BOOKKEEPING, InTurn, step_of
+from tests.lake import UPLOADED_AT, LakeFile, lake_file, lake_writer
 from tests.oracle import by_key
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures
 
-if TYPE_CHECKING:
-    pass
-
-UPLOADED_AT: Final = "2024-06-27T00:00:00Z"
 STREAMS_HEADER: Final = ["user_id", "track_id", "listen_time"]
 SONGS_HEADER: Final = [
     "track_id", "track_name", "artists", "album_name", "track_genre", "duration_ms", "popularity", "explicit",
@@ -92,51 +91,71 @@ class DyingObjects(FolderObjects):
 
 
 @dataclass(frozen=True)
+class Batch:
+    """An execution and its files."""
+
+    execution_arn: str
+    files: Sequence[LakeFile]
+
+
+@dataclass(frozen=True)
 class Jobs:
-    """Starts KPI jobs over files of a bucket, which is a folder."""
+    """Starts jobs over files of a bucket, which is a folder."""
 
     tables: Tables
     folder: Path
 
-    def document(self, contents: Mapping[str, str], recompute: list[str] | None = None) -> dict[str, Any]:
-        """`accepted.json` of files, given as `dataset/name` and lines; the ledger takes them for accepted."""
-        files = []
+    def batch(self, contents: Mapping[str, str]) -> Batch:
+        """Files that the ledger takes for accepted, given as `dataset/name` and lines."""
+        objects, files = FolderObjects(self.folder), []
         for name, lines in contents.items():
             header = SONGS_HEADER if name.startswith("songs/") else STREAMS_HEADER
-            key = f"raw/{name}"
-            body = csv(header, lines)
-            FolderObjects(self.folder).write(key, body)
-            self.tables.ledger.receive_file(key, "v1", {"execution": "one"})
-            self.tables.ledger.advance_file(key, "v1", FileStatus.ACCEPTED, {})
-            files.append(
-                {
-                    "key": key,
-                    "version_id": "v1",
-                    "dataset": name.partition("/")[0],
-                    "last_modified": UPLOADED_AT,
-                    "uri": f"s3://{BUCKET}/{key}",
-                    "header": header,
-                    "size": len(body),
-                    "is_line_per_row": True,
-                }
-            )
-        return {"files": files, **({"recompute": recompute} if recompute else {})}
+            dataset, _, file_name = name.partition("/")
+            files.append(lake_file(objects, dataset, file_name, csv(header, lines)))
+            self.tables.ledger.receive_file(f"raw/{name}", "v1", {"execution": "one"})
+        return Batch(",".join(contents), files)
 
-    def start(self, run: str, document: Mapping[str, Any], objects: FolderObjects | None = None) -> Actor:
-        """A job that waits before its first step."""
-        engine = engine_on(self.folder, objects=objects)
+    def validate(self, run: str, batch: Batch, objects: FolderObjects | None = None) -> Actor:
+        """A validation job, as far as the ledger and the lake go; it waits before its first step."""
+
+        def work(actor: Actor) -> None:
+            writer = lake_writer(objects or FolderObjects(self.folder), batch.files)
+            judgements = {
+                file.accepted: Judgement(
+                    accepted=file.accepted, has_rows=True, status=FileStatus.ACCEPTED, attributes={}
+                )
+                for file in batch.files
+            }
+            BatchRecord(
+                ledger=Ledger(SteppedTable(self.tables.ledger_table, actor)),  # type: ignore[arg-type]
+                writer=writer,
+                execution_arn=batch.execution_arn,
+                run=run,
+                document_uri="",
+            ).record(judgements)
+
+        return Actor(work)
+
+    def start(self, run: str, batch: Batch, recompute: Sequence[str] = ()) -> Actor:
+        """A KPI job that waits before its first step; the files' rows are in the lake."""
+        if batch.files:
+            finish(self.validate(f"validation-{run}", batch))
+        engine = engine_on(self.folder)
+        accepted = AcceptedFiles(
+            execution_arn=batch.execution_arn, files=[file.accepted for file in batch.files], recompute=recompute
+        )
 
         def work(actor: Actor) -> None:
             books = Ledger(SteppedTable(self.tables.ledger_table, actor))  # type: ignore[arg-type]
             rows = KpiTable(SteppedTable(self.tables.kpis_table, actor), "ledger")  # type: ignore[arg-type]
             publisher = Publisher(books, rows, engine.compute, sleep=lambda seconds: actor.pause("wait"))
-            KpiBatch(engine=engine, ledger=books, publisher=publisher, run=run).load(document)
+            KpiBatch(ledger=books, publisher=publisher, run=run).load(accepted)
 
         return Actor(work)
 
-    def run(self, run: str, document: Mapping[str, Any]) -> None:
-        """A job from its start to its end."""
-        finish(self.start(run, document))
+    def run(self, run: str, contents: Mapping[str, str]) -> None:
+        """Both jobs of a batch from their start to their end."""
+        finish(self.start(run, self.batch(contents)))
 
     def assert_exact(self, *streams: str) -> None:
         """The rows are what the oracle makes of all lines, and every day is published."""
@@ -176,15 +195,16 @@ def jobs(
 ) -> Jobs:
     """Jobs on a bucket that is a folder; a superseded one looks three times for the later one's rows."""
     monkeypatch.setattr(publication, "MAX_POLLS", 3)
-    monkeypatch.setattr(publication, "ThreadPoolExecutor", InTurn)
+    for module in (publication, batch_record):
+        monkeypatch.setattr(module, "ThreadPoolExecutor", InTurn)
     return Jobs(tables, tmp_path)
 
 
 def test_two_jobs_of_one_day_at_once(jobs: Jobs) -> None:
-    jobs.run("songs", jobs.document({"songs/songs.csv": SONGS}))
-    morning = jobs.start("morning", jobs.document({"streams/morning.csv": MORNING}))
+    jobs.run("songs", {"songs/songs.csv": SONGS})
+    morning = jobs.start("morning", jobs.batch({"streams/morning.csv": MORNING}))
     morning.advance(1000, stop_before="write")
-    evening = jobs.start("evening", jobs.document({"streams/evening.csv": EVENING}))
+    evening = jobs.start("evening", jobs.batch({"streams/evening.csv": EVENING}))
     evening.advance(1000, stop_before="write")
     finish_after_waiting(morning, evening)
     jobs.assert_exact(MORNING, EVENING)
@@ -199,15 +219,16 @@ def finish_after_waiting(first: Actor, second: Actor) -> None:
 
 
 @pytest.mark.parametrize("step", ["claim", "read pointer", "write", "publish"])
-def test_a_job_that_is_killed_before_a_step_and_run_again(jobs: Jobs, step: str) -> None:
-    jobs.run("songs", jobs.document({"songs/songs.csv": SONGS}))
-    document = jobs.document({"streams/morning.csv": MORNING})
-    first = jobs.start("first", document)
+def test_a_kpi_job_that_is_killed_before_a_step_and_run_again(jobs: Jobs, step: str) -> None:
+    jobs.run("songs", {"songs/songs.csv": SONGS})
+    batch = jobs.batch({"streams/morning.csv": MORNING})
+    first = jobs.start("first", batch)
     first.advance(1000, stop_before=step)
     assert first.next_step == step
     first.kill()
-    jobs.run("second", document)
+    finish(jobs.start("second", batch))
     jobs.assert_exact(MORNING)
+    assert runs_of(jobs, "2024-06-25") == {"validation-first"}, "the second validation has taken the first one's run"
 
 
 @pytest.mark.parametrize(
@@ -219,40 +240,52 @@ def test_a_job_that_is_killed_before_a_step_and_run_again(jobs: Jobs, step: str)
         "curated/runs/listen_date=2024-06-26/first.json",
     ],
 )
-def test_a_job_that_dies_while_it_writes_objects_and_is_run_again(jobs: Jobs, object_name: str) -> None:
+def test_a_validation_that_dies_while_it_writes_objects_and_is_run_again(jobs: Jobs, object_name: str) -> None:
     """Of what the first one wrote, nothing names anything."""
-    document = jobs.document({"songs/songs.csv": SONGS, "streams/morning.csv": MORNING})
-    first = jobs.start("first", document, DyingObjects(jobs.folder, object_name))
+    batch = jobs.batch({"songs/songs.csv": SONGS, "streams/morning.csv": MORNING})
+    first = jobs.validate("first", batch, DyingObjects(jobs.folder, object_name))
     first.advance(1000)
     assert isinstance(first.error, CrashError)
-    assert jobs.tables.ledger.dates() == []
-    jobs.run("second", document)
+    assert not jobs.tables.ledger.has_batch(batch.execution_arn)
+    finish(jobs.start("second", batch))
     jobs.assert_exact(MORNING)
+    assert runs_of(jobs, "2024-06-25") == {"validation-second"}
+
+
+def test_a_zombie_of_a_validation_does_not_bring_a_second_run(jobs: Jobs) -> None:
+    jobs.run("songs", {"songs/songs.csv": SONGS})
+    batch = jobs.batch({"streams/morning.csv": MORNING})
+    zombie = jobs.validate("zombie", batch)
+    zombie.advance(1000, stop_before="record batch")
+    assert zombie.next_step == "record batch"
+    finish(jobs.start("retry", batch))
+    finish(zombie)
+    finish(jobs.start("redrive", batch))
+    jobs.assert_exact(MORNING)
+    assert runs_of(jobs, "2024-06-25") == {"validation-retry"}
 
 
 def test_plays_come_before_the_catalogue_and_the_catalogue_job_dies_over_the_day(jobs: Jobs) -> None:
-    jobs.run("morning", jobs.document({"streams/morning.csv": MORNING}))
-    document = jobs.document({"songs/songs.csv": SONGS})
-    first = jobs.start("first", document)
+    jobs.run("morning", {"streams/morning.csv": MORNING})
+    batch = jobs.batch({"songs/songs.csv": SONGS})
+    first = jobs.start("first", batch)
     first.advance(1000, stop_before="claim")
     first.kill()
-    jobs.run("second", document)
+    finish(jobs.start("second", batch))
     jobs.assert_exact(MORNING)
 
 
 def test_a_purged_user_is_gone_from_recomputed_days_and_does_not_come_back(jobs: Jobs) -> None:
-    document = jobs.document({"songs/songs.csv": SONGS, "streams/morning.csv": MORNING})
-    jobs.run("first", document)
+    jobs.run("first", {"songs/songs.csv": SONGS, "streams/morning.csv": MORNING})
     jobs.tables.ledger.purge_user("ann")
-    jobs.run("purge", jobs.document({}, recompute=jobs.tables.ledger.dates()))
+    finish(jobs.start("purge", Batch("purge", []), recompute=jobs.tables.ledger.dates()))
     without_ann = "".join(line for line in MORNING.splitlines(keepends=True) if not line.startswith("ann,"))
     jobs.assert_exact(without_ann)
-    jobs.run("again", document)
+    jobs.run("again", {"streams/again.csv": MORNING})
     jobs.assert_exact(without_ann)
-    day = jobs.tables.ledger.day("2024-06-26")
-    assert day is not None
-    assert day.runs == {"first", "again"}, "a day with plays of purged users only is claimed again all the same"
-    stored = {date: run_of_day(jobs, "again", date) for date in jobs.tables.ledger.dates()}
+    again = "validation-again"
+    assert runs_of(jobs, "2024-06-26") == {"validation-first", again}, "a day of purged users only is claimed as well"
+    stored = {date: run_of_day(jobs, again, date) for date in jobs.tables.ledger.dates()}
     assert {date: sum(each.rows for each in run.objects) for date, run in stored.items()} == {
         "2024-06-25": 1,
         "2024-06-26": 0,
@@ -265,3 +298,9 @@ def test_a_purged_user_is_gone_from_recomputed_days_and_does_not_come_back(jobs:
 
 def run_of_day(jobs: Jobs, run: str, date: str) -> RunOfDay:
     return RunOfDay.of_document(json.loads((jobs.folder / document_key(run, date)).read_bytes()))
+
+
+def runs_of(jobs: Jobs, date: str) -> frozenset[str]:
+    day = jobs.tables.ledger.day(date)
+    assert day is not None
+    return day.runs

@@ -7,7 +7,6 @@ out by hand) and `why.md`. A new folder is a new case.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import Any
 import pytest
 
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts.kpi_batch import AcceptedFile
 from glue_scripts.ledger import NO_TOMBSTONES, Claim
 from tests import oracle
 from tests.engine import engine_on
+from tests.lake import lake_file, write_lake
 from tests.oracle import by_key
 from tests.stored import Account, plays_of
-from tests.validation.judging import readable
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/expected.json"))
 LAST_MODIFIED = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -37,24 +35,17 @@ def expected_rows(case: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_job_s_engine_gives_the_expected_rows(case: Path, tmp_path: Path) -> None:
     engine = engine_on(tmp_path, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
-    streams = [accepted(tmp_path, path, "streams") for path in sorted(case.glob("streams*.csv"))]
-    references = [accepted(tmp_path, case / f"{dataset}.csv", dataset) for dataset in ("songs", "users")]
-    written = engine.write(references, streams, "run", NO_TOMBSTONES)
+    objects = FolderObjects(tmp_path)
+    paths = [("songs", case / "songs.csv"), ("users", case / "users.csv")]
+    paths += [("streams", path) for path in sorted(case.glob("streams*.csv"))]
+    files = [
+        lake_file(objects, dataset, path.name, path.read_bytes(), uploaded_at=LAST_MODIFIED.isoformat())
+        for dataset, path in paths
+    ]
+    written = write_lake(objects, files, "run")
     claims = [Claim(date=date, number=1, runs=frozenset({"run"})) for date in written.dates]
     snapshots = {snapshot.dataset: snapshot for snapshot in written.snapshots}
     assert by_key(engine.compute(claims, snapshots, NO_TOMBSTONES)) == by_key(expected_rows(case))
-
-
-def accepted(folder: Path, path: Path, dataset: str) -> AcceptedFile:
-    """A file of the case as the KPI job gets it; `folder` takes its plain text."""
-    (source,) = readable(folder, {path.name: path.read_bytes()}, dataset)
-    return AcceptedFile(
-        key=f"raw/{dataset}/{path.name}",
-        version_id="v1",
-        dataset=dataset,
-        uploaded_at="2025-06-01T12:00:00Z",
-        source=replace(source, last_modified=LAST_MODIFIED),
-    )
 
 
 @pytest.mark.parametrize("buckets", [1, 4])

@@ -54,17 +54,18 @@ def test_the_validation_job_reads_and_writes_its_prefixes_only(deployment: Deplo
     assert _by_prefix(deployment, "validate-batch") == {
         "raw/*": READ_VERSION,
         "processing/*": READ | WRITE,
-        "reference/*": READ,
+        "curated/*": PUT,
+        "reference/*": READ | PUT,
         "quality/*": PUT,
         "error/*": WRITE,
     }
 
 
-def test_the_kpi_job_reads_and_writes_its_prefixes_only(deployment: Deployment) -> None:
+def test_the_kpi_job_reads_its_prefixes_and_writes_no_object(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "compute-kpis") == {
         "processing/*": READ,
-        "curated/*": READ | PUT,
-        "reference/*": READ | PUT,
+        "curated/*": READ,
+        "reference/*": READ,
     }
 
 

@@ -48,7 +48,12 @@ def test_the_job_gets_the_days(server: WorkflowServer, machine: str, count: int)
 
     assert ended["status"] == "SUCCEEDED"
     (run,) = server.glue.runs.values()
-    assert document(server, run) == {"format": names.ACCEPTED_FORMAT, "files": [], "recompute": days}
+    assert document(server, run) == {
+        "format": names.ACCEPTED_FORMAT,
+        "execution_arn": ended["executionArn"],
+        "files": [],
+        "recompute": days,
+    }
     assert run["Arguments"]["--accepted_uri"].startswith(f"s3://{BUCKET}/{names.RECOMPUTE_PREFIX}{ended['name']}/")
 
 

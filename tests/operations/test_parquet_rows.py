@@ -14,11 +14,11 @@ import pytest
 
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts.stored_plays import Plays, plays_to_parquet, table_from_parquet
-from glue_scripts.stored_snapshots import read_users, write_users
+from glue_scripts.stored_snapshots import read_users
 from operations.csv_rows import Cleaned
 from operations.parquet_rows import count_rows, remove_rows
 from tests.oracle import Play, User
-from tests.stored import plays_of, share, users_table
+from tests.stored import plays_of, share, store_users
 from validators.closed_duckdb import closed_connection
 
 PLAYS = [
@@ -56,7 +56,7 @@ def test_a_file_of_one_person_is_read_as_no_plays() -> None:
 def test_the_other_users_of_a_snapshot_keep_their_countries(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     objects = FolderObjects(tmp_path)
     users = [User("u-1", "Chad"), User("u-2", "Peru"), User("u-3", None)]
-    snapshot = write_users(db, objects, "users/", users_table(users))
+    snapshot = store_users(db, objects, "users/", users)
     part, cleaned = tmp_path / snapshot.key(0), BytesIO()
 
     with part.open("rb") as source:

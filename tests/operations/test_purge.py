@@ -52,7 +52,7 @@ def run_key(date: str, run: str, bucket: int = 0) -> str:
 
 
 def put_run(world: World, date: str, run: str, *users_of_buckets: Sequence[str]) -> None:
-    """Writes a run of a day as the KPI job does: its objects, then its document."""
+    """Writes a run of a day as the validation job does: its objects, then its document."""
     stored = []
     for bucket, users in enumerate(users_of_buckets):
         body = parquet(*users)
@@ -167,6 +167,34 @@ def assert_purged(world: World) -> None:
     assert USER in world.deployment.ledger.purged_users()
     assert json.loads(world.run("status", "--json").out)["purges"] == []
     wait_for(lambda: pipe_state(world) == "RUNNING", "the pipe")
+
+
+class TestRunsOfExecutionsThatFailed:
+    """A redrive commits the run that the validation wrote, or the one in its place."""
+
+    @pytest.mark.parametrize("is_committed", [False, True])
+    def test_the_redrive_gets_a_run_without_the_person(self, world: World, is_committed: bool) -> None:
+        put_run(world, DAY, "waiting", [USER, "u-2"], [USER])
+        if is_committed:
+            world.publish(DAY, "waiting")
+
+        assert world.run("purge-user", USER, "--yes").exit_code == 0
+
+        assert list(traces(world)) == []
+        assert world.computed == ([[DAY]] if is_committed else [])
+        (run,) = world.deployment.ledger.claim_day(DAY, "waiting").runs
+        assert run != "waiting"
+        document = json.loads(current(world)[document_key(run, DAY)])
+        (stored,) = RunOfDay.of_document(document).objects
+        assert users_in(current(world)[stored.key]) == ["u-2"]
+
+    def test_of_a_run_with_plays_of_the_person_alone_nothing_is_committed(self, world: World) -> None:
+        put_run(world, DAY, "waiting", [USER])
+
+        assert world.run("purge-user", USER, "--yes").exit_code == 0
+
+        assert current(world) == {}
+        assert world.deployment.ledger.claim_day(DAY, "waiting").runs == frozenset()
 
 
 class TestNoTrace:

@@ -14,9 +14,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts.counting import StoredRun
 from glue_scripts.ledger import Tombstones, salted_hash
 from glue_scripts.spread import Spread
+from glue_scripts.stored_plays import RunOfDay
 from tests import oracle
 from tests.difficult_data import Data, random_data
 from tests.oracle import Play, by_key
@@ -33,7 +33,7 @@ def in_files(plays: Sequence[Play], files: int, seed: int = 0) -> list[list[Play
     return dealt
 
 
-def stored_runs(account: Account, plays: Sequence[Play], buckets: Sequence[int]) -> list[StoredRun]:
+def stored_runs(account: Account, plays: Sequence[Play], buckets: Sequence[int]) -> list[list[RunOfDay]]:
     """Stores plays as a run for each number of buckets, each of two files; some plays stand in several."""
     files = [plays_of(part, f"file-{number}") for number, part in enumerate(in_files(plays, 2 * len(buckets)))]
     return [
@@ -134,6 +134,6 @@ def test_the_same_rows_here_and_spread(tmp_path: Path, spark: SparkSession) -> N
         runs = stored_runs(account, data.plays, [2, 8, 1])
         written = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
         rows = account.kpi_items(runs, data.songs, data.users, top_songs=3, top_genres=5)
-        return [day.document() for run in runs for day in run.days], written, by_key(rows)
+        return [day.document() for run in runs for day in run], written, by_key(rows)
 
     assert items(tmp_path / "here", None) == items(tmp_path / "spread", partial(Spread.of, spark.sparkContext))

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from glue_scripts.blobs import table_of
-from glue_scripts.judging import valid_plays, valid_rows
+from glue_scripts.judging import judge_rows
 from glue_scripts.readable_file import ReadableFile
-from glue_scripts.spread import Here
+from glue_scripts.spread import HERE
+from glue_scripts.storing import PLAYS, ROWS
 from tests import oracle
 from tests.oracle import Play, Song, User
 from tests.validation.judging import judging
@@ -88,11 +89,9 @@ def rows_of_the_job(data: bytes, dataset: str, columns: Sequence[str], folder: P
     text = check_text(io.BytesIO(data), dataset)
     (folder / "file").write_bytes(b"".join(plain_chunks(io.BytesIO(data))))
     file = ReadableFile("file", "s3://bucket/file", text.header, LAST_MODIFIED, text.size, text.is_line_per_row)
-    reading = judging(folder, [file], dataset).reading
-    if dataset != "streams":
-        return [*valid_rows(file, reading, columns).to_pylist()]
-    blobs = valid_plays([file], reading, Here).collect()
-    return [row for blob in blobs for row in table_of(blob).select(columns).to_pylist()]
+    blobs = judge_rows([file], judging(folder, [file], dataset), HERE).valid.collect()
+    tables = [table_of(blob) for blob in blobs if blob.name in (PLAYS, ROWS)]
+    return [row for table in tables for row in table.select(columns).to_pylist()]
 
 
 def assert_same_rows(actual: Iterable[object], expected: Iterable[object]) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glue_scripts.judging import ID_COLUMNS, measure_files
+from glue_scripts.judging import ID_COLUMNS, judge_rows
 from glue_scripts.readable_file import ReadableFile
-from glue_scripts.spread import Here
+from glue_scripts.spread import HERE
 from tests.stored import share
 from tests.validation.judging import QUARANTINE, UPLOADED, judging, readable
 from validators import csv_pieces
@@ -60,7 +60,7 @@ def judged_files(
     """
     files = readable(folder, contents, dataset)
     task = judging(folder, files, dataset, known=_objects_of_ids(folder, known), buckets=BUCKETS)
-    measured = measure_files(files, task, Here, 1)
+    measured = judge_rows(files, task, HERE).measured
     assert [file.problem for file in measured.values() if file.problem] == []
     valid = _valid_rows(folder, dataset, files)
     return {

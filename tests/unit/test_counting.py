@@ -17,16 +17,17 @@ import pytest
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts.blobs import MAX_BLOB_BYTES, Blob
 from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, no_users
-from glue_scripts.counting import Counting, Plan, count_days, divided, plan
+from glue_scripts.counting import Counting, Plan, count_days, plan
 from glue_scripts.kpi_items import items_of
 from glue_scripts.ledger import NO_TOMBSTONES
-from glue_scripts.spread import Blobs, Here
+from glue_scripts.spread import Blobs, Here, Workers
 from glue_scripts.stored_plays import StoredPlays
-from glue_scripts.stored_snapshots import UsersSnapshot, read_users, read_users_snapshot, write_songs, write_users
+from glue_scripts.stored_snapshots import UsersSnapshot, read_users, read_users_snapshot, write_songs
+from glue_scripts.storing import divided
 from glue_scripts.user_buckets import buckets_of
 from tests import oracle
 from tests.oracle import Play, Song, User
-from tests.stored import Account, plays_of, share, songs_table, users_table
+from tests.stored import Account, plays_of, share, songs_table, store_users
 from validators.closed_duckdb import closed_connection
 
 DAY = datetime(2024, 6, 25, tzinfo=UTC)
@@ -127,8 +128,7 @@ def test_each_object_is_read_once_also_where_it_is_divided(tmp_path: Path) -> No
 def test_only_the_buckets_of_the_listeners_are_read(tmp_path: Path, db: duckdb.DuckDBPyConnection) -> None:
     objects = CountingObjects(tmp_path)
     ids = pa.array([f"user {number}" for number in range(100_000)])
-    rows = pa.table({"user_id": ids, "user_country": ["NO"] * len(ids)})
-    write_users(db, objects, "users/", rows)
+    store_users(db, objects, "users/", [User(user_id, "NO") for user_id in ids.to_pylist()])
     snapshot = read_users_snapshot(objects, "users/")
     assert snapshot == UsersSnapshot("users/", 4, 100_000)
     bucket_of = buckets_of(db, ids, 16)
@@ -143,7 +143,7 @@ def test_only_the_buckets_of_the_listeners_are_read(tmp_path: Path, db: duckdb.D
 def test_listeners_whom_the_users_file_does_not_know_are_not_found(
     tmp_path: Path, db: duckdb.DuckDBPyConnection
 ) -> None:
-    snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table([User("a", "NO")]))
+    snapshot = store_users(db, FolderObjects(tmp_path), "users/", [User("a", "NO")])
     found = read_users(db, FolderObjects(tmp_path), snapshot, pa.array(["b"]))
     assert "b" not in found["user_id"].to_pylist()
 
@@ -152,7 +152,7 @@ def test_listeners_whom_the_users_file_does_not_know_are_not_found(
 def test_the_parts_of_a_plan_have_every_unit_once(tmp_path: Path, parts: int) -> None:
     account = Account(objects=FolderObjects(tmp_path))
     plays = [Play(str(number % 50), "t", DAY + timedelta(seconds=number)) for number in range(500)]
-    (day,) = account.store([plays_of(plays)], run="r", buckets=64).days
+    (day,) = account.store([plays_of(plays)], run="r", buckets=64)
     given: list[list[Blob]] = []
 
     def start(of_parts: Sequence[Sequence[Blob]]) -> Blobs:
@@ -160,7 +160,7 @@ def test_the_parts_of_a_plan_have_every_unit_once(tmp_path: Path, parts: int) ->
         return Here(of_parts)
 
     counting = Counting(account.objects, None, None, NO_TOMBSTONES, account.share, top_songs=3)
-    (summary,) = items_of(count_days(day.objects, counting, start, parts), top_genres=5)
+    (summary,) = items_of(count_days(day.objects, counting, Workers(start, parts)), top_genres=5)
     assert summary["unknown_track_plays"] == 500
     assert len(given) == min(max(parts, 64 // 8), 64)
     assert sorted(blob.key for part in given for blob in part) == list(range(64))
@@ -245,6 +245,6 @@ def test_a_songs_snapshot_resolves_conflicts_and_numbers_tracks_by_their_bytes(
 
 def test_a_users_snapshot_has_the_least_country_of_each_user(tmp_path: Path, db: duckdb.DuckDBPyConnection) -> None:
     users = [User("a", "SE"), User("a", None), User("a", "NO"), User("b", None), User("c", "é")]
-    snapshot = write_users(db, FolderObjects(tmp_path), "users/", users_table(users))
+    snapshot = store_users(db, FolderObjects(tmp_path), "users/", users)
     found = read_users(db, FolderObjects(tmp_path), snapshot, pa.array(["a"]))
     assert {row["user_id"]: row["user_country"] for row in found.to_pylist()} == {"a": "NO", "b": None, "c": "é"}

@@ -22,8 +22,8 @@ from pyspark.sql import SparkSession
 
 from glue_scripts import judging as judging_module
 from glue_scripts.blobs import Blob
-from glue_scripts.judging import BUCKETS_PER_PART, PIECES_PER_PART, MeasuredFile, Source, measure_files
-from glue_scripts.spread import Blobs, Here, Part, Spread, Work
+from glue_scripts.judging import BUCKETS_PER_PART, PIECES_PER_PART, MeasuredFile, Source, judge_rows
+from glue_scripts.spread import Blobs, Here, Part, Spread, Work, Workers
 from tests.stored import Start
 from tests.validation.judging import QUARANTINE, judging, readable
 from validators import csv_pieces
@@ -100,7 +100,8 @@ def judged(
             column = "track_id" if name == "songs" else "user_id"
             pq.write_table(pa.table({column: pa.array(ids, pa.string())}), folder / keys[name][-1])
     files = readable(folder, contents, dataset)
-    measured = measure_files(files, judging(folder, files, dataset, known=dict(keys), buckets=buckets), start, parts)
+    task = judging(folder, files, dataset, known=dict(keys), buckets=buckets)
+    measured = judge_rows(files, task, Workers(start, parts)).measured
     quarantine = folder / QUARANTINE
     ids_of = {
         name: sorted(value for key in file.ids for value in pq.read_table(folder / key)[0].to_pylist())

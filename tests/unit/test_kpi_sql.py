@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, users_of_rows
+from glue_scripts.count_plays import Catalogue, compute_days, count_bucket
 from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, USERS, Query
 from glue_scripts.ledger import NO_TOMBSTONES
 from tests.difficult_data import random_data
@@ -25,7 +25,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, pa.T
     with closed_connection(share(tmp_path_factory.mktemp("duckdb"))) as db:
         Catalogue.of_songs(db, songs_table(data.songs)).register(db)
         found = {query.table: db.table(query.table).to_arrow_table() for query in CATALOGUE}
-        found["users"] = users_of_rows(db, users_table(data.users))
+        db.register("user_rows", users_table(data.users))
+        found["users"] = db.sql(USERS.sql).to_arrow_table()
         found |= count_bucket(db, plays_of(data.plays), found["users"], NO_TOMBSTONES)
         found["distinct_plays"] = db.table("distinct_plays").to_arrow_table()
         of_bucket = [(query.table, found[query.table]) for query in BUCKET_RESULTS]

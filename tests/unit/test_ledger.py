@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import date as calendar_date
+from datetime import timedelta
 
 import pytest
 
-from glue_scripts.ledger import Day, DayStatus, FileStatus, Snapshot, newest_of
+from glue_scripts.ledger import (
+    Batch,
+    Claim,
+    Day,
+    DayStatus,
+    FileStatus,
+    RecordedVerdict,
+    Snapshot,
+    UnknownBatchError,
+    newest_of,
+)
+from glue_scripts.names import FIRST_DATE
 from tests.unit.conftest import Tables
 
 FILE = ("raw/streams/a#b.csv", "v1")
@@ -61,13 +75,31 @@ def test_a_file_never_moves_back(tables: Tables, status: FileStatus) -> None:
     tables.ledger.advance_file(*FILE, FileStatus.LOADED, {})
     assert tables.ledger.advance_file(*FILE, status, {"rows": 9}) is None
     tables.ledger.receive_file(*FILE, {"execution": "two"})
-    assert tables.ledger.file_status_and_execution(*FILE) == (FileStatus.LOADED, "two")
+    assert tables.ledger.file_status_and_execution(*FILE) == (FileStatus.LOADED, "one")
+
+
+def test_the_execution_that_began_last_with_a_file_is_known_until_it_is_judged(tables: Tables) -> None:
+    for execution in ("one", "two"):
+        tables.ledger.receive_file(*FILE, {"execution": execution})
+        assert tables.ledger.file_status_and_execution(*FILE) == (FileStatus.RECEIVED, execution)
+
+
+def test_the_first_verdict_that_is_recorded_holds(tables: Tables) -> None:
+    tables.ledger.receive_file(*FILE, {"execution": "two", "size": 5})
+    first = tables.ledger.record_verdict(*FILE, FileStatus.ACCEPTED, "one", {"rows": 3})
+    assert first == RecordedVerdict(FileStatus.ACCEPTED, "one", is_new=True, attributes={"rows": 3, "execution": "one"})
+    second = tables.ledger.record_verdict(*FILE, FileStatus.REJECTED, "two", {"rows": 4})
+    assert (second.status, second.execution, second.is_new) == (FileStatus.ACCEPTED, "one", False)
+    assert {name: second.attributes[name] for name in ("rows", "size")} == {"rows": 3, "size": 5}
+    tables.ledger.advance_file(*FILE, FileStatus.LOADED, {})
+    assert tables.ledger.record_verdict(*FILE, FileStatus.REJECTED, "one", {}).status is FileStatus.LOADED
 
 
 def test_a_repeated_step_is_no_error_and_tells_that_it_was_made_before(tables: Tables) -> None:
     tables.ledger.receive_file(*FILE, {"execution": "one"})
-    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {}) is FileStatus.RECEIVED
-    assert tables.ledger.advance_file(*FILE, FileStatus.REJECTED, {}) is FileStatus.REJECTED
+    tables.ledger.advance_file(*FILE, FileStatus.ACCEPTED, {})
+    assert tables.ledger.advance_file(*FILE, FileStatus.LOADED, {}) is FileStatus.ACCEPTED
+    assert tables.ledger.advance_file(*FILE, FileStatus.LOADED, {}) is FileStatus.LOADED
 
 
 def test_a_claim_holds_every_run_committed_before_it(tables: Tables) -> None:
@@ -146,27 +178,76 @@ def runs_of(tables: Tables, date: str) -> frozenset[str]:
     return day.runs
 
 
-def test_runs_are_swapped_once_however_often_it_is_asked_for(tables: Tables) -> None:
-    for run in ("a", "b", "c"):
-        tables.ledger.claim_day("2024-06-25", run)
-    assert tables.ledger.replace_runs("2024-06-25", {"a", "b"}, {"d"})
-    assert tables.ledger.replace_runs("2024-06-25", {"a", "b"}, {"d"})
-    assert runs_of(tables, "2024-06-25") == {"c", "d"}
-
-
-def test_runs_that_somebody_else_has_swapped_stay(tables: Tables) -> None:
+def test_a_run_is_replaced_once_however_often_it_is_asked_for(tables: Tables) -> None:
     for run in ("a", "b"):
         tables.ledger.claim_day("2024-06-25", run)
-    assert tables.ledger.replace_runs("2024-06-25", {"a"}, {"c"})
-    assert not tables.ledger.replace_runs("2024-06-25", {"a", "b"}, {"d"})
+    assert tables.ledger.replace_run("2024-06-25", "a", "c")
+    assert tables.ledger.replace_run("2024-06-25", "a", "c")
     assert runs_of(tables, "2024-06-25") == {"b", "c"}
+
+
+def test_a_run_that_somebody_else_has_replaced_stays_so(tables: Tables) -> None:
+    tables.ledger.claim_day("2024-06-25", "a")
+    assert tables.ledger.replace_run("2024-06-25", "a", "c")
+    assert not tables.ledger.replace_run("2024-06-25", "a", "d")
+    assert runs_of(tables, "2024-06-25") == {"c"}
 
 
 def test_a_day_may_lose_all_its_runs_and_get_new_ones(tables: Tables) -> None:
     tables.ledger.claim_day("2024-06-25", "a")
-    assert tables.ledger.replace_runs("2024-06-25", {"a"}, set())
+    assert tables.ledger.replace_run("2024-06-25", "a", None)
     assert runs_of(tables, "2024-06-25") == frozenset()
     assert tables.ledger.claim_day("2024-06-25", "b").runs == {"b"}
+
+
+def test_a_run_that_was_replaced_is_not_committed_again(tables: Tables) -> None:
+    """A KPI job commits it and dies, a purge replaces it, and the redrive commits it again."""
+    tables.ledger.claim_day("2024-06-25", "a")
+    tables.ledger.replace_run("2024-06-25", "a", "b")
+    tables.ledger.replace_run("2024-06-25", "b", "c")
+    assert tables.ledger.claim_day("2024-06-25", "a").runs == {"c"}
+    tables.ledger.replace_run("2024-06-25", "c", None)
+    assert tables.ledger.claim_day("2024-06-25", "a").runs == frozenset()
+
+
+def test_a_run_can_be_replaced_before_it_is_committed(tables: Tables) -> None:
+    """A purge between a validation and the redrive of the KPI job."""
+    assert tables.ledger.replace_run("2024-06-25", "a", "b")
+    assert tables.ledger.day("2024-06-25") is None
+    assert tables.ledger.dates() == []
+    assert tables.ledger.claim_day("2024-06-25", "a") == Claim("2024-06-25", 1, frozenset({"b"}))
+
+
+BATCH = Batch(
+    execution_arn="arn:aws:states:us-east-1:123456789012:execution:pipeline:one",
+    run="jr_1",
+    dates=["2024-06-25", "2024-06-26"],
+    snapshots=[Snapshot("songs", "s3://bucket/reference/songs/jr_1/", "raw/songs/a.csv", "v1", "2024-06-01", 7)],
+    document_uri="s3://bucket/processing/one/accepted.json",
+)
+
+
+def test_the_first_run_that_records_a_batch_decides(tables: Tables) -> None:
+    assert not tables.ledger.has_batch(BATCH.execution_arn)
+    assert tables.ledger.record_batch(BATCH) == BATCH
+    assert tables.ledger.record_batch(replace(BATCH, run="jr_2", dates=["2024-06-25"], snapshots=[])) == BATCH
+    assert tables.ledger.batch(BATCH.execution_arn) == BATCH
+    assert tables.ledger.has_batch(BATCH.execution_arn)
+
+
+def test_a_batch_that_was_not_recorded_is_an_error(tables: Tables) -> None:
+    with pytest.raises(UnknownBatchError, match="execution:pipeline:one became in the lake"):
+        tables.ledger.batch(BATCH.execution_arn)
+
+
+def test_a_batch_of_every_day_since_the_first_fits_into_an_item(tables: Tables) -> None:
+    first = calendar_date.fromisoformat(FIRST_DATE)
+    dates = [(first + timedelta(days=number)).isoformat() for number in range(41 * 365)]
+    long = replace(BATCH.snapshots[0], key="k" * 1024, version_id="v" * 1024)
+    tables.ledger.record_batch(replace(BATCH, dates=dates, snapshots=[long, long]))
+    assert tables.ledger.batch(BATCH.execution_arn).dates == dates
+    item = tables.ledger_table.get_item(Key={"pk": f"BATCH#{BATCH.execution_arn}"})["Item"]
+    assert len(json.dumps(item, default=int)) < 400 * 1024
 
 
 def test_a_tombstone_is_a_salted_hash_that_only_its_user_matches(tables: Tables) -> None:

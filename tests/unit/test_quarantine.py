@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from great_expectations.checkpoint.checkpoint import Checkpoint, CheckpointResult
 
-from glue_scripts.judging import measure_files
-from glue_scripts.spread import Here
+from glue_scripts.judging import judge_rows
+from glue_scripts.spread import HERE
 from tests.validation.judging import QUARANTINE, broken, judge, judging, measure, readable, rejected_by
 from validators import csv_pieces
 from validators.broken_rows import FIELD_BYTES, MAX_ROW_BYTES, MAX_SAMPLES
@@ -91,7 +91,7 @@ def test_the_future_begins_for_each_file_by_its_own_upload(tmp_path: Path) -> No
     text = (HEADER + "u1,t1,2024-06-27 00:00:01\n").encode()
     early, late = readable(tmp_path, {"early": text, "late": text})
     files = [early, replace(late, last_modified=late.last_modified + timedelta(seconds=1))]
-    measured = measure_files(files, judging(tmp_path, files), Here, 1)
+    measured = judge_rows(files, judging(tmp_path, files), HERE).measured
     assert {name: file.counts["future_listen_time"] for name, file in measured.items()} == {"early": 1, "late": 0}
 
 

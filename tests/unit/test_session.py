@@ -8,19 +8,17 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from glue_scripts.session import spark_session
+from glue_scripts.session import Spark, begin_log
 
 
-@pytest.fixture
-def job_session(spark: SparkSession) -> SparkSession:
-    """The session as a job makes it: that of the other tests, which relies on nothing that a job sets."""
-    assert spark_session("tests") is spark
-    return spark
+def test_a_job_starts_its_session_once_where_it_needs_it(spark: SparkSession) -> None:
+    of_job = Spark("tests")
+    assert of_job.context() is of_job.context() is spark.sparkContext
 
 
 @pytest.mark.parametrize("name", ["SQLQueryContextLogger", "DataFrameQueryContextLogger"])
-@pytest.mark.usefixtures("job_session")
 def test_no_handler_gets_what_pyspark_4_logs_about_the_value_that_it_could_not_work_on(name: str) -> None:
+    begin_log("tests")
     handler = _Collecting()
     logger = logging.getLogger(name)
     for collecting in (logger, logging.getLogger()):

@@ -10,7 +10,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from glue_scripts.blobs import MAX_BLOB_BYTES, Blob, by_key
-from glue_scripts.spread import HERE_PLAYS, Blobs, Here, Spread, here_or_spread
+from glue_scripts.spread import HERE, HERE_PLAYS, Blobs, Here, Spread, workers_for
 
 Start = Callable[[Sequence[Sequence[Blob]]], Blobs]
 
@@ -74,10 +74,18 @@ def test_few_plays_need_no_spark() -> None:
     def no_spark() -> SparkContext:
         raise AssertionError("Spark was started")
 
-    assert here_or_spread(HERE_PLAYS, no_spark) is Here
+    assert workers_for(HERE_PLAYS, no_spark) is HERE
 
 
 def test_more_plays_are_spread(spark: SparkSession) -> None:
-    started = here_or_spread(HERE_PLAYS + 1, lambda: spark.sparkContext)([[Blob(1, "", b"a")]])
+    workers = workers_for(HERE_PLAYS + 1, lambda: spark.sparkContext)
+    assert workers.tasks == spark.sparkContext.defaultParallelism
+    started = workers.start([[Blob(1, "", b"a")]])
     assert isinstance(started, Spread)
     assert started.collect() == [Blob(1, "", b"a")]
+
+
+def test_exchanged_blobs_can_be_worked_on_several_times(start: Start) -> None:
+    exchanged = start([[Blob(number % 3, "", bytes([number]))] for number in range(9)]).by_key(2)
+    assert len(exchanged.map(joined).collect()) == 3
+    assert sorted(exchanged.map(joined).collect()) == sorted(exchanged.map(joined).collect())

@@ -1,11 +1,11 @@
-"""The engine of the KPI job, from accepted CSV files to the rows of table `kpis`, on a folder in place of a bucket."""
+"""From CSV files to the lake, and from the lake to the rows of table `kpis`, on a folder in place of a bucket."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +13,22 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from benchmarks.folder_objects import FolderObjects
 from glue_scripts import judging, spread
-from glue_scripts.kpi_batch import AcceptedFile, Written
+from glue_scripts.batch_record import Written
 from glue_scripts.kpi_items import Item
 from glue_scripts.ledger import NO_TOMBSTONES, Claim, Snapshot, Tombstones, salted_hash
-from glue_scripts.readable_file import ReadableFile
 from glue_scripts.sql_engine import SqlEngine
 from glue_scripts.stored_plays import RunOfDay, document_key
 from tests import oracle
 from tests.engine import BUCKET, engine_on, no_spark
+from tests.lake import UPLOADED_AT, LakeFile, lake_file, lake_writer, write_lake
 from tests.oracle import Play, Song, User, by_key
 from validators.schemas import REQUIRED_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-UPLOADED_AT = "2024-06-27T00:00:00Z"
 TUESDAY, WEDNESDAY = "2024-06-25", "2024-06-26"
 HEADERS = {dataset: REQUIRED_COLUMNS[dataset] for dataset in ("streams", "songs", "users")}
 
@@ -73,38 +73,26 @@ class Lake:
 
     folder: Path
     engine: SqlEngine
+    context: Callable[[], SparkContext]
 
     @classmethod
     def of(cls, folder: Path, context: Callable[[], SparkContext] = no_spark) -> Lake:
-        return cls(folder, engine_on(folder, context=context, top_songs=2, top_genres=2))
+        return cls(folder, engine_on(folder, context=context, top_songs=2, top_genres=2), context)
 
-    def file(self, dataset: str, name: str, lines: Iterable[str], *, is_line_per_row: bool = True) -> AcceptedFile:
+    def file(self, dataset: str, name: str, lines: Iterable[str]) -> LakeFile:
         """A file that was judged and accepted."""
-        key = f"processing/{name}"
-        body = text(dataset, lines)
-        self.engine.objects.write(key, body)
-        return AcceptedFile(
-            key=f"raw/{dataset}/{name}.csv",
-            version_id="v1",
-            dataset=dataset,
-            uploaded_at=UPLOADED_AT,
-            source=ReadableFile(
-                name=name,
-                uri=f"s3://{BUCKET}/{key}",
-                header=tuple(HEADERS[dataset]),
-                last_modified=datetime(2024, 6, 27, tzinfo=UTC),
-                size=len(body),
-                is_line_per_row=is_line_per_row,
-            ),
-        )
+        return lake_file(FolderObjects(self.folder), dataset, f"{name}.csv", text(dataset, lines))
+
+    def write(self, run: str, *files: LakeFile, tombstones: Tombstones = NO_TOMBSTONES) -> Written:
+        return write_lake(FolderObjects(self.folder), files, run, tombstones, self.context)
 
     def write_streams(self, run: str, *files: Iterable[str], tombstones: Tombstones = NO_TOMBSTONES) -> Written:
         streams = [self.file("streams", f"{run}-{number}", lines) for number, lines in enumerate(files)]
-        return self.engine.write([], streams, run, tombstones)
+        return self.write(run, *streams, tombstones=tombstones)
 
     def write_snapshots(self, tombstones: Tombstones = NO_TOMBSTONES) -> dict[str, Snapshot | None]:
         references = [self.file("songs", "songs", SONGS), self.file("users", "users", USERS)]
-        written = self.engine.write(references, [], "references", tombstones)
+        written = self.write("references", *references, tombstones=tombstones)
         return {snapshot.dataset: snapshot for snapshot in written.snapshots}
 
     def compute(
@@ -179,11 +167,9 @@ def test_files_give_the_rows_of_the_oracle(lake: Lake) -> None:
 
 def test_files_with_quotes_are_read_in_blocks_and_others_in_ranges(lake: Lake) -> None:
     quoted = [f'"{line.replace(",", chr(34) + "," + chr(34))}"' for line in EVENING]
-    streams = [
-        lake.file("streams", "quoted", quoted, is_line_per_row=False),
-        lake.file("streams", "plain", MORNING),
-    ]
-    written = lake.engine.write([], streams, "one", NO_TOMBSTONES)
+    streams = [lake.file("streams", "quoted", quoted), lake.file("streams", "plain", MORNING)]
+    assert [file.source.is_line_per_row for file in streams] == [False, True]
+    written = lake.write("one", *streams)
     rows = lake.compute(of_run("one", written), NO_SNAPSHOTS)
     assert by_key(rows) == expected(plays(MORNING, EVENING), [], [])
 
@@ -210,9 +196,17 @@ def test_the_more_bytes_are_to_be_read_the_more_buckets_a_run_has(lake: Lake, mo
 
 
 def test_a_batch_of_reference_files_only_writes_no_run(lake: Lake) -> None:
-    written = lake.engine.write([lake.file("songs", "songs", SONGS)], [], "one", NO_TOMBSTONES)
+    written = lake.write("one", lake.file("songs", "songs", SONGS))
     assert written.dates == []
     assert {key.split("/")[0] for key in lake.written()} == {"reference"}
+
+
+def test_plays_of_files_that_are_not_accepted_are_not_written(lake: Lake) -> None:
+    accepted, rejected = lake.file("streams", "accepted", EVENING), lake.file("streams", "rejected", MORNING)
+    writer = lake_writer(FolderObjects(lake.folder), [rejected, accepted])
+    written = writer.write([], [accepted.accepted], "one", NO_TOMBSTONES)
+    assert by_key(lake.compute(of_run("one", written), NO_SNAPSHOTS)) == expected(plays(EVENING), [], [])
+    assert lake.column("curated", "file") == [accepted.accepted.name]
 
 
 def test_files_without_a_valid_row_write_no_run(lake: Lake) -> None:
@@ -226,7 +220,7 @@ def test_a_snapshot_counts_its_valid_rows_with_those_that_are_repeated(lake: Lak
     assert rows == {"songs": len(songs()), "users": len(users())} == {"songs": 4, "users": 4}
     of_songs = snapshots["songs"]
     assert of_songs is not None
-    name = lake.file("songs", "songs", SONGS).snapshot_name("references")
+    name = lake.file("songs", "songs", SONGS).accepted.snapshot_name("references")
     assert of_songs == Snapshot(
         dataset="songs",
         uri=f"s3://{BUCKET}/reference/songs/{name}/",
@@ -238,8 +232,7 @@ def test_a_snapshot_counts_its_valid_rows_with_those_that_are_repeated(lake: Lak
 
 
 def test_two_snapshots_of_a_run_are_in_folders_of_their_own(lake: Lake) -> None:
-    first, second = (replace(lake.file("users", name, USERS), key=name) for name in ("one", "two"))
-    snapshots = lake.engine.write([first, second], [], "run", NO_TOMBSTONES).snapshots
+    snapshots = lake.write("run", *(lake.file("users", name, USERS) for name in ("one", "two"))).snapshots
     assert len({snapshot.uri for snapshot in snapshots}) == 2
 
 
@@ -253,7 +246,7 @@ def test_purged_users_are_not_written(lake: Lake) -> None:
     assert lake.column("reference", "user_id") == ["ann", "cem"]
     found = snapshots["users"]
     assert found is not None
-    assert found.rows == 3
+    assert found.rows == 4, "of the file: the next one is compared with them"
 
 
 def test_a_day_of_purged_users_only_is_among_the_dates_and_has_an_empty_run(lake: Lake) -> None:
@@ -331,6 +324,6 @@ def test_objects_and_rows_are_equal_in_the_driver_and_spread_over_tasks(
     here_objects, here_rows = written_and_computed(Lake.of(tmp_path / "here"))
     monkeypatch.setattr(spread, "HERE_PLAYS", 0)
     spread_objects, spread_rows = written_and_computed(Lake.of(tmp_path / "spread", context))
-    assert len(asked) == 3, "to write two runs, and to compute"
+    assert len(asked) == 5, "to judge two runs and two snapshots, and to compute"
     assert spread_objects == here_objects
     assert by_key(spread_rows) == by_key(here_rows) == expected(plays(MORNING, EVENING), songs(), users())

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts.judging import Judging, MeasuredFile, Reading, measure_files
+from glue_scripts.judging import Judging, MeasuredFile, Reading, judge_rows
 from glue_scripts.readable_file import ReadableFile
-from glue_scripts.spread import Here
+from glue_scripts.spread import HERE
 from tests.stored import share
 from validators.expectations import SuiteResult, judge_measures
 from validators.file_checks import check_text, plain_chunks
@@ -54,7 +54,7 @@ def judging(
 
 def measure(folder: Path, texts: Mapping[str, str], dataset: str = "streams") -> dict[str, MeasuredFile]:
     files = readable(folder, {name: text.encode() for name, text in texts.items()}, dataset)
-    return measure_files(files, judging(folder, files, dataset), Here, 1)
+    return dict(judge_rows(files, judging(folder, files, dataset), HERE).measured)
 
 
 def judge(

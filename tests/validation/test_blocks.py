@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from glue_scripts.judging import PIECES_PER_PART, MeasuredFile, measure_files
+from glue_scripts.judging import PIECES_PER_PART, MeasuredFile, judge_rows
 from glue_scripts.readable_file import ReadableFile
-from glue_scripts.spread import Here
+from glue_scripts.spread import HERE
 from tests.validation.judging import QUARANTINE, judging, readable
 from validators import csv_pieces
 from validators.schemas import REQUIRED_COLUMNS
@@ -54,7 +54,7 @@ def text_of(dataset: str, seed: int) -> bytes:
 
 
 def measured(folder: Path, files: Sequence[ReadableFile], dataset: str) -> dict[str, MeasuredFile]:
-    return measure_files(files, judging(folder, files, dataset, buckets=2), Here, 1)
+    return dict(judge_rows(files, judging(folder, files, dataset, buckets=2), HERE).measured)
 
 
 def quarantine(folder: Path) -> dict[str, bytes]:

@@ -26,6 +26,8 @@ SONGS = (
     f"t1,One,A,X,pop,{USER},1,false\n"
 )
 
+STREAMS = f"user_id,track_id,listen_time\n{USER},t1,2024-06-25 10:00:00\n"
+
 Change = tuple[str, str, str]
 """A file of the packages, what stands there, and what a crash has in its place."""
 
@@ -35,9 +37,15 @@ SQL_CAST: Change = (
     "cast(to_id(text) AS BIGINT)",
 )
 """What keeps a text that is no number from a cast: the defect of these tests is that it is gone."""
+COUNTING_CAST: Change = (
+    "glue_scripts/kpi_sql.py",
+    "FROM listeners LEFT JOIN users USING (user_id))",
+    "FROM listeners LEFT JOIN users USING (user_id) WHERE cast(user_id AS BIGINT) > 0)",
+)
+"""Of the KPI job, which reads stored rows only."""
 SPREAD: Change = ("glue_scripts/spread.py", "HERE_PLAYS = 2_000_000", "HERE_PLAYS = -1")
 """Without it, few rows are judged in the driver and not in tasks."""
-LOGGING: Change = ("glue_scripts/session.py", "    _keep_rows_out_of_the_log(session)\n", "")
+LOGGING: Change = ("glue_scripts/session.py", "                _keep_rows_out_of_the_log(session)\n", "")
 """On AWS an executor is a process of its own, whose loggers the driver cannot switch off."""
 
 
@@ -81,7 +89,15 @@ CASES = {
         ("TaskFailedError: ConversionException",),
         "validators.judge.judge",
     ),
-    "compute_kpis": Case("compute_kpis", (SQL_CAST,), ("ConversionException",), "validators.judge.judge"),
+    "compute_kpis, in the driver": Case(
+        "compute_kpis", (COUNTING_CAST,), ("ConversionException",), "glue_scripts.count_plays._select"
+    ),
+    "compute_kpis, in a task": Case(
+        "compute_kpis",
+        (COUNTING_CAST, SPREAD, LOGGING),
+        ("TaskFailedError: ConversionException",),
+        "glue_scripts.count_plays._select",
+    ),
 }
 
 
@@ -91,9 +107,13 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Crash]:
     with serving(tmp_path_factory.mktemp("crashes")) as aws, running_jobs(aws):
         for table, keys in (("ledger", ["pk"]), ("kpis", ["pk", "sk"])):
             _create_table(aws, table, keys)
+        # What the KPI job counts is written by the validation job as it is.
+        _write(aws, names.MANIFEST_NAME, {"format": names.MANIFEST_FORMAT, "files": [_stage(aws, "streams", STREAMS)]})
+        validation = Case("validate_batch", (), (), "")
+        state, crash = _run(aws, "validation", validation, tmp_path_factory.mktemp("packages"))
+        assert state == "SUCCEEDED", crash.log
         users, songs = _stage(aws, "users", USERS), _stage(aws, "songs", SONGS)
         _write(aws, names.MANIFEST_NAME, {"format": names.MANIFEST_FORMAT, "files": [users, songs]})
-        _write(aws, names.ACCEPTED_NAME, {"format": names.ACCEPTED_FORMAT, "files": [songs]})
         return {
             name: _crash(aws, f"job-{number}", case, tmp_path_factory.mktemp("packages"))
             for number, (name, case) in enumerate(CASES.items())
@@ -140,13 +160,12 @@ def _packages_with(changes: Sequence[Change], folder: Path) -> bytes:
 
 
 def _stage(aws: Aws, dataset: str, text: str) -> dict[str, object]:
-    """Put a file where a job looks for it; its entry in the manifest and among the accepted files."""
+    """Put a file where the job looks for it; return its entry in the manifest."""
     key = f"raw/{dataset}/{dataset}.csv"
     staged = FOLDER + file_name(key, "v1")
     aws.write(staged, text.encode())
     of_version = {"key": key, "version_id": "v1", "etag": "e", "last_modified": "2024-06-26T00:00:00Z"}
-    source = {"dataset": dataset, "uri": f"s3://{BUCKET}/{staged}", "header": text.split("\n")[0].split(",")}
-    return {**of_version, **source, "size": len(text), "is_line_per_row": False}
+    return {**of_version, "size": len(text)}
 
 
 def _write(aws: Aws, name: str, document: Mapping[str, object]) -> None:
@@ -154,6 +173,12 @@ def _write(aws: Aws, name: str, document: Mapping[str, object]) -> None:
 
 
 def _crash(aws: Aws, job: str, case: Case, folder: Path) -> Crash:
+    state, crash = _run(aws, job, case, folder)
+    assert state == "FAILED", crash.log
+    return crash
+
+
+def _run(aws: Aws, job: str, case: Case, folder: Path) -> tuple[str, Crash]:
     aws.write(f"code/{case.script}.py", (ROOT / f"glue_scripts/{case.script}.py").read_bytes())
     aws.write(f"code/{job}.zip", _packages_with(case.changes, folder))
     aws.glue.create_job(
@@ -165,8 +190,7 @@ def _crash(aws: Aws, job: str, case: Case, folder: Path) -> Crash:
     )
     run_id = aws.glue.start_job_run(JobName=job)["JobRunId"]
     run = ended(aws, run_id, job)
-    assert run["JobRunState"] == "FAILED", log_of(aws, run_id, job)
-    return Crash(run["ErrorMessage"], log_of(aws, run_id, job))
+    return run["JobRunState"], Crash(run.get("ErrorMessage", ""), log_of(aws, run_id, job))
 
 
 @pytest.mark.parametrize("name", CASES)

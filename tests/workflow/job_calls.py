@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
 import pytest
@@ -16,18 +16,21 @@ from botocore.exceptions import ReadTimeoutError
 from pyspark import SparkContext
 
 from glue_scripts import names, object_store
+from glue_scripts.accepted_files import AcceptedFiles
 from glue_scripts.batch_judge import BatchJudge
 from glue_scripts.failures import describe
 from glue_scripts.file_metrics import measure_freshness, measure_verdicts
-from glue_scripts.kpi_batch import AcceptedFile, KpiBatch, Written
+from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones
+from glue_scripts.ledger import Ledger
 from glue_scripts.metrics import Metrics, metered
-from glue_scripts.objects import Location, read_json
-from glue_scripts.publication import Snapshots
-from glue_scripts.staged_files import check_batch
+from glue_scripts.object_store import ObjectStore
+from glue_scripts.objects import Location
+from glue_scripts.spread import task_share
+from glue_scripts.sql_engine import SqlEngine
+from glue_scripts.staged_files import check_batch, read_manifest
 from glue_scripts.validation import Validation
-from tests import fault_table, oracle
+from tests import fault_table
 from tests.workflow.pipeline import File, Pipeline, session_of
 from validators.reports import EmailSettings
 
@@ -153,16 +156,15 @@ def fate_of(
 
 
 class KpiJob:
-    """The KPI job as its entry puts it together, with an engine in plain Python in Spark's place.
+    """The KPI job as its entry puts it together.
 
     Args:
-        pipeline: the deployed pipeline; its lake is kept here.
+        pipeline: the deployed pipeline.
         wire: what its boto3 goes through.
     """
 
     def __init__(self, pipeline: Pipeline, wire: Wire) -> None:
         self._pipeline, self._wire = pipeline, wire
-        self._engine = PlainLake(pipeline)
         self._runs = 0
 
     def run(self, arguments: Mapping[str, str]) -> str:
@@ -176,14 +178,21 @@ class KpiJob:
         given = {"endpoint_url": pipeline.s3.meta.endpoint_url}
         metrics = Metrics(session.client("cloudwatch", **given), "dev")
         with metered(metrics, job=names.COMPUTE_KPIS, dpus=2.0):
-            accepted = Location.of_uri(arguments["--accepted_uri"])
-            document = read_json(session.client("s3", **given), accepted, names.ACCEPTED_FORMAT)
+            accepted = AcceptedFiles.read(session.client("s3", **given), Location.of_uri(arguments["--accepted_uri"]))
             dynamodb = session.resource("dynamodb", **given)
             ledger = Ledger(dynamodb.Table(pipeline.ledger.name))
             kpi_table = KpiTable(dynamodb.Table(pipeline.kpis.name), ledger.table_name, sleep=lambda _: None)
             run = f"{pipeline.folder}{self._runs}"
-            batch = KpiBatch.of(engine=self._engine, ledger=ledger, kpi_table=kpi_table, run=run)
-            measure_freshness(metrics, batch.load(document), datetime.now(UTC))
+            engine = SqlEngine(
+                objects=ObjectStore(pipeline.bucket),
+                context=_no_spark,
+                top_songs=TOP,
+                top_genres=TOP,
+                share=task_share(),
+            )
+            batch = KpiBatch.of(engine=engine, ledger=ledger, kpi_table=kpi_table, run=run)
+            with object_store_on(session.client("s3", **given, config=object_store._CONFIG)):
+                measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
 
 
 class ValidationJob:
@@ -192,10 +201,11 @@ class ValidationJob:
     Args:
         pipeline: the deployed pipeline.
         wire: what its boto3 goes through.
+        tolerances: of the first run, the second and so on; the last ones hold for all that follow.
     """
 
-    def __init__(self, pipeline: Pipeline, wire: Wire) -> None:
-        self._pipeline, self._wire = pipeline, wire
+    def __init__(self, pipeline: Pipeline, wire: Wire, tolerances: Sequence[Mapping[str, float]] = ({},)) -> None:
+        self._pipeline, self._wire, self._tolerances = pipeline, wire, tolerances
         self._runs = 0
 
     def run(self, arguments: Mapping[str, str]) -> str:
@@ -211,7 +221,7 @@ class ValidationJob:
         with metered(metrics, job=names.VALIDATE_BATCH, dpus=2.0):
             s3 = session.client("s3", **given)
             ledger = Ledger(session.resource("dynamodb", **given).Table(pipeline.ledger.name))
-            manifest = Location.of_uri(arguments["--manifest_uri"])
+            manifest = read_manifest(s3, Location.of_uri(arguments["--manifest_uri"]))
             checked = check_batch(s3, ledger, manifest)
             validation = Validation(
                 s3=s3,
@@ -220,13 +230,12 @@ class ValidationJob:
                     s3=s3,
                     ledger=ledger,
                     context=_no_spark,
-                    parts=1,
-                    tolerances={},
+                    tolerances=self._tolerances[: self._runs][-1],
                     run=f"{pipeline.folder.replace('/', '-')}{self._runs}",
-                    manifest=manifest,
+                    manifest=manifest.location,
                 ),
                 emails=EmailSettings(environment="dev", bucket=pipeline.bucket, error_days=90, runbook="runbook"),
-                manifest=manifest,
+                manifest=manifest.location,
             )
             with object_store_on(session.client("s3", **given, config=object_store._CONFIG)):
                 measure_verdicts(metrics, validation.validate(checked))
@@ -253,57 +262,6 @@ def outcome_of(pipeline: Pipeline, job: str, work: Callable[[], object]) -> str:
         pipeline.glue.error_messages[job] = f"JobFailedError: {describe(error)}"
         return "FAILED"
     return "SUCCEEDED"
-
-
-class PlainLake:
-    """The engine of a KPI job: rows by the oracle, the lake in memory, files from S3 by a client that never fails.
-
-    All tests share the lake, as they share the ledger that names what is in it.
-    """
-
-    _runs: ClassVar[dict[tuple[str, str], list[oracle.Play]]] = {}
-    _snapshots: ClassVar[dict[str, list[oracle.Song]]] = {}
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._s3 = pipeline.s3
-
-    def write(
-        self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
-    ) -> Written:
-        return Written(
-            snapshots=[self._write_catalogue(file, run) for file in references],
-            dates=self._write_plays(streams, run, tombstones),
-        )
-
-    def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
-        plays = [
-            play
-            for file in files
-            for play in oracle.parse_streams(self._content(file), file.source.last_modified)[0]
-            if play.user_id not in tombstones
-        ]
-        dates = sorted({f"{play.listen_time:%Y-%m-%d}" for play in plays})
-        for date in dates:
-            self._runs[date, run] = [play for play in plays if f"{play.listen_time:%Y-%m-%d}" == date]
-        return dates
-
-    def _write_catalogue(self, file: AcceptedFile, run: str) -> Snapshot:
-        name, songs = file.snapshot_name(run), oracle.parse_songs(self._content(file))[0]
-        self._snapshots[name] = songs
-        return file.snapshot(name, len(songs))
-
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[dict[str, Any]]:
-        songs = self._songs(snapshots["songs"])
-        plays = [play for claim in claims for run in claim.runs for play in self._runs[claim.date, run]]
-        return oracle.kpi_items(plays, songs, [], top_songs=TOP, top_genres=TOP)
-
-    def _songs(self, snapshot: Snapshot | None) -> list[oracle.Song]:
-        return self._snapshots[snapshot.uri] if snapshot else []
-
-    def _content(self, file: AcceptedFile) -> bytes:
-        location = Location.of_uri(file.source.uri)
-        content: bytes = self._s3.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
-        return content
 
 
 def _subject(request: AWSPreparedRequest) -> str:

@@ -17,8 +17,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from glue_scripts import names
+from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.ledger import FileStatus, Ledger, file_key
-from glue_scripts.objects import file_name, has_long_target, target_key
+from glue_scripts.objects import Location, has_long_target, target_key
 from tests.local.workflow_server import ScriptedGlue
 from tests.workflow.faults import Faults
 
@@ -132,9 +133,9 @@ class ScriptedJobs:
         if rejected:
             email = self.compose_email(rejected, manifest["execution_arn"])
             self._write(folder + names.REJECTION_EMAIL_NAME, json.dumps(email).encode())
-        sources = [self._source(folder, manifest["files"][entry["file"]]) for entry in verdict["accepted"]]
-        accepted = {"format": names.ACCEPTED_FORMAT, "files": sources}
-        self._write(folder + names.ACCEPTED_NAME, json.dumps(accepted).encode())
+        accepted = [_accepted_file(manifest["files"][entry["file"]]) for entry in verdict["accepted"]]
+        document = AcceptedFiles(execution_arn=manifest["execution_arn"], files=accepted)
+        document.write(self._s3, Location(self._bucket, folder + names.ACCEPTED_NAME))
         changed = self.change_verdict(verdict)
         if changed is not None:
             body = changed if isinstance(changed, bytes) else json.dumps(changed).encode()
@@ -166,27 +167,21 @@ class ScriptedJobs:
         copy = "none" if refused else "staged"
         return "rejected", {"long_key": long_key, "copy": copy, "report_key": report_key, "reasons": reasons}
 
-    def _source(self, folder: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """What the KPI job needs to know of an accepted file."""
-        staged_key = folder + file_name(entry["key"], entry["version_id"])
-        body = self._s3.get_object(Bucket=self._bucket, Key=staged_key)["Body"].read()
-        return {
-            "key": entry["key"],
-            "version_id": entry["version_id"],
-            "dataset": entry["key"].split("/")[1],
-            "last_modified": entry["last_modified"],
-            "uri": f"s3://{self._bucket}/{staged_key}",
-            "header": body.decode().partition("\n")[0].split(","),
-            "size": len(body),
-            "is_line_per_row": False,
-        }
-
     def _read(self, key: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
         return document
 
     def _write(self, key: str, body: bytes) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+
+def _accepted_file(entry: Mapping[str, Any]) -> AcceptedFile:
+    return AcceptedFile(
+        key=entry["key"],
+        version_id=entry["version_id"],
+        dataset=entry["key"].split("/")[1],
+        uploaded_at=entry["last_modified"],
+    )
 
 
 class Pipeline:

@@ -18,7 +18,7 @@ from glue_scripts import names
 from glue_scripts.ledger import Ledger
 from stacks.constructs.state_machine import DEFINITIONS
 from tests import fault_table, oracle
-from tests.workflow.job_calls import TOP, Call, KpiJob, Wire, fate_of
+from tests.workflow.job_calls import TOP, Call, KpiJob, ValidationJob, Wire, fate_of
 from tests.workflow.pipeline import File, Pipeline, wait_for
 from tests.workflow.test_failing_tasks import REPEATED, TASKS, Batch, Task
 
@@ -112,6 +112,7 @@ def test_a_call_of_the_notifier_fails(pipeline: Pipeline, call: Call, error: str
 
 LOADING: Final = [
     Call("s3:GetObject", "accepted.json", "the list of accepted files"),
+    Call("dynamodb:GetItem", "BATCH#", "what the batch became in the lake"),
     Call("dynamodb:GetItem", "PURGED#SALT", "the salt of tombstones"),
     Call("dynamodb:GetItem", '"PURGED#0"', "tombstones"),
     Call("dynamodb:GetItem", "SNAPSHOT#", "the current snapshots"),
@@ -120,6 +121,9 @@ LOADING: Final = [
     Call("dynamodb:GetItem", "DAY#2001-", "a day that may lack tracks"),
     Call("dynamodb:UpdateItem", "DAYS#2001", "list a day"),
     Call("dynamodb:UpdateItem", "ADD claim", "claim a day"),
+    Call("s3:GetObject", "/curated/runs/", "the document of a day"),
+    Call("s3:GetObject", "/reference/songs/", "an object of a snapshot"),
+    Call("s3:GetObject", "/curated/plays/", "plays of a day"),
     Call("dynamodb:Query", "", "a day's present rows"),
     Call("dynamodb:TransactWriteItems", "", "a day's rows"),
     Call("dynamodb:UpdateItem", "SET published", "publish a day"),
@@ -136,7 +140,7 @@ _loads: Final = itertools.count()
 
 @dataclass
 class Load:
-    """A batch of a songs and a streams file, whose KPI job is the real one but for Spark."""
+    """A batch of a songs and a streams file, whose jobs are the real ones."""
 
     pipeline: Pipeline
     wire: Wire
@@ -152,6 +156,7 @@ class Load:
         streams = b"user_id,track_id,listen_time\n"
         streams += b"".join(f"u{n % 3},t{n % 2 + 1},{day} 10:00:{n:02}\n".encode() for n in range(20))
         wire = Wire()
+        pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, Wire()).run
         pipeline.glue.outcomes[pipeline.compute_job] = KpiJob(pipeline, wire).run
         Ledger(pipeline.ledger).purge_user("somebody else")
         # Of two snapshots of one second the one with the greater key is newer; each load's must be.
@@ -196,7 +201,7 @@ def earlier_day(pipeline: Pipeline) -> None:
         pipeline.glue.runs.clear()
 
 
-@pytest.mark.usefixtures("earlier_day", "no_pauses")
+@pytest.mark.usefixtures("no_snapshots", "earlier_day", "no_pauses")
 def test_the_page_tells_of_every_call_of_the_kpi_job(pipeline: Pipeline) -> None:
     load = Load.of(pipeline)
     load.assert_is_complete(pipeline.run(load.files))
@@ -209,7 +214,7 @@ def test_the_page_tells_of_every_call_of_the_kpi_job(pipeline: Pipeline) -> None
     fault_table.assert_complete(COMPUTE, LOADING)
 
 
-@pytest.mark.usefixtures("earlier_day", "no_pauses")
+@pytest.mark.usefixtures("no_snapshots", "earlier_day", "no_pauses")
 @pytest.mark.parametrize(("call", "error", "times"), fault_table.cells(LOADING), ids=fault_table.name_of)
 def test_a_call_of_the_kpi_job_fails(pipeline: Pipeline, call: Call, error: str, times: str) -> None:
     load = Load.of(pipeline)

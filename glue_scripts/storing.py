@@ -1,0 +1,177 @@
+"""Which task stores what: works on blobs of valid rows, run by `spread` in the driver or in Spark's tasks.
+
+plays by bucket of their user --> those of accepted files: sort, divide by day, write an object each
+rows of a users or songs file --> resolve, write a snapshot
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from glue_scripts.blobs import Blob, blobs_of, by_key, table_of
+from glue_scripts.count_plays import insert_tables
+from glue_scripts.objects import Objects
+from glue_scripts.stored_plays import (
+    Plays,
+    PlaysOfDay,
+    RunOfDay,
+    StoredPlays,
+    object_key,
+    plays_by_bucket,
+    plays_by_day,
+    plays_to_parquet,
+)
+from glue_scripts.stored_snapshots import write_songs, write_users
+from validators.closed_duckdb import Share, closed_connection
+
+if TYPE_CHECKING:
+    from glue_scripts.ledger import Tombstones
+    from glue_scripts.spread import Blobs
+
+PARALLEL_WRITES = 4
+PLAYS = "plays"
+"""The name of blobs of plays; their key tells the bucket."""
+ROWS = "rows"
+"""The name of blobs of the valid rows of users and songs files; their key is the file's number."""
+
+_STORED = "stored"
+_COLUMNS = {
+    "songs": ("track_id", "track_name", "artists", "track_genre", "duration_ms"),
+    "users": ("user_id", "user_country"),
+}
+
+
+@dataclass(frozen=True)
+class Storing:
+    """What the tasks that store plays have to know.
+
+    Attributes:
+        objects: where to write.
+        run: the run's name.
+        buckets: into how many buckets the run divides its users.
+        first_key: the key of the plays of bucket 0.
+        files: the hashes of the files whose plays are stored: `objects.file_name`.
+        tombstones: the purged users.
+        share: what a task may use.
+    """
+
+    objects: Objects
+    run: str
+    buckets: int
+    first_key: int
+    files: frozenset[str]
+    tombstones: Tombstones
+    share: Share
+
+
+@dataclass(frozen=True)
+class StoringSnapshot:
+    """What the task that stores a snapshot has to know.
+
+    Attributes:
+        objects: where to write.
+        dataset: songs or users.
+        key: the key of the file's rows.
+        folder: a prefix that no other job run uses, with `/` at its end.
+        tombstones: the purged users.
+        share: what the task may use.
+    """
+
+    objects: Objects
+    dataset: str
+    key: int
+    folder: str
+    tombstones: Tombstones
+    share: Share
+
+
+def divided(db: duckdb.DuckDBPyConnection, plays: Plays, buckets: int, first_key: int = 0) -> Iterator[Blob]:
+    """Divide plays by the bucket of their user, as blobs whose key is first_key + bucket."""
+    for bucket, of_bucket in plays_by_bucket(db, plays, buckets):
+        yield from blobs_of(of_bucket.table(), first_key + bucket, PLAYS)
+
+
+def store_plays(plays: Blobs, storing: Storing) -> list[RunOfDay]:
+    """Store plays as objects of a run, one for each day and bucket.
+
+    Args:
+        plays: what `divided` gave, for the run's number of buckets, exchanged by key. Other blobs do not matter.
+        storing: the run.
+
+    Returns:
+        The run, day by day, ascending. Its documents are not written yet.
+    """
+    days: defaultdict[str, list[StoredPlays]] = defaultdict(list)
+    for blob in plays.map(partial(_store_part, storing)).collect():
+        for date, rows, size in json.loads(blob.payload):
+            of_day = days[date]
+            if rows:
+                key = object_key(storing.run, date, blob.key, storing.buckets)
+                of_day.append(StoredPlays(date, blob.key, storing.buckets, key, rows, size))
+    return [
+        RunOfDay(storing.run, date, storing.buckets, sorted(days[date], key=lambda stored: stored.bucket))
+        for date in sorted(days)
+    ]
+
+
+def store_snapshot(rows: Blobs, storing: StoringSnapshot) -> int:
+    """Store the valid rows of a users or songs file as a snapshot; return how many rows the file had.
+
+    Args:
+        rows: blobs of rows, exchanged by key. Other blobs do not matter.
+        storing: the snapshot.
+    """
+    return sum(int(blob.payload) for blob in rows.map(partial(_store_snapshot_part, storing)).collect())
+
+
+def _store_part(storing: Storing, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Store buckets, one after another; tell of each its days, their rows and bytes."""
+    plays = (blob for blob in blobs if blob.name == PLAYS)
+    with closed_connection(storing.share) as db, ThreadPoolExecutor(PARALLEL_WRITES) as pool:
+        for key, of_bucket in by_key(plays).items():
+            bucket = key - storing.first_key
+            accepted = _of_files(Plays.of([table_of(blob) for blob in of_bucket]), storing.files)
+            by_day = plays_by_day(db, accepted, storing.tombstones)
+            stored = pool.map(partial(_store_day, storing, bucket), by_day)
+            yield Blob(bucket, _STORED, json.dumps(list(stored)).encode())
+
+
+def _of_files(plays: Plays, files: frozenset[str]) -> Plays:
+    is_accepted = np.array([file in files for file in plays.files.values.to_pylist()], bool)
+    return plays if is_accepted.all() else plays.take(np.flatnonzero(is_accepted[plays.files.codes]))
+
+
+def _store_day(storing: Storing, bucket: int, day: PlaysOfDay) -> tuple[str, int, int]:
+    """Write the object of a day, if it has plays; return the date, its rows and its size in bytes."""
+    if not len(day.plays):
+        return day.date, 0, 0
+    body = plays_to_parquet(day.plays)
+    storing.objects.write(object_key(storing.run, day.date, bucket, storing.buckets), body)
+    return day.date, len(day.plays), len(body)
+
+
+def _store_snapshot_part(storing: StoringSnapshot, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Store the snapshot, where the file's rows are in this part; tell how many there are."""
+    rows = [blob for blob in blobs if blob.name == ROWS and blob.key == storing.key]
+    if not rows:
+        return
+    tables = (table_of(blob).select(_COLUMNS[storing.dataset]) for blob in rows)
+    with closed_connection(storing.share) as db:
+        if storing.dataset == "songs":
+            songs = pa.concat_tables(tables)
+            write_songs(db, storing.objects, storing.folder, songs)
+            count = songs.num_rows
+        else:
+            count = insert_tables(db, "user_rows", tables)
+            write_users(db, storing.objects, storing.folder, storing.tombstones)
+    yield Blob(storing.key, _STORED, str(count).encode())
