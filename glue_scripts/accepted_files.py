@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from glue_scripts.ledger import Snapshot
 from glue_scripts.names import ACCEPTED_FORMAT
@@ -90,11 +90,7 @@ class AcceptedFiles:
         Raises:
             DocumentError: another version wrote it.
         """
-        return cls.of_document(read_json(s3, location, ACCEPTED_FORMAT))
-
-    @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> AcceptedFiles:
-        """Takes over the content of a document."""
+        document = read_json(s3, location, ACCEPTED_FORMAT)
         files = [
             AcceptedFile(
                 key=entry["key"],

@@ -127,7 +127,7 @@ class BatchRecord:
         Raises:
             RowsMissingError: an earlier run has accepted a file, and this one cannot read its rows.
         """
-        # 1. The verdicts: whoever records first decides.
+        # 1. The verdicts: the first recorded one holds.
         with ThreadPoolExecutor(max_workers=PARALLEL_VERDICTS) as pool:
             verdicts = dict(zip(judgements, pool.map(self._record_verdict, judgements.items()), strict=True))
         is_recorded = self.ledger.has_batch(self.execution_arn)

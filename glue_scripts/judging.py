@@ -26,7 +26,6 @@ from glue_scripts.blobs import Blob, blobs_of, table_of
 from glue_scripts.count_plays import insert_tables
 from glue_scripts.objects import Location, Objects, json_line
 from glue_scripts.packing import packed
-from glue_scripts.spread import HERE_PLAYS
 from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
 from glue_scripts.stored_snapshots import to_parquet
 from glue_scripts.storing import ROWS, divided
@@ -42,6 +41,7 @@ from validators.reports import Sample
 if TYPE_CHECKING:
     from glue_scripts.readable_file import ReadableFile
     from glue_scripts.spread import Blobs, Workers
+    from glue_scripts.staged_files import StagedFile
 
 PIECES_PER_PART: Final = 4
 """Pieces of text for one task, where the file can be split."""
@@ -172,13 +172,8 @@ class Source:
         return self.end - (self.start or 0)
 
 
-def is_large(size: int) -> bool:
-    """Whether files of so many bytes are judged in Spark's tasks; of packed files it shows when they are unpacked."""
-    return size // BYTES_PER_PLAY > HERE_PLAYS
-
-
-def plays_at_most(files: Sequence[ReadableFile]) -> int:
-    """Estimate from their sizes how many plays some files have: rarely too few."""
+def plays_at_most(files: Sequence[ReadableFile | StagedFile]) -> int:
+    """Estimate from their sizes how many plays some files have: rarely too few, unless they are packed."""
     return sum(file.size for file in files) // BYTES_PER_PLAY
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
 from glue_scripts.accepted_files import AcceptedFile
 from glue_scripts.batch_record import Written
@@ -14,12 +13,10 @@ from glue_scripts.judging import JudgedRows
 from glue_scripts.ledger import Snapshot, Tombstones
 from glue_scripts.names import REFERENCE_PREFIX
 from glue_scripts.objects import Location, json_line
-from glue_scripts.stored_plays import RunOfDay
+from glue_scripts.stored_plays import PARALLEL_DOCUMENTS, RunOfDay
 from glue_scripts.storing import Storing, StoringSnapshot, store_plays, store_snapshot
 
 logger = logging.getLogger(__name__)
-
-PARALLEL_DOCUMENTS: Final = 8
 
 
 @dataclass(frozen=True)

@@ -237,12 +237,11 @@ class Ledger:
 
     # Files
 
-    def file_status(self, key: str, version_id: str) -> FileStatus | None:
-        """How far a file has come, consistently read; None where the ledger does not know it."""
-        return self.file_status_and_execution(key, version_id)[0]
-
     def file_status_and_execution(self, key: str, version_id: str) -> tuple[FileStatus | None, str | None]:
-        """How far a file has come, and the execution that last began with it."""
+        """How far a file has come, and the execution that has judged it, or has last begun with it; consistently read.
+
+        Both are None where the ledger does not know the file.
+        """
         item = self._get(file_key(key, version_id))
         return (FileStatus(item["status"]), str(item["execution"])) if item else (None, None)
 
@@ -281,7 +280,7 @@ class Ledger:
     def record_verdict(
         self, key: str, version_id: str, status: FileStatus, execution_arn: str, attributes: Mapping[str, Any]
     ) -> RecordedVerdict:
-        """Records whether a received file is ACCEPTED or REJECTED; whoever records first decides.
+        """Records whether a received file is ACCEPTED or REJECTED, unless a verdict on it is recorded already.
 
         Args:
             key: the object key.
@@ -321,12 +320,8 @@ class Ledger:
 
     # Batches
 
-    def record_batch(self, batch: Batch) -> Batch:
-        """Records what a batch became in the lake; whoever records first decides.
-
-        Returns:
-            The batch that the ledger now holds.
-        """
+    def record_batch(self, batch: Batch) -> None:
+        """Records what a batch became in the lake, unless that is recorded already."""
         names, sets, values = _assignments(
             {
                 "run": batch.run,
@@ -335,9 +330,8 @@ class Ledger:
                 "document": batch.document_uri,
             }
         )
-        key = batch_key(batch.execution_arn)
-        is_first = self._update_if(key, sets, f"attribute_not_exists({LEDGER_PARTITION_KEY})", names, values)
-        return batch if is_first else self.batch(batch.execution_arn)
+        is_new = f"attribute_not_exists({LEDGER_PARTITION_KEY})"
+        self._update_if(batch_key(batch.execution_arn), sets, is_new, names, values)
 
     def batch(self, execution_arn: str) -> Batch:
         """What a batch became in the lake, consistently read.

@@ -75,7 +75,7 @@ class Publisher:
             tombstones = self.ledger.purged_users()
             snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}
             items = _items_by_day(self.compute(claims, snapshots, tombstones))
-            # 7. Write under the claim; 8. whoever is superseded waits for the later claim's rows.
+            # 7. Write under the claim; 8. where a claim is superseded, wait for the later one's rows.
             superseded = self._write(claims, items, snapshots)
             late = self._not_published_in_time(superseded)
             if not late:

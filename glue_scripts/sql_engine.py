@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from glue_scripts.counting import Counting, count_days
 from glue_scripts.kpi_items import Item, items_of
@@ -15,7 +15,7 @@ from glue_scripts.ledger import Claim, Tombstones
 from glue_scripts.objects import Objects
 from glue_scripts.publication import Snapshots
 from glue_scripts.spread import workers_for
-from glue_scripts.stored_plays import RunOfDay, StoredPlays, document_key
+from glue_scripts.stored_plays import PARALLEL_DOCUMENTS, RunOfDay, StoredPlays, document_key
 from glue_scripts.stored_snapshots import folder_of, read_users_snapshot
 from validators.closed_duckdb import Share
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 logger = logging.getLogger(__name__)
-
-PARALLEL_DOCUMENTS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)

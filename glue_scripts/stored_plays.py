@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
 
 RUN_FORMAT = "plays-run/1"
+PARALLEL_DOCUMENTS = 8
+"""Documents of a run that are read or written at the same time."""
 PLAYS_PER_BUCKET = 2**20
 """Plays of all days together. A task holds the plays of one bucket: some 50 MB, and 300 MB while they are counted."""
 

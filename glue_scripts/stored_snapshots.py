@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from glue_scripts.count_plays import Catalogue, no_users
 from glue_scripts.kpi_sql import CATALOGUE, USERS
 from glue_scripts.objects import Location, Objects, json_line
+from glue_scripts.purged_users import delete_purged
 from glue_scripts.user_buckets import BUCKET_HASH, BUCKET_SQL, buckets_for, buckets_of, buckets_of_document
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ USERS_PER_BUCKET = 2**15
 """About half a megabyte of Parquet."""
 PARALLEL_READS = 8
 
-_DELETE_PURGED = "DELETE FROM users WHERE sha256($salt || user_id) IN (SELECT hash FROM tombstones)"
 _USERS_BY_BUCKET = f"SELECT {BUCKET_SQL} AS bucket, user_id, user_country FROM users ORDER BY bucket, user_id"
 
 _CATALOGUE_TABLES = tuple(query.table for query in CATALOGUE)
@@ -107,10 +107,7 @@ def write_users(db: duckdb.DuckDBPyConnection, objects: Objects, folder: str, to
         tombstones: the purged users, who are left out.
     """
     db.execute(f"CREATE OR REPLACE TABLE users AS {USERS.sql}")
-    if tombstones.hashes:
-        db.register("tombstones", pa.table({"hash": pa.array(sorted(tombstones.hashes), pa.string())}))
-        db.execute(_DELETE_PURGED, {"salt": tombstones.salt})
-        db.unregister("tombstones")
+    delete_purged(db, "users", tombstones)
     (rows,) = db.sql("SELECT count(*) FROM users").fetchall()[0]
     buckets = buckets_for(rows, USERS_PER_BUCKET)
     snapshot = UsersSnapshot(folder, buckets, rows)

@@ -12,12 +12,13 @@ import boto3
 from glue_scripts.batch_judge import BatchJudge
 from glue_scripts.failures import SafeFailure
 from glue_scripts.file_metrics import measure_verdicts
-from glue_scripts.judging import is_large
+from glue_scripts.judging import plays_at_most
 from glue_scripts.ledger import Ledger
 from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import VALIDATE_BATCH, VALIDATE_BATCH_JOB_ARGUMENTS, VALIDATE_BATCH_RUN_ARGUMENTS
 from glue_scripts.objects import Location
 from glue_scripts.session import RUN_ID_ARGUMENT, Spark, begin_log, job_arguments
+from glue_scripts.spread import HERE_PLAYS
 from glue_scripts.staged_files import check_batch, read_manifest
 from glue_scripts.validation import Validation
 from validators.reports import EmailSettings
@@ -36,7 +37,7 @@ def main() -> None:
         ledger = Ledger(boto3.resource("dynamodb").Table(arguments["ledger_table"]))
         manifest = read_manifest(s3, Location.of_uri(arguments["manifest_uri"]))
         spark = Spark(VALIDATE_BATCH)
-        if is_large(sum(file.size for file in manifest.files)):
+        if plays_at_most(manifest.files) > HERE_PLAYS:
             # It takes seconds to start. Meanwhile the files' bytes are looked at.
             Thread(target=spark.context, daemon=True).start()
         # Great Expectations takes seconds to import. Meanwhile the files' bytes are looked at and their rows judged.

@@ -286,7 +286,7 @@ class World:
             place = (identity in self.archive, identity in self.error)
             _require(place in ((True, False), (False, True)), f"{identity} is in archive/, error/: {place}")
             _require(file.is_valid in (None, place[0]), f"{identity} is in archive/, error/: {place}")
-            status = self.ledger.file_status(*identity)
+            status = self.ledger.file_status_and_execution(*identity)[0]
             _require(status == ("ARCHIVED" if place[0] else "REJECTED"), f"{identity} is {status}")
 
     def _check_day_at_rest(self, date: str, plays: frozenset[Play]) -> None:
@@ -432,7 +432,7 @@ class PlainWriter:
         self, references: Sequence[AcceptedFile], streams: Sequence[AcceptedFile], run: str, tombstones: Tombstones
     ) -> Written:
         for file in (*references, *streams):
-            status = self.world.ledger.file_status(file.key, file.version_id)
+            status = self.world.ledger.file_status_and_execution(file.key, file.version_id)[0]
             _require(status in ("ACCEPTED", "LOADED", "ARCHIVED"), f"rows of {file} go to the lake, which is {status}")
         return Written(
             snapshots=[self._write_snapshot(file, run, tombstones) for file in references],

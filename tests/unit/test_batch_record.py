@@ -39,7 +39,7 @@ class Noting:
     ) -> Written:
         files = [*references, *streams]
         self.written += [each.key for each in files]
-        self.statuses += [self.tables.ledger.file_status(each.key, each.version_id) for each in files]
+        self.statuses += [self.tables.ledger.file_status_and_execution(each.key, each.version_id)[0] for each in files]
         snapshots = [each.snapshot(f"s3://bucket/{each.snapshot_name(run)}/", 1) for each in references]
         return Written(snapshots=snapshots, dates=["2024-06-25"] if streams else [])
 

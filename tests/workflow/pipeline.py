@@ -151,7 +151,7 @@ class ScriptedJobs:
 
     def _judge(self, entry: Mapping[str, Any], execution_arn: str) -> tuple[str, dict[str, Any]]:
         key, version_id = entry["key"], entry["version_id"]
-        status = self._ledger.file_status(key, version_id)
+        status = self._ledger.file_status_and_execution(key, version_id)[0]
         refused = entry.get("refused")
         if status is FileStatus.ARCHIVED or (refused == "object_missing" and status is not None):
             return "skipped", {"reason": f"already {status}"}
