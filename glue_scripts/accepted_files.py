@@ -85,7 +85,7 @@ class AcceptedFiles:
 
     @classmethod
     def read(cls, s3: S3Client, location: Location) -> AcceptedFiles:
-        """Reads a document: that of `write`, or the one with days to compute of the state machine `recompute`.
+        """Reads the document that `write` or the state machine `recompute` wrote.
 
         Raises:
             DocumentError: another version wrote it.

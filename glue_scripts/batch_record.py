@@ -19,7 +19,7 @@ PARALLEL_VERDICTS = 8
 """Verdicts that are recorded at the same time."""
 
 _JOINED = (FileStatus.ACCEPTED, FileStatus.LOADED)
-"""Of a file that another execution has accepted: its rows are in this batch, too. Plays are a set."""
+"""Another execution has accepted the file. This batch writes its rows as well, because plays are a set."""
 _ACCEPTED = (*_JOINED, FileStatus.ARCHIVED)
 
 
@@ -102,7 +102,7 @@ class Recorded(Generic[FileT]):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRecord:
-    """One run of the validation job, as far as the ledger goes.
+    """Records what one run of the validation job has found.
 
     Attributes:
         ledger: the ledger.

@@ -362,7 +362,7 @@ class Ledger:
     def claim_day(self, date: str, run: str | None) -> Claim:
         """Commits a run to a day, if one is given, and claims the day: one atomic step.
 
-        A run that was replaced is not committed again: in its place the run that replaced it is, if anything was left.
+        If the run was replaced, this commits the run that replaced it, or none if nothing was left of it.
         The day is listed before that, so that no claimed day is ever missing in `dates`.
         """
         self._table.update_item(

@@ -1,4 +1,4 @@
-"""What the ledger keeps of a verdict, and the verdict that it makes again: a report is always of the recorded one."""
+"""Stores a verdict in attributes of the ledger and rebuilds it from them, so that reports show the recorded verdict."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def begin_log(job: str) -> None:
 
 
 class Spark:
-    """The Spark of a job: it hands out tasks and moves blobs. A small batch does without, and then it is not started.
+    """The Spark session of a job, started when it is first needed. A small batch never starts it.
 
     Args:
         name: the application's name.

@@ -253,7 +253,7 @@ class _Purge:
     # The lake
 
     def clean_lake(self) -> None:
-        """Puts a run without the person's plays in the place of each that holds some, committed or not."""
+        """Replaces each run that holds plays of the person, committed or not, by one without them."""
         for date, runs in self._stored_runs().items():
             with self._surviving((_day_prefix(date), "all")):
                 for run in runs:

@@ -132,7 +132,7 @@ class Piece:
         if self._is_line_per_row or not self._has_lines_within_rows:
             return pa.array(np.ones(len(self.texts), np.int32))
         whole = pc.binary_join_element_wise(*self.texts.columns, "\x00", null_handling="replace")
-        # Where rows end with \r\n, such a line end is a \n within a field.
+        # In a file whose rows end with \r\n, a \n here stands for a \r\n, and a \r before it is another line break.
         line_break = r"[\r\n]" if self.line_end == "\r\n" else r"\r\n|\r|\n"
         breaks = pc.count_substring_regex(pc.utf8_trim(whole, characters="\r\n\x00"), line_break)
         return pc.add(breaks, 1).cast(pa.int32())
