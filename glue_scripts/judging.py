@@ -216,7 +216,7 @@ def _measured(files: Sequence[ReadableFile], judging: Judging, rows: Blobs) -> d
 def _asked_of_valid_rows(judging: Judging) -> list[str]:
     dataset = judging.reading.dataset
     of_songs = ["genres", "genres_of_track"] if dataset == "songs" else []
-    return [*(warning.id for warning in warnings_of(dataset, judging.known)), *of_songs]
+    return [*(warning.id for warning in warnings_of(dataset, judging.known) if warning.aggregate), *of_songs]
 
 
 def _work(files: Sequence[ReadableFile]) -> list[list[Blob]]:

@@ -233,16 +233,12 @@ def _records(lines: Iterator[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines with their ends; what ends them is decided by the first one, as Spark's parser does it."""
-    buffered = next(chunks, b"")
-    while not re.search(rb"\n|\r(?=.)", buffered, re.DOTALL) and (chunk := next(chunks, b"")):
-        buffered += chunk
-    first = re.search(rb"\r\n|\n|\r", buffered)
-    end = b"\r" if first and first.group() == b"\r" else b"\n"
+    r"""Lines with their ends: \n, \r\n or \r, each line as it likes."""
     rest = b""
-    for chunk in itertools.chain([buffered], chunks):
-        *whole, rest = (rest + chunk).split(end)
-        yield from (line + end for line in whole)
+    for chunk in chunks:
+        lines = (rest + chunk).splitlines(keepends=True)
+        rest = lines.pop() if lines else b""  # it may go on in the next chunk, after a carriage return too
+        yield from lines
     if rest:
         yield rest
 

@@ -17,7 +17,7 @@ import re
 import string
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeVar
@@ -36,12 +36,16 @@ MAX_ZONE_OFFSET: Final = timedelta(hours=18)
 """The greatest offset of Java's `ZoneOffset`, and so of Spark's timestamps."""
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
-INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
-BOOLEAN: Final = re.compile(r"true|t|yes|y|1|false|f|no|n|0", re.IGNORECASE)
+INTEGER: Final = re.compile(r"(?P<whole>[+-]?[0-9]{1,18})(\.0*)?")
+BOOLEAN: Final = re.compile(r"(?P<true>true|t|yes|y|1(\.0*)?)|false|f|no|n|0(\.0*)?", re.IGNORECASE)
+NULL: Final = "\\N"
+"""Null in every column."""
+NULL_WORDS: Final = frozenset(("NULL", "null", "None", "nan", "NaN", "NaT", "<NA>", "N/A", "#N/A"))
+"""Null in names and countries; in integers, booleans and times, `NA` is, too."""
 DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 TIMESTAMP: Final = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[ T](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?"
-    r"(?:Z|(?P<sign>[+-])(?P<hours>[0-9]{2}):(?P<minutes>[0-5][0-9]))?"
+    r"(?:Z|z| UTC|(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-5][0-9]))?)?"
 )
 
 
@@ -121,6 +125,7 @@ def _valid_rows(data: bytes, convert: Callable[[Fields], Row]) -> tuple[list[Row
     csv.field_size_limit(sys.maxsize)
     header, *lines = (line for line in csv.reader(io.StringIO(text, newline="")) if line)
     names = [name.strip(string.whitespace) for name in header]
+    lines = [line for line in lines if not is_header(line, names)]
     rows: list[Row] = []
     for line in lines:
         with contextlib.suppress(InvalidRowError):
@@ -128,6 +133,11 @@ def _valid_rows(data: bytes, convert: Callable[[Fields], Row]) -> tuple[list[Row
                 raise InvalidRowError(f"{len(line)} fields under a header of {len(names)}")
             rows.append(convert(dict(zip(names, line, strict=True))))
     return rows, len(lines) - len(rows)
+
+
+def is_header(fields: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row is the header of a file that was put together of several; each may begin with a BOM."""
+    return [field.strip(string.whitespace + "\ufeff" + '"') for field in fields] == [name.strip('"') for name in names]
 
 
 def _play(fields: Fields, latest: datetime) -> Play:
@@ -138,50 +148,71 @@ def _play(fields: Fields, latest: datetime) -> Play:
 
 
 def _song(fields: Fields) -> Song:
-    _check(INTEGER, _trimmed(fields["popularity"]))
-    _check(BOOLEAN, _trimmed(fields["explicit"]))
+    _check(INTEGER, given(fields["popularity"]))
+    _check(BOOLEAN, given(fields["explicit"]))
     return Song(
         _key(fields["track_id"]),
-        _name(fields["track_name"]),
-        _name(fields["artists"]),
+        name(fields["track_name"]),
+        name(fields["artists"]),
         _key(fields["track_genre"]),
         _duration(fields["duration_ms"]),
     )
 
 
 def _user(fields: Fields) -> User:
-    _check(INTEGER, _trimmed(fields["user_age"]))
-    created_at = fields["created_at"]
-    if created_at.strip(string.whitespace):
+    _check(INTEGER, given(fields["user_age"]))
+    created_at = given(fields["created_at"])
+    if created_at is not None:
         timestamp(f"{created_at} 00:00:00" if DATE.fullmatch(created_at) else created_at)
-    country = _trimmed(fields["user_country"])
+    country = known(fields["user_country"])
     if country is not None and len(country.encode()) > MAX_COUNTRY_BYTES:
         raise InvalidRowError(f"user_country has more than {MAX_COUNTRY_BYTES} bytes")
     return User(_key(fields["user_id"]), country)
 
 
-def _trimmed(text: str) -> str | None:
-    return text.strip(string.whitespace) or None
+def trimmed(text: str) -> str | None:
+    """The text of an id."""
+    value = text.strip(string.whitespace)
+    return None if value in ("", NULL) else value
+
+
+def known(text: str) -> str | None:
+    """The text of a field in which a word may stand for null."""
+    value = trimmed(text)
+    return None if value in NULL_WORDS else value
+
+
+def given(text: str) -> str | None:
+    """The text of an integer, a boolean or a time."""
+    value = known(text)
+    return None if value == "NA" else value
 
 
 def _key(text: str) -> str:
     """An id or a genre."""
-    value = _trimmed(text)
+    value = trimmed(text)
     if value is None or len(value.encode()) > MAX_KEY_BYTES:
         raise InvalidRowError(f"an id or a genre is missing or has more than {MAX_KEY_BYTES} bytes: {text!r}")
     return value
 
 
-def _name(text: str) -> str | None:
-    return text[:MAX_NAME_CHARACTERS] or None
+def name(text: str) -> str | None:
+    """A name, its first characters."""
+    is_null = text in ("", NULL) or text.strip(string.whitespace) in NULL_WORDS
+    return None if is_null else text[:MAX_NAME_CHARACTERS]
 
 
 def _duration(text: str) -> int:
-    value = _trimmed(text)
-    _check(INTEGER, value)
-    if value is None or not 0 <= int(value) <= MAX_INTEGER:
+    value = integer(text)
+    if value is None or not 0 <= value <= MAX_INTEGER:
         raise InvalidRowError(f"duration_ms is not an integer from 0 to {MAX_INTEGER}: {text!r}")
-    return int(value)
+    return value
+
+
+def integer(text: str) -> int | None:
+    """The value of an integer; None where it is none."""
+    match = INTEGER.fullmatch(text.strip(string.whitespace))
+    return int(match["whole"]) if match else None
 
 
 def _check(pattern: re.Pattern[str], value: str | None) -> None:
@@ -191,7 +222,7 @@ def _check(pattern: re.Pattern[str], value: str | None) -> None:
 
 def timestamp(text: str) -> datetime:
     """The instant in UTC, its fraction of a second cut."""
-    match = TIMESTAMP.fullmatch(text)
+    match = TIMESTAMP.fullmatch(text.strip(string.whitespace))
     if match is None:
         raise InvalidRowError(f"not a timestamp: {text!r}")
     offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))

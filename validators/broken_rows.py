@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from validators.csv_pieces import Extent, Piece
-from validators.file_checks import field_count
+from validators.file_checks import field_count, is_strictly_quoted
 from validators.reports import MAX_VALUE_CHARACTERS
 from validators.rules import Severity, rules_of
 
@@ -49,6 +49,8 @@ def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
         - `bytes`: what the fields take: their UTF-8 bytes, and FIELD_BYTES each.
         - `field_count`: how many fields a row has that has not as many as the header; null in all but the first
           MAX_SAMPLES of these rows.
+        - `has_open_quote`: whether a quote opens a field of such a row and is not closed where the field ends; null in
+          the same rows.
         - for each column with rules, `<column>_start`, the first MAX_VALUE_CHARACTERS of its text, and
           `<column>_characters`, how many characters its text has. Null in a row with too few or too many fields.
     """
@@ -58,6 +60,10 @@ def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
     values = {column: piece.column(column).take(at) for column in _columns_with_rules(dataset)}
     malformed = [piece.text_of(row) for row in rows[~is_well_formed]]
     fields, sizes = _fields(piece, malformed, at, is_well_formed)
+    shown = malformed[:MAX_SAMPLES]
+    at_shown = np.full(len(rows), -1)
+    at_shown[np.flatnonzero(~is_well_formed)[:MAX_SAMPLES]] = np.arange(len(shown))
+    of_shown = pa.array(at_shown, mask=at_shown < 0)
     return pa.table(
         {
             "row": found["row"],
@@ -67,7 +73,8 @@ def broken_rows(piece: Piece, found: pa.Table, dataset: str) -> pa.Table:
             "rules": found["rules"],
             "fields": fields,
             "bytes": pa.array(sizes),
-            "field_count": _field_counts(malformed, is_well_formed),
+            "field_count": pa.array(map(field_count, shown), pa.int32()).take(of_shown),
+            "has_open_quote": pa.array([not is_strictly_quoted([row]) for row in shown], pa.bool_()).take(of_shown),
             **{f"{c}_start": pc.utf8_slice_codeunits(text, 0, MAX_VALUE_CHARACTERS) for c, text in values.items()},
             **{f"{c}_characters": pc.utf8_length(text) for c, text in values.items()},
         }
@@ -113,13 +120,6 @@ def _fields(
     whole = np.concatenate([sizes, np.array(of_malformed, np.int64)])[places]
     fields = pa.concat_arrays([lists, pa.array(kept, _FIELDS)]).take(pa.array(places))
     return fields, np.where(whole <= MAX_ROW_BYTES, whole, 0)
-
-
-def _field_counts(malformed: Sequence[str], is_well_formed: npt.NDArray[np.bool_]) -> pa.Array:
-    counts = np.zeros(len(is_well_formed), np.int32)
-    first = np.flatnonzero(~is_well_formed)[:MAX_SAMPLES]
-    counts[first] = [field_count(text) for text in malformed[:MAX_SAMPLES]]
-    return pa.array(counts, mask=counts == 0)
 
 
 def _lists(texts: pa.Table) -> tuple[pa.Array, _Numbers]:

@@ -3,8 +3,7 @@
 A piece is bounded whatever its file holds: text without quotes is read in ranges of bytes, any other text in blocks
 that end where a row ends.
 
-NUL is in no file (`file_checks`). Here it begins a stand-in: for a character of a field which the parser would take for
-the end of a row or field, or for a quote.
+A line ends with LF, CRLF or CR, each as it likes. Within a quoted field, a line break is text and stays as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -33,21 +31,18 @@ Pieces four times as large are not judged faster, and need up to 2 GB of memory 
 _Numbers = npt.NDArray[np.int64]
 
 _TAIL_BYTES: Final = 64 * 1024
-_COMMA, _LINE_FEED, _QUOTE = b',\n"'
+_COMMA, _LINE_FEED, _RETURN, _QUOTE = b',\n\r"'
+_LINE_ENDS: Final = b"\r\n"
 _LEAD: Final = b"\x01"
 _STAND_INS: Final = {b"\r": b"\x01r", b"\n": b"\x01n", b",": b"\x01c", b'"': b"\x01q", _LEAD: b"\x01e"}
 """What stands for a character of a field that the parser would take for syntax; the last one for the lead itself.
 
 The lead is not NUL, which no file has: Arrow's parser overlooks a quote that follows a NUL within eight bytes.
 """
-_RETURN_ALONE: Final = re.compile(rb"\r(?!\n)")
-_LINE_BREAK: Final = re.compile(rb"\n|\x01n|\x01r(?!\n)")
-_LINE_BREAK_WITH_CRLF: Final = re.compile(rb"\n|\x01n|\x01r")
-"""Where each line feed stands for a CRLF, so that a carriage return before it is a line break of its own."""
-_LINE_FEED_WITHIN_A_FIELD: Final = re.compile(rb'(?<=[^\r\n,"])\n')
 # A quoted field. Group 1 is its text, group 2 what follows the closing quote, which may be missing at a block's end.
-_QUOTED_FIELD: Final = re.compile(rb'(?:\A|(?<=[,\n]))"([^"]*+(?:""[^"]*+)*+)(?:"([^,\n]*+)|\Z)')
-_BLANKS: Final = re.compile(rb"(?:[\x02-\x20]|\x01[re])*")
+_QUOTED_FIELD: Final = re.compile(rb'(?:\A|(?<=[,\r\n]))"([^"]*+(?:""[^"]*+)*+)(?:"([^,\r\n]*+)|\Z)')
+_AROUND_NAME: Final = ' \t\n\r\x0b\x0c\ufeff"'
+_BLANKS: Final = re.compile(rb"(?:[\x02-\x20]|\x01e)*")
 
 
 @dataclass(frozen=True)
@@ -89,18 +84,18 @@ class Extent:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    r"""Rows of a file that follow one another. Blank lines are no rows.
+    """Rows of a file that follow one another. Blank lines are no rows.
 
     Attributes:
-        data: their bytes, with \n at the end of each row.
+        data: their bytes.
         quote_edges: where its text goes into quotes and out of them.
         texts: the rows that have as many fields as the header, as text by position of the column; an empty field is
             null.
         numbers: by row of `texts`, its number among the rows of the piece, from 0.
-        malformed: the numbers of the other rows.
+        malformed: the numbers of the rows with fewer or more fields.
         header: the columns of the file.
-        line_end: what the file's rows end with.
-        has_header: the first row of the piece is the header; it is counted, and not in `texts`.
+        has_header: the first row of the piece is the file's header. It has a number and is not in `texts`.
+        repeated_headers: how many other rows equal the header. They have numbers, too, and are not in `texts`.
     """
 
     data: bytes
@@ -109,17 +104,15 @@ class Piece:
     numbers: _Numbers
     malformed: _Numbers
     header: tuple[str, ...]
-    line_end: str
     has_header: bool
+    repeated_headers: int
 
     @cached_property
     def extent(self) -> Extent:
         """How much of its file it is."""
-        rows = self.has_header + len(self.numbers) + len(self.malformed)
-        if self._is_line_per_row:
-            lines = self.data.count(b"\n") + self._is_last_line_open
-            return Extent(rows, lines, lines)
-        return Extent(rows, self._sheet_rows_and_places[0], len(self._breaks) + self._is_last_line_open)
+        rows = self.has_header + self.repeated_headers + len(self.numbers) + len(self.malformed)
+        lines = len(self._line_ends) + self._is_last_line_open
+        return Extent(rows, lines if self._is_line_per_row else self._sheet_rows_and_places[0], lines)
 
     @property
     def places(self) -> Places:
@@ -132,9 +125,7 @@ class Piece:
         if self._is_line_per_row or not self._has_lines_within_rows:
             return pa.array(np.ones(len(self.texts), np.int32))
         whole = pc.binary_join_element_wise(*self.texts.columns, "\x00", null_handling="replace")
-        # In a file whose rows end with \r\n, a \n here stands for a \r\n, and a \r before it is another line break.
-        line_break = r"[\r\n]" if self.line_end == "\r\n" else r"\r\n|\r|\n"
-        breaks = pc.count_substring_regex(pc.utf8_trim(whole, characters="\r\n\x00"), line_break)
+        breaks = pc.count_substring_regex(pc.utf8_trim(whole, characters="\r\n\x00"), r"\r\n|\r|\n")
         return pc.add(breaks, 1).cast(pa.int32())
 
     @property
@@ -146,60 +137,44 @@ class Piece:
 
     @property
     def _is_line_per_row(self) -> bool:
-        return not len(self.quote_edges) and not self._has_stand_ins
-
-    @cached_property
-    def _has_stand_ins(self) -> bool:
-        return _LEAD in self.data
+        return not len(self.quote_edges)
 
     @property
     def _has_lines_within_rows(self) -> bool:
-        return self._has_stand_ins or bool((self.places.line_counts > 1).any())
+        return bool((self.places.line_counts > 1).any())
 
     @property
     def _is_last_line_open(self) -> bool:
-        return self.data != b"" and not self.data.endswith(b"\n")
+        return self.data != b"" and not self.data.endswith((b"\r", b"\n"))
 
     @cached_property
-    def _breaks(self) -> _Numbers:
-        if self._has_stand_ins:
-            line_break = _LINE_BREAK_WITH_CRLF if self.line_end == "\r\n" else _LINE_BREAK
-            return np.array([found.start() for found in line_break.finditer(self.data)], np.int64)
-        return _line_feeds(self.data)
+    def _line_ends(self) -> _Numbers:
+        return _line_ends(self.data)
 
     @cached_property
     def _sheet_rows_and_places(self) -> tuple[int, Places]:
-        breaks = self._breaks
-        ends = _outside(_line_feeds(self.data), self.quote_edges)
-        if not self.data.endswith(b"\n"):
-            ends = np.append(ends, len(self.data))
+        ends = _outside(self._line_ends, self.quote_edges)
+        text_ends = ends - _are_crlf(self.data, ends)
+        if self._is_last_line_open:
+            ends, text_ends = np.append(ends, len(self.data)), np.append(text_ends, len(self.data))
         starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
-        sheet_rows = np.flatnonzero(ends > starts)
-        starts, row_ends = starts[sheet_rows], ends[sheet_rows]
-        lines = np.searchsorted(breaks, starts)
-        places = Places(starts, row_ends, sheet_rows, lines, np.searchsorted(breaks, row_ends) - lines + 1)
-        return len(ends), places
+        sheet_rows = np.flatnonzero(text_ends > starts)
+        starts, text_ends = starts[sheet_rows], text_ends[sheet_rows]
+        lines = np.searchsorted(self._line_ends, starts)
+        line_counts = np.searchsorted(self._line_ends, text_ends) - lines + 1
+        return len(ends), Places(starts, text_ends, sheet_rows, lines, line_counts)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        r"""The texts of a column. Of the last one without a \r at the end, which belongs to the row's end."""
-        position = self.header.index(name)
-        texts = self.texts.column(position)
-        if position == len(self.header) - 1 and self._has_stand_ins:
-            return pc.if_else(pc.ends_with(texts, "\r"), pc.utf8_slice_codeunits(texts, 0, -1), texts)
-        return texts
+        """Return the texts of a column."""
+        return self.texts.column(self.header.index(name))
 
     def text_of(self, number: int) -> str:
-        """A row as it stands in the file, without its line end."""
-        data = self.data[self.places.starts[number] : self.places.ends[number]].replace(b"\n", self.line_end.encode())
-        for character, stand_in in _STAND_INS.items():
-            data = data.replace(stand_in, character)
-        return data.decode().removesuffix("\r")
+        """Return a row as it stands in the file, without its line end."""
+        return self.data[self.places.starts[number] : self.places.ends[number]].decode()
 
 
 def blocks(chunks: Iterable[bytes], header: Sequence[str]) -> Iterator[Piece]:
-    r"""The pieces of a file of any text.
-
-    The first line end of the file is that of its rows: \n, \r\n or \r. It is \n as well within a field.
+    """Yield the pieces of a file of any text.
 
     Args:
         chunks: what `file_checks.plain_chunks` gives of a file that `check_text` has passed.
@@ -208,11 +183,8 @@ def blocks(chunks: Iterable[bytes], header: Sequence[str]) -> Iterator[Piece]:
     Raises:
         FileRejectedError: a row is longer than a piece.
     """
-    begun = _at_least(PIECE_BYTES, iter(chunks))
-    first = next(begun, b"")
-    line_end = _first_line_end(first)
     rest, has_header = b"", True
-    for block in _at_least(PIECE_BYTES, _with_line_feeds(chain([first], begun), line_end)):
+    for block in _at_least(PIECE_BYTES, iter(chunks)):
         data = rest + block
         edges = _quote_edges(data)
         size = _size_of_rows(data, edges)
@@ -220,11 +192,11 @@ def blocks(chunks: Iterable[bytes], header: Sequence[str]) -> Iterator[Piece]:
         if len(rest) >= PIECE_BYTES:
             raise _too_long()
         if size:
-            is_blank = not data[:size].strip(b"\n")
-            yield _piece(data[:size], edges, header, line_end, has_header=has_header and not is_blank)
+            is_blank = not data[:size].strip(_LINE_ENDS)
+            yield _piece(data[:size], edges, header, has_header=has_header and not is_blank)
             has_header = has_header and is_blank
     if rest:
-        yield _piece(rest, _quote_edges(rest), header, line_end, has_header=has_header)
+        yield _piece(rest, _quote_edges(rest), header, has_header=has_header)
 
 
 def ranges(size: int) -> list[tuple[int, int]]:
@@ -254,7 +226,7 @@ def range_piece(read: Callable[[int, int], bytes], start: int, end: int, size: i
         data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
     if data and not data.endswith(b"\n"):
         data += _rest_of_line(read, end, size)
-    return _piece(_escaped(data), _NO_EDGES, header, "\n", has_header=start == 0)
+    return _piece(data, _NO_EDGES, header, has_header=start == 0)
 
 
 def _rest_of_line(read: Callable[[int, int], bytes], start: int, size: int) -> bytes:
@@ -282,41 +254,6 @@ def _at_least(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _first_line_end(data: bytes) -> str:
-    found = re.search(rb"\r\n|\r|\n", data)
-    return found.group().decode() if found else "\n"
-
-
-def _with_line_feeds(chunks: Iterator[bytes], line_end: str) -> Iterator[bytes]:
-    r"""The same text with \n at the end of each row. What is a character of a field is a stand-in."""
-    if line_end == "\n":
-        yield from (_escaped(chunk).replace(b"\r", _STAND_INS[b"\r"]) for chunk in chunks)
-        return
-    rest, end = b"", line_end.encode()
-    for chunk in chunks:
-        data = rest + chunk
-        size = data.rfind(end) + len(end) if end in data else 0
-        rest = data[size:]
-        if len(rest) > 2 * PIECE_BYTES:
-            raise _too_long()
-        yield _line_feeds_for(end, _escaped(data[:size]))
-    yield _line_feeds_for(end, _escaped(rest))
-
-
-def _escaped(data: bytes) -> bytes:
-    """The text with a stand-in for each lead of stand-ins that it has itself."""
-    return data.replace(_LEAD, _STAND_INS[_LEAD])
-
-
-def _line_feeds_for(line_end: bytes, data: bytes) -> bytes:
-    ends = data.count(line_end)
-    if line_end == b"\r\n" and data.count(b"\r") > ends:
-        data = _RETURN_ALONE.sub(lambda _: _STAND_INS[b"\r"], data)
-    if data.count(b"\n") > ends * line_end.count(b"\n"):
-        data = _LINE_FEED_WITHIN_A_FIELD.sub(lambda _: _STAND_INS[b"\n"], data)
-    return data.replace(line_end, b"\n")
-
-
 # Quotes. A field is in quotes if it begins with one. The text goes into quotes and out of them at the edges: a row ends
 # at a line feed before which there is an even number of edges. Where each quote stands as RFC 4180 has it, quotes and
 # edges are the same (two quotes in a row are no edge and two), so that nothing needs to be looked at one by one.
@@ -326,8 +263,22 @@ def _characters(data: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def _line_feeds(data: bytes) -> _Numbers:
-    return np.flatnonzero(_characters(data) == _LINE_FEED)
+def _line_ends(data: bytes) -> _Numbers:
+    """Return the places of the last bytes of line ends."""
+    characters = _characters(data)
+    are_ends = characters == _LINE_FEED
+    if b"\r" in data:
+        are_returns = characters == _RETURN
+        are_returns[:-1] &= ~are_ends[1:]
+        are_ends |= are_returns
+    return np.flatnonzero(are_ends)
+
+
+def _are_crlf(data: bytes, line_ends: _Numbers) -> npt.NDArray[np.bool_]:
+    """Tell which of the line ends are two bytes."""
+    characters = _characters(data)
+    are_behind_returns = (line_ends > 0) & (characters[line_ends - 1] == _RETURN)
+    return np.asarray((characters[line_ends] == _LINE_FEED) & are_behind_returns)
 
 
 def _quotes(data: bytes) -> _Numbers:
@@ -376,14 +327,14 @@ def _is_tidy(text: npt.NDArray[np.uint8], quotes: _Numbers) -> bool:
 
 
 def _are_separators(characters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    return (characters == _COMMA) | (characters == _LINE_FEED)  # type: ignore[no-any-return]
+    return (characters == _COMMA) | (characters == _LINE_FEED) | (characters == _RETURN)  # type: ignore[no-any-return]
 
 
 def _size_of_rows(data: bytes, edges: _Edges) -> int:
-    """How many bytes of the text are whole rows."""
-    if not len(edges.places):
+    """Return how many bytes of the text are whole rows. To a carriage return at its end, a line feed may come."""
+    if not len(edges.places) and b"\r" not in data:
         return data.rfind(b"\n") + 1
-    ends = _outside(_line_feeds(data), edges.places)
+    ends = _outside(_line_ends(data.removesuffix(b"\r")), edges.places)
     return int(ends[-1]) + 1 if len(ends) else 0
 
 
@@ -391,6 +342,7 @@ def _tidy(rows: bytes, edges: _Edges) -> bytes:
     """Whole rows with each quote as RFC 4180 has it; others, which are characters of a field, are stand-ins."""
     if edges.are_quotes:
         return rows
+    rows = rows.replace(_LEAD, _STAND_INS[_LEAD])
     parts: list[bytes] = []
     end = 0
     for field in _QUOTED_FIELD.finditer(rows):
@@ -405,7 +357,7 @@ def _tidy_field(field: re.Match[bytes]) -> bytes:
     if not behind or _BLANKS.fullmatch(behind):
         return b'"' + text + b'"'
     whole = b'"' + text.replace(b'""', b'"') + b'"' + behind
-    for character in (b'"', b",", b"\n"):
+    for character in (b'"', b",", b"\n", b"\r"):
         whole = whole.replace(character, _STAND_INS[character])
     return whole
 
@@ -413,19 +365,23 @@ def _tidy_field(field: re.Match[bytes]) -> bytes:
 # Parsing.
 
 
-def _piece(data: bytes, edges: _Edges, header: Sequence[str], line_end: str, *, has_header: bool) -> Piece:
+def _piece(data: bytes, edges: _Edges, header: Sequence[str], *, has_header: bool) -> Piece:
     malformed = array("q")
 
     def note(row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow, which ships no types
         malformed.append(row.number - 1)
         return "skip"
 
-    texts = _texts(_tidy(data, edges), len(header), note)
+    tidy = _tidy(data, edges)
+    texts = _texts(tidy, len(header), note)
+    if tidy is not data:
+        texts = _without_stand_ins(texts)
     numbers = np.arange(len(texts) + len(malformed))
     if len(malformed):
         numbers = np.delete(numbers, malformed)
-    if has_header:
-        texts, numbers = texts.slice(1), numbers[1:]
+    headers = _headers(data, texts, header, has_header=has_header)
+    if len(headers):
+        texts, numbers = _without(texts, headers), np.delete(numbers, headers)
     return Piece(
         data,
         edges.places[: np.searchsorted(edges.places, len(data))],
@@ -433,18 +389,42 @@ def _piece(data: bytes, edges: _Edges, header: Sequence[str], line_end: str, *, 
         numbers,
         np.array(malformed, np.int64),
         tuple(header),
-        line_end,
         has_header,
+        len(headers) - has_header,
     )
+
+
+def _headers(data: bytes, texts: pa.Table, header: Sequence[str], *, has_header: bool) -> _Numbers:
+    """Return which rows of the texts are the header: the first one of the file, and those that equal it.
+
+    A file that is several put together repeats it, with a byte order mark before it if the others have one, and maybe
+    with other blanks and quotes.
+    """
+    first = np.arange(int(has_header))
+    # The longest name is found, or not found, in the least time.
+    longest = max((name.encode() for name in header if '"' not in name), key=len)
+    if data.find(longest, data.find(longest) + 1 if has_header else 0) < 0:
+        return first
+    is_equal = np.ones(len(texts), bool)
+    for position, name in enumerate(header):
+        column = pc.utf8_trim(pc.fill_null(texts.column(position), ""), characters=_AROUND_NAME)
+        is_equal &= pc.equal(column, name.strip(_AROUND_NAME)).to_numpy()
+    return np.union1d(first, np.flatnonzero(is_equal))
+
+
+def _without(texts: pa.Table, rows: _Numbers) -> pa.Table:
+    is_kept = np.ones(len(texts), bool)
+    is_kept[rows] = False
+    return texts.filter(pa.array(is_kept))
 
 
 def _texts(data: bytes, columns: int, handler: Callable[[Any], str]) -> pa.Table:
     names = [str(position) for position in range(columns)]
-    if not data.strip(b"\n"):
+    if not data.strip(_LINE_ENDS):
         return pa.table({name: pa.array([], pa.string()) for name in names})
     # The parser skips a byte order mark at the start of any text; here it is a character of the first field.
     guard = b"\n" if data.startswith(b"\xef\xbb\xbf") else b""
-    texts = csv.read_csv(
+    return csv.read_csv(
         pa.BufferReader(guard + data),
         read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 2, column_names=names),
         parse_options=csv.ParseOptions(
@@ -456,7 +436,6 @@ def _texts(data: bytes, columns: int, handler: Callable[[Any], str]) -> pa.Table
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
         ),
     )
-    return _without_stand_ins(texts) if _LEAD in data else texts
 
 
 def _without_stand_ins(texts: pa.Table) -> pa.Table:

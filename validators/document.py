@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from validators.columns import NULL, NULL_WORDS
 from validators.companion_files import COMPANION_FOLDERS, COMPANIONS, MIN_FILE_BYTES
 from validators.rules import RULES, Rule, Severity
 from validators.schemas import REQUIRED_COLUMNS, SNAPSHOT_DATASETS
@@ -24,6 +25,17 @@ _SECTIONS = {
 }
 
 
+_READING = f"""\
+- ASCII whitespace at both ends of a field does not count. Names keep it.
+- A time without a zone is UTC. The fraction of a second is cut off.
+- An empty field and `{NULL}` are null in every column.
+- {", ".join(f"`{word}`" for word in NULL_WORDS)} are null in numbers, booleans, dates, names and \
+countries; `NA` is null in numbers, booleans and dates only, because it is Namibia's code. As an id or a genre, each of \
+these words is a value. A warning counts them in ids, genres and countries.
+- Line breaks within a quoted field are text and stay as they are.
+- A later row that equals the header is no row: files that are put together repeat it. A warning counts it."""
+
+
 def page() -> str:
     """The page, Markdown."""
     parts = [
@@ -31,9 +43,11 @@ def page() -> str:
         "Made of [validators/rules.py](../validators/rules.py) by `python -m validators.document > docs/rules.md`: "
         "change it there. Reports and e-mails take their words from the same place.",
         "A file is CSV (RFC 4180): UTF-8, with or without byte order mark, plain or gzipped whatever its name is, "
-        "commas between fields, lines that all end alike (LF, CRLF or CR), and a header. Columns may stand in any "
-        "order, and there may be more than these:",
+        "commas between fields, and a header. Each line ends with LF, CRLF or CR. Columns may stand in any order, and "
+        "there may be more than these:",
         _table(("dataset", "columns", "a file is"), map(_dataset_row, REQUIRED_COLUMNS)),
+        "## How fields are read",
+        _READING,
         "## Objects that are skipped",
         "Tools leave objects beside data files that hold no data. The ledger notes them with the status `SKIPPED`; "
         "they stay where they are, and nobody gets an e-mail. The list is in "

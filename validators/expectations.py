@@ -1,7 +1,7 @@
 """Great Expectations: whether files are accepted. It judges a table of measures, one row for each file of a dataset.
 
 file               name of the file
-rows, valid, …     what was measured of it, and for each row rule how many rows break it, in a column of its name
+rows, …            what was measured of it, and for each row rule how many rows break it, in a column of its name
 tolerated_<rule>   how many rows may break the rule
 """
 
@@ -128,8 +128,8 @@ def expectation_suite(
     Args:
         dataset: users, songs or streams.
         tolerances: overrides by rule id.
-        minimum_rows: how many rows a file must have (`no_rows`), and how many valid ones (`snapshot_shrunk`; left out
-            where there is no snapshot yet).
+        minimum_rows: how many rows a file must have by the rules `no_rows` and `snapshot_shrunk`; the latter is left
+            out where there is no snapshot yet.
         snapshots: the datasets (songs, users) whose ids are known.
     """
     file_rules = {rule.id: rule for rule in rules_of(dataset, Severity.REJECT_FILE)}
@@ -139,9 +139,8 @@ def expectation_suite(
         expectations += [_at_most("genres", MAX_GENRES, rule), _at_most("genres_of_track", MAX_GENRES_OF_TRACK, rule)]
     expectations += map(_tolerated, rules_of(dataset, Severity.QUARANTINE_ROW, tolerances))
     expectations += [_at_most(rule.id, 0, rule) for rule in warnings_of(dataset, snapshots)]
-    # Causes first: broken rows may be the reason why a snapshot has shrunk.
     if SNAPSHOT_SHRUNK in minimum_rows:
-        expectations.append(_at_least("valid", minimum_rows[SNAPSHOT_SHRUNK], file_rules[SNAPSHOT_SHRUNK]))
+        expectations.append(_at_least("rows", minimum_rows[SNAPSHOT_SHRUNK], file_rules[SNAPSHOT_SHRUNK]))
     return ExpectationSuite(name=dataset, expectations=expectations)
 
 
@@ -200,7 +199,7 @@ def _table(measures: Mapping[str, Measures], rules: Collection[Rule]) -> list[di
             for rule in rules
             if rule.severity is Severity.QUARANTINE_ROW
         }
-        rows.append({"file": file, **measured, "valid": _valid(measured), **tolerated})
+        rows.append({"file": file, **measured, **tolerated})
     return rows
 
 
@@ -208,7 +207,7 @@ def _measures_for(rule: Rule) -> set[str]:
     """What a rule is judged by. Great Expectations leaves out a file of which that is null."""
     if rule.id == TOO_MANY_GENRES:
         return {"genres", "genres_of_track"}
-    return {"rows", "quarantined"} if rule.severity is Severity.REJECT_FILE else {rule.id}
+    return {"rows"} if rule.severity is Severity.REJECT_FILE else {rule.id}
 
 
 def _valid(measured: Measures) -> int:
@@ -269,10 +268,8 @@ def _detail(rule_id: str, measured: Measures, minimum_rows: Mapping[str, int]) -
         return "there is no row below the header"
     if rule_id == TOO_MANY_GENRES:
         return f"the file has {measured['genres']} genres, and one track has {measured['genres_of_track']} of them"
-    valid, least = _valid(measured), minimum_rows[rule_id]
-    cause = "; rows that break a rule are the cause, so mend them first" if measured["rows"] >= least else ""
-    needed = f"where at least {least} are needed: half of the current snapshot's"
-    return f"{valid} good row{'s' if valid != 1 else ''}, {needed}{cause}"
+    rows, least = measured["rows"], minimum_rows[rule_id]
+    return f"{rows} row{'s' if rows != 1 else ''}, where at least {least} are needed: half of the current snapshot's"
 
 
 def _raise_if_crashed(result: ExpectationSuiteValidationResult) -> None:

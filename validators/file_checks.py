@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Protocol
 
 from validators import hints
@@ -30,6 +30,7 @@ from validators.schemas import (
 )
 
 CHUNK_BYTES = 4 * 1024**2
+LINES_SEARCHED_FOR_HEADER = 20
 GZIP_RATIO_CHECKED_FROM_BYTES = 64 * 1024**2
 
 _UTF8_BOM = codecs.BOM_UTF8
@@ -118,7 +119,7 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
     lines = _lines(rows.watch(_texts(measured())))
     head, blank_lines = _header_lines(lines)
     header = _header(head)
-    check_header(header, dataset)
+    check_header(header, dataset, islice(lines, LINES_SEARCHED_FOR_HEADER), blank_lines + len(head) + 1)
     _check_rows(chain(head, lines), blank_lines)
     return CsvText(
         header=header,
@@ -128,8 +129,18 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
     )
 
 
-def check_header(header: tuple[str, ...], dataset: str) -> None:
-    """Raises FileRejectedError where the header lacks a required column, repeats a name, or is too long."""
+def check_header(header: tuple[str, ...], dataset: str, below: Iterable[str], line: int) -> None:
+    """Checks a header.
+
+    Args:
+        header: the column names.
+        dataset: whose required columns it must have.
+        below: the next lines, read only where the header lacks a required column: it may be one of them.
+        line: the number of the first one.
+
+    Raises:
+        FileRejectedError: it lacks a required column, repeats a name, or is too long.
+    """
     required = REQUIRED_COLUMNS[dataset]
     missing = [column for column in required if column not in header]
     if missing:
@@ -137,7 +148,7 @@ def check_header(header: tuple[str, ...], dataset: str) -> None:
         other = hints.binary_format(start.encode()) or hints.text_format(start)
         if other:
             raise FileRejectedError("unreadable", f"the file seems to be {other}")
-        raise FileRejectedError("missing_column", _missing_columns(header, required, missing))
+        raise FileRejectedError("missing_column", _missing_columns(header, required, missing, below, line))
     # Excel writes commas without a name above columns that were emptied.
     repeated = sorted(column for column, times in Counter(header).items() if column and times > 1)
     if repeated:
@@ -299,13 +310,13 @@ def _header_lines(lines: Iterator[str]) -> tuple[list[str], int]:
         length = 0
     else:
         raise FileRejectedError("no_rows", "the file is empty")
-    if len(head) > 1 and not _is_strictly_quoted(head):
+    if len(head) > 1 and not is_strictly_quoted(head):
         raise FileRejectedError("unbalanced_quote", "a quote in the header is not closed where its column ends")
     return head, blank_lines
 
 
 def _header(head: list[str]) -> tuple[str, ...]:
-    fields = next(_reader(head))
+    fields = next(_reader(head), [])
     return tuple(field.strip(_ASCII_WHITESPACE) for field in fields)
 
 
@@ -347,7 +358,7 @@ def _check_quoted_rows(lines: Iterator[str], lines_before: int) -> None:
         if is_over and row != _END_OF_FILE:  # an open quote has swallowed it
             raise _unbalanced(first_line, first_of_several, "up to the end of the file")
         if len(open_row) > 1:
-            if not _is_strictly_quoted(open_row):
+            if not is_strictly_quoted(open_row):
                 raise _unbalanced(first_line, first_of_several, "where its field ends")
             first_of_several = first_of_several or first_line
         first_line += len(open_row)
@@ -355,7 +366,7 @@ def _check_quoted_rows(lines: Iterator[str], lines_before: int) -> None:
         length = 0
 
 
-def _is_strictly_quoted(row: list[str]) -> bool:
+def is_strictly_quoted(row: list[str]) -> bool:
     """Whether each field that begins with a quote ends with one.
 
     Otherwise a row of several lines has swallowed the rows below, and may look like a good one.
@@ -378,11 +389,20 @@ def _listed(columns: Iterable[str]) -> str:
     return printable(shortened(", ".join(columns)))
 
 
-def _missing_columns(header: tuple[str, ...], required: tuple[str, ...], missing: list[str]) -> str:
+def _missing_columns(
+    header: tuple[str, ...], required: tuple[str, ...], missing: list[str], below: Iterable[str], line: int
+) -> str:
     details = [f"missing: {', '.join(missing)}"]
     if hints.is_like_header(header, required):
         details.append(f"the header has: {_listed(header)}")
     else:  # a row of data may hold user ids
-        details.append(f"the first line has {len(header)} fields, none of them a column's name")
+        fields = f"{len(header)} field{'s' if len(header) != 1 else ''}"
+        details.append(f"the first line has {fields}, none of them a column's name")
+        for number, other in enumerate(map(_header, ([text] for text in below)), start=line):
+            if hints.is_header(other, required):
+                above = "the line" if number == 2 else "the lines"
+                details.append(f"the header seems to be in line {number}: remove {above} above it")
+                header, missing = other, [column for column in required if column not in other]
+                break
     hint = hints.header_hint(header, required, missing)
     return "; ".join([*details, *([hint] if hint else [])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +20,12 @@ _FORMATS: Final = (
     (b"ORC", "an ORC file"),
     (b"%PDF", "a PDF"),
 )
+_TEXT_FORMATS: Final = (
+    (re.compile(r"\s*[\[{]\s*(?:[\[{\]}\"]|-?\d|(?:true|false|null)\b|\Z)"), "JSON"),
+    (re.compile(r"\s*<[?!/A-Za-z]"), "HTML or XML"),
+    (re.compile(r"\s*\[[^\],]*\]\s*\Z"), "a settings file (INI or TOML)"),
+    (re.compile(r"\{\\rtf"), "a text document (RTF)"),
+)
 _SEPARATORS: Final = ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars"))
 _UTF16_SAMPLE_BYTES: Final = 200
 
@@ -30,10 +37,7 @@ def binary_format(start: bytes) -> str | None:
 
 def text_format(start: str) -> str | None:
     """What a text that begins so is, where that is no CSV."""
-    first = start.lstrip()[:1]
-    if first in ("{", "["):
-        return "JSON"
-    return "HTML or XML" if first == "<" else None
+    return next((name for pattern, name in _TEXT_FORMATS if pattern.match(start)), None)
 
 
 def is_like_utf16(start: bytes) -> bool:
@@ -65,6 +69,12 @@ def header_hint(header: Sequence[str], required: Sequence[str], missing: Sequenc
     if len(missing) == len(required):
         return "perhaps the header line is missing"
     return ""
+
+
+def is_header(fields: Sequence[str], required: Sequence[str]) -> bool:
+    """Whether a line is a header of these columns, though perhaps with other spellings or separators."""
+    essences = {_essence(name) for name in fields}
+    return essences >= {_essence(name) for name in required} or _other_separator(fields, required) is not None
 
 
 def is_like_header(header: Sequence[str], required: Sequence[str]) -> bool:

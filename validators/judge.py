@@ -5,8 +5,8 @@ The tables that the SQL sees:
     texts   one row for each row of the pieces: piece, row, lines, is_malformed, and `<column>_text` (VARCHAR) for each
             column of the dataset
     pieces  piece, uploaded (TIMESTAMP, UTC)
-    judged  one row for each row of texts: piece, row, lines, the typed columns, a boolean named after each row rule,
-            and is_broken: whether it breaks any
+    judged  one row for each row of texts: piece, row, lines, the typed columns, a boolean named after each row rule and
+            each warning about rows, and is_broken: whether it breaks a row rule
     valid   file, and the typed columns, of the rows that break no row rule: all rows of a file that share an id
     songs   track_id of the known tracks; users: user_id of the known users
 """
@@ -32,6 +32,7 @@ from validators.csv_pieces import Piece
 from validators.rules import Rule, Severity, rules_of
 from validators.schemas import REQUIRED_COLUMNS
 
+REPEATED_HEADER: Final = "repeated_header"
 WARNINGS_OF_SNAPSHOTS: Final = {"songs": "unknown_track", "users": "unknown_user"}
 """By the snapshot that it needs."""
 
@@ -48,8 +49,8 @@ class Judged:
     """What the rules say of the rows of some pieces.
 
     Attributes:
-        counts: by piece: `rows`, `quarantined`, and how many rows break each row rule, by its id. A row that breaks a
-            rule counts as many rows as it has lines.
+        counts: by piece: `rows`, `quarantined`, how many rows break each row rule, by its id, and how many of the
+            others each warning about rows is about. A row that breaks a rule counts as many rows as it has lines.
         broken: by piece, the first rows that break a row rule: see `broken_rows`.
         valid: `piece` (int32, the number of the piece) and the typed columns of the dataset, in no particular order.
     """
@@ -97,7 +98,9 @@ def judge(
         db.register(name, table)
     rules = [rule.id for rule in rules_of(dataset, Severity.QUARANTINE_ROW)]
     db.execute(judged_sql(dataset))
-    counts = _rows_by_name(db.sql(counts_sql(rules)))
+    warnings = [rule.id for rule in row_warnings(dataset)]
+    of_rows = _rows_by_name(db.sql(counts_sql(rules, warnings)))
+    counts = [{**found, REPEATED_HEADER: piece.repeated_headers} for found, piece in zip(of_rows, pieces, strict=True)]
     found = db.sql(broken_sql(rules), params={"max_broken": max_broken}).to_arrow_table()
     valid = db.sql(f"SELECT piece, {', '.join(REQUIRED_COLUMNS[dataset])} FROM judged WHERE NOT is_broken")
     judged = Judged(
@@ -117,7 +120,7 @@ def judged_sql(dataset: str) -> str:
     """Types the columns and asks each rule: makes `judged` of `texts` and `pieces`."""
     rules = rules_of(dataset, Severity.QUARANTINE_ROW)
     typed = [f"{type_}({column}_text) AS {column}" for column, type_ in TYPES[dataset].items()]
-    asked = [f"({_condition(rule)}) IS TRUE AS {rule.id}" for rule in rules]
+    asked = [f"({_condition(rule)}) IS TRUE AS {rule.id}" for rule in (*rules, *row_warnings(dataset))]
     columns = ", ".join(REQUIRED_COLUMNS[dataset])
     return f"""
         CREATE OR REPLACE TEMP TABLE judged AS
@@ -131,9 +134,15 @@ def _condition(rule: Rule) -> str:
     return rule.sql if rule.id == "malformed_row" else f"NOT is_malformed AND ({rule.sql})"
 
 
-def counts_sql(rules: Sequence[str]) -> str:
-    """How many rows each piece has, and how many break each rule: a row for each piece, also for one without rows."""
+def counts_sql(rules: Sequence[str], warnings: Sequence[str]) -> str:
+    """How many rows each piece has, and how many each rule is about: a row for each piece, also for one without rows.
+
+    Args:
+        rules: the ids of the row rules.
+        warnings: the ids of the warnings about rows.
+    """
     failed = [f"coalesce(sum(lines) FILTER ({rule}), 0)::BIGINT AS {rule}" for rule in rules]
+    failed += [f"count(*) FILTER (NOT is_broken AND {warning}) AS {warning}" for warning in warnings]
     return f"""
         SELECT coalesce(sum(CASE WHEN is_broken THEN lines WHEN NOT is_broken THEN 1 END), 0)::BIGINT AS rows,
                coalesce(sum(lines) FILTER (is_broken), 0)::BIGINT AS quarantined, {", ".join(failed)}
@@ -151,6 +160,11 @@ def broken_sql(rules: Sequence[str]) -> str:
     """
 
 
+def row_warnings(dataset: str) -> list[Rule]:
+    """The warnings of a dataset that are asked of each row."""
+    return [rule for rule in rules_of(dataset, Severity.WARN) if rule.sql]
+
+
 def warnings_of(dataset: str, snapshots: Collection[str]) -> list[Rule]:
     """The warnings of a dataset that can be counted.
 
@@ -163,10 +177,9 @@ def warnings_of(dataset: str, snapshots: Collection[str]) -> list[Rule]:
 
 
 def warnings_sql(warnings: Sequence[Rule]) -> str:
-    """How many rows of `valid` each warning is about: a row for each file that has any."""
-    return (
-        f"SELECT file, {', '.join(f'({rule.sql})::BIGINT AS {rule.id}' for rule in warnings)} FROM valid GROUP BY file"
-    )
+    """How many rows of `valid` each warning with an aggregate is about: a row for each file that has any."""
+    counts = [f"({rule.aggregate})::BIGINT AS {rule.id}" for rule in warnings if rule.aggregate]
+    return f"SELECT file, {', '.join(counts)} FROM valid GROUP BY file"
 
 
 def _rows_by_name(relation: duckdb.DuckDBPyRelation) -> list[dict[str, int]]:

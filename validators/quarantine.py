@@ -120,4 +120,5 @@ def _sample(row: Mapping[str, Any], rule: str) -> Sample:
         lines=row["lines"],
         value=masked(column, row[f"{column}_start"], row[f"{column}_characters"]) if column else None,
         fields=None if column else row["field_count"],
+        has_open_quote=bool(row["has_open_quote"]),
     )

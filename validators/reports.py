@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from validators.columns import NULL
 from validators.printable import printable
 from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rules import RULES_BY_ID, Rule, Severity
@@ -46,6 +47,7 @@ class Sample:
         lines: how many lines it takes.
         value: the offending field, masked where it is personal; None where it is empty, and for a rule about the row.
         fields: how many fields a malformed row has; None for other rules.
+        has_open_quote: whether a quote opens a field of a malformed row and is not closed where the field ends.
     """
 
     row: int
@@ -53,6 +55,7 @@ class Sample:
     lines: int = 1
     value: str | None = None
     fields: int | None = None
+    has_open_quote: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +144,7 @@ def masked(column: str | None, start: str | None, characters: int | None = None)
     if start is None:
         return None
     length = len(start) if characters is None else characters
-    if length == len(start) and not start.strip():
+    if length == len(start) and start.strip() in ("", NULL):
         return start
     shown = MAX_VALUE_CHARACTERS
     if column in _PERSONAL_COLUMNS:
@@ -362,10 +365,14 @@ def _finding(file: JudgedFile, rule: Rule, sample: Sample) -> str:
         found = f"not the {file.columns} fields of the header"
     elif not sample.value:
         found = f"{rule.column} is empty"
+    elif sample.value.strip() == NULL:
+        found = f"{rule.column} is {NULL}, which stands for a missing value"
     elif not sample.value.strip():
         found = f"{rule.column} is blank: {sample.value!r}"
     else:
         found = repr(sample.value)
+    if sample.has_open_quote:
+        return f"{found}; a quote opens a field and is not closed where the field ends"
     return found if sample.lines == 1 else f"{found}; is a quote opened in it that is not closed?"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from validators.columns import NULL_WORDS
 from validators.schemas import (
     EARLIEST_LISTEN_TIME,
     FUTURE_GRACE_HOURS,
@@ -53,12 +54,13 @@ class Rule:
         fix: what a producer does about it.
         tolerance: the share of rows (0 to 1) that may break a row rule; one more row rejects the file.
         reason: why the tolerance is what it is.
-        sql: in DuckDB's dialect. Of a row rule: true for a row that breaks the rule; null counts as false. It may name
-            the columns of the dataset, typed as `columns` says (null where the text is empty or not of the type), the
-            text of each (`user_age_text`), `is_malformed` and `uploaded` (when the file was uploaded, TIMESTAMP in
-            UTC). Only `malformed_row` is asked of a row whose fields are not as many as the columns. Of a warning: how
-            many of the valid rows of a file it is about, as an aggregate over `valid`, which has the columns of the
-            dataset; `songs` and `users` are the snapshots. Empty for a file rule: bytes and counts break it.
+        sql: in DuckDB's dialect, true for a row that breaks the rule; null counts as false. It may name the columns of
+            the dataset, typed as `columns` says (null where the text is empty or not of the type), the text of each
+            (`user_age_text`), `is_malformed` and `uploaded` (when the file was uploaded, TIMESTAMP in UTC). Only
+            `malformed_row` is asked of a row whose fields are not as many as the columns; a warning is asked of valid
+            rows. Empty where bytes and counts break the rule.
+        aggregate: of a warning that is about the valid rows of a file together: how many of them, as an aggregate over
+            `valid`, which has the columns of the dataset; `songs` and `users` are the snapshots.
     """
 
     id: str
@@ -70,6 +72,7 @@ class Rule:
     tolerance: float = 0.0
     reason: str = ""
     sql: str = ""
+    aggregate: str = ""
 
 
 _ALL: Final = ("users", "songs", "streams")
@@ -99,8 +102,38 @@ def _row_rule(rule_id: str, datasets: tuple[str, ...], column: str | None, meani
     )
 
 
-def _warning(rule_id: str, datasets: tuple[str, ...], column: str | None, meaning: str, fix: str, *, sql: str) -> Rule:
-    return Rule(id=rule_id, severity=Severity.WARN, datasets=datasets, column=column, meaning=meaning, fix=fix, sql=sql)
+def _warning(
+    rule_id: str,
+    datasets: tuple[str, ...],
+    column: str | None,
+    meaning: str,
+    fix: str,
+    *,
+    sql: str = "",
+    aggregate: str = "",
+) -> Rule:
+    return Rule(
+        id=rule_id,
+        severity=Severity.WARN,
+        datasets=datasets,
+        column=column,
+        meaning=meaning,
+        fix=fix,
+        sql=sql,
+        aggregate=aggregate,
+    )
+
+
+def _null_word(datasets: tuple[str, ...], column: str, *, text: str, effect: str) -> Rule:
+    """A warning for a column in which no word stands for a missing value."""
+    return _warning(
+        f"null_word_{column}",
+        datasets,
+        column,
+        f"{column} is no word for a missing value: {', '.join(NULL_WORDS)}.",
+        f"{effect} If it stands for a missing value, export it as an empty field.",
+        sql=f"is_null_word({text})",
+    )
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -158,7 +191,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "missing_column",
         "The header has every required column, spelled exactly, and commas between them.",
-        "Add the missing columns to the header and to the rows, or rename those meant.",
+        "Begin the file with the header. Add the missing columns to it and to the rows, or rename those meant.",
     ),
     _file_rule(
         "duplicate_column",
@@ -173,8 +206,8 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule("no_rows", "The file has at least one row below its header.", "Upload a file with rows."),
     _file_rule(
         "snapshot_shrunk",
-        "A snapshot has at least half as many good rows as the current one.",
-        "Upload the full snapshot, not a part of it. Where its rows break a rule, mend them.",
+        "A snapshot has at least half as many rows as the current one has good rows.",
+        "Upload the full snapshot, not a part of it.",
         ("users", "songs"),
     ),
     _file_rule(
@@ -188,7 +221,8 @@ RULES: Final[tuple[Rule, ...]] = (
         _ALL,
         None,
         "The row has as many fields as the header.",
-        "Add the missing fields, or put those that hold commas or line breaks in double quotes.",
+        "Add the missing fields, put those that hold commas or line breaks in double quotes, or close a quote that is "
+        "left open.",
         sql="is_malformed",
     ),
     _row_rule(
@@ -227,7 +261,8 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_listen_time",
         ("streams",),
         "listen_time",
-        "listen_time is a moment that exists, as YYYY-MM-DD HH:MM:SS or with T; a fraction and Z or ±HH:MM may follow.",
+        "listen_time is a moment that exists, as YYYY-MM-DD HH:MM:SS or with T; a fraction may follow, and a zone: Z, "
+        "UTC after a blank, ±HH:MM, ±HHMM or ±HH.",
         "Write date and time, such as 2024-06-25 17:43:00; without a zone it is UTC.",
         sql="listen_time IS NULL",
     ),
@@ -267,7 +302,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_duration_ms",
         ("songs",),
         "duration_ms",
-        f"duration_ms is a whole number from 0 to {MAX_DURATION_MS}.",
+        f"duration_ms is a whole number from 0 to {MAX_DURATION_MS}, with .0 or without.",
         "Write the duration in whole milliseconds, such as 215000.",
         sql=f"duration_ms IS NULL OR duration_ms NOT BETWEEN 0 AND {MAX_DURATION_MS}",
     ),
@@ -275,7 +310,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_popularity",
         ("songs",),
         "popularity",
-        "popularity is a whole number, or empty.",
+        "popularity is a whole number, with .0 or without, or it is missing.",
         "Write a whole number, such as 42, or leave the field empty.",
         sql="popularity IS NULL AND is_given(popularity_text)",
     ),
@@ -283,7 +318,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_explicit",
         ("songs",),
         "explicit",
-        "explicit is true/false, t/f, yes/no, y/n or 1/0 in any case, or empty.",
+        "explicit is true/false, t/f, yes/no, y/n or 1/0 in any case, with .0 or without, or it is missing.",
         "Use true or false.",
         sql="explicit IS NULL AND is_given(explicit_text)",
     ),
@@ -291,7 +326,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_user_age",
         ("users",),
         "user_age",
-        "user_age is a whole number, or empty.",
+        "user_age is a whole number, with .0 or without, or it is missing.",
         "Write a whole number, such as 42, or leave the field empty.",
         sql="user_age IS NULL AND is_given(user_age_text)",
     ),
@@ -307,9 +342,25 @@ RULES: Final[tuple[Rule, ...]] = (
         "bad_created_at",
         ("users",),
         "created_at",
-        "created_at is a date (YYYY-MM-DD), a moment written as listen_time is, or empty.",
+        "created_at is a date (YYYY-MM-DD) or a moment, written as listen_time is, or it is missing.",
         "Write the date as YYYY-MM-DD.",
         sql="created_at IS NULL AND is_given(created_at_text)",
+    ),
+    _warning(
+        "repeated_header",
+        _ALL,
+        None,
+        "The header stands in the file once.",
+        "Nothing: each later row that equals the header is left out and not counted as a row. Files that were put "
+        "together repeat it.",
+    ),
+    _null_word(("users", "streams"), "user_id", text="user_id", effect="The row counts, with this word as its user."),
+    _null_word(
+        ("songs", "streams"), "track_id", text="track_id", effect="The row counts, with this word as its track."
+    ),
+    _null_word(("songs",), "track_genre", text="track_genre", effect="The row counts, with this word as its genre."),
+    _null_word(
+        ("users",), "user_country", text="user_country_text", effect="The user counts, with the country `unknown`."
     ),
     _warning(
         "duplicate_rows",
@@ -317,7 +368,7 @@ RULES: Final[tuple[Rule, ...]] = (
         None,
         "No valid row stands twice in the file.",
         "Nothing: a play counts once. Many of them point to a producer that sends twice.",
-        sql="count(*) - count(DISTINCT valid)",
+        aggregate="count(*) - count(DISTINCT valid)",
     ),
     _warning(
         "unknown_track",
@@ -325,7 +376,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "track_id",
         "The track is in the songs snapshot.",
         "Upload a songs snapshot that holds the track; its plays then appear under their genre.",
-        sql="count_if(NOT EXISTS (FROM songs WHERE songs.track_id = valid.track_id))",
+        aggregate="count_if(NOT EXISTS (FROM songs WHERE songs.track_id = valid.track_id))",
     ),
     _warning(
         "unknown_user",
@@ -333,7 +384,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "user_id",
         "The user is in the users snapshot.",
         "Upload a users snapshot that holds the user; until then the country is `unknown`.",
-        sql="count_if(NOT EXISTS (FROM users WHERE users.user_id = valid.user_id))",
+        aggregate="count_if(NOT EXISTS (FROM users WHERE users.user_id = valid.user_id))",
     ),
 )
 

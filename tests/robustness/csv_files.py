@@ -17,18 +17,23 @@ Text = TypeVar("Text", str, bytes)
 GOOD_VALUES: Final = {
     "user_id": ("u1", "u2", "ü-3"),
     "user_name": ("Ann", "José", "李"),
-    "user_age": ("42", "7", ""),
-    "user_country": ("Norway", "Côte d'Ivoire", ""),
+    "user_age": ("42", "7.0", "", "nan"),
+    "user_country": ("Norway", "Côte d'Ivoire", "", "NA"),
     "created_at": ("2024-01-31", "2023-12-31 23:59:59", ""),
     "track_id": ("t1", "t2", "🎵"),
     "track_name": ("Song", 'the "best"', "a, b"),
-    "artists": ("A;B", "Ü", ""),
+    "artists": ("A;B", "Ü", "", "\\N"),
     "album_name": ("Album", "two\nlines", ""),
     "track_genre": ("pop", "rock", "überpop"),
-    "duration_ms": ("215000", "0", "2147483647"),
+    "duration_ms": ("215000", "0.0", "2147483647"),
     "popularity": ("50", "-1", ""),
-    "explicit": ("True", "no", ""),
-    "listen_time": ("2024-06-25 17:43:13", "2024-06-25T00:00:00Z", "2024-06-25 23:59:59.9+02:00"),
+    "explicit": ("True", "no", "", "1.0"),
+    "listen_time": (
+        "2024-06-25 17:43:13",
+        "2024-06-25T00:00:00Z",
+        "2024-06-25 23:59:59.9+02:00",
+        " 2024-06-25 12:00:00+00",
+    ),
     "more": ("", "x", "y z"),
 }
 """By column; a field that is not spoiled has one of these."""
@@ -36,7 +41,8 @@ GOOD_VALUES: Final = {
 TEXT_PIECES: Final = (
     "", " ", "0", "1", "9", "-", "+", ":", ".", "T", "Z", "z", "a", "é", "e\u0301", "ß", "٣", "９", "\u00a0", "\u3000",
     "\u200b", "\u2028", "\x85", "\x0b", "\x0c", "\x1f", "\x7f", "\ufeff", "\ufffd", "\U0001f3b5", "\U0010ffff", "'",
-    '"', '""', "\\", ",", ";", "\t", "\n", "\r", "\r\n", "#", "_", "NaN", "null", "é" * 101, "x" * 201, "9" * 19,
+    '"', '""', "\\", ",", ";", "\t", "\n", "\r", "\r\n", "#", "_", "NaN", "null", "NULL", "\\N",
+    "NA", "#N/A", ".0", "00", "+02", "-0330", " UTC", "é" * 101, "x" * 201, "9" * 19,
 )  # fmt: skip
 BYTE_PIECES: Final = (
     b"", b'"', b'""', b'"\n', b'\n"', b',"', b'",', b",", b"\n", b"\r", b"\r\n", b"\n\n", b" ", b"\t", b";", b"a",
@@ -77,9 +83,12 @@ def files(draw: st.DrawFn, dataset: str) -> bytes:
     """A file: rows, quoted here and there, spoiled in up to three places, and packed in some way."""
     columns = draw(st.permutations([*REQUIRED_COLUMNS[dataset], "more"]))
     table = [columns, *draw(st.lists(st.tuples(*(st.sampled_from(GOOD_VALUES[name]) for name in columns)), max_size=5))]
-    line_end, quoted = draw(st.sampled_from(["\n", "\r\n", "\r"])), draw(st.booleans())
-    text = line_end.join(",".join(_field(field, is_quoted=quoted) for field in row) for row in table)
-    text += draw(st.sampled_from([line_end, ""]))
+    if draw(st.integers(0, 9)) == 0:
+        table.append(columns)
+    line_ends, quoted = draw(st.sampled_from([["\n"], ["\r\n"], ["\r"], ["\n", "\r\n", "\r"]])), draw(st.booleans())
+    lines = [",".join(_field(field, is_quoted=quoted) for field in row) for row in table]
+    text = "".join(line + draw(st.sampled_from(line_ends)) for line in lines)
+    text = text.removesuffix("\n").removesuffix("\r") if draw(st.booleans()) else text
     data = spliced(text.encode(), draw(_splices(BYTE_PIECES)))
     packed = draw(st.sampled_from(_PACKINGS))(data)
     return spliced(packed, draw(_splices(BYTE_PIECES))) if draw(st.integers(0, 9)) == 0 else packed

@@ -86,7 +86,7 @@ def judgement(data: bytes, dataset: str, uploaded: datetime) -> Judgement:
     """Judges the rows of a file that breaks no rule of `broken_file_rules`."""
     failed: Counter[str] = Counter()
     total = quarantined = 0
-    for row, broken in judged_rows(data, dataset, uploaded):
+    for _, row, broken in judged_rows(data, dataset, uploaded):
         counted = weight(row, broken)
         total += counted
         quarantined += counted if broken else 0
@@ -94,18 +94,13 @@ def judgement(data: bytes, dataset: str, uploaded: datetime) -> Judgement:
     return Judgement(total, quarantined, dict(failed))
 
 
-def judged_rows(data: bytes, dataset: str, uploaded: datetime) -> Iterator[tuple[Row, set[str]]]:
-    """The rows below the header of such a file, and the row rules that each breaks.
-
-    What ends a row is a line feed within a field.
-    """
-    lines = lines_of(text_of(data))
-    line_end = lines[0][len(lines[0].rstrip("\r\n")) :] or "\n"
-    header, *rows = rows_of(lines)
+def judged_rows(data: bytes, dataset: str, uploaded: datetime) -> Iterator[tuple[int, Row, set[str]]]:
+    """The rows of such a file that are no header: their numbers, blank lines aside, and the row rules they break."""
+    header, *rows = rows_of(lines_of(text_of(data)))
     names = [name.strip(string.whitespace) for name in header.fields]
-    for row in rows:
-        fields = [field.replace(line_end, "\n") for field in row.fields]
-        yield row, broken_row_rules(names, fields, dataset, uploaded)
+    for number, row in enumerate(rows, start=2):
+        if not oracle.is_header(row.fields, names):
+            yield number, row, broken_row_rules(names, row.fields, dataset, uploaded)
 
 
 def weight(row: Row, broken: set[str]) -> int:
@@ -116,23 +111,16 @@ def weight(row: Row, broken: set[str]) -> int:
 
 
 def is_tidy(data: bytes) -> bool:
-    r"""Whether all rows of a file end alike and each field that begins with a quote ends with one.
+    """Whether each field of a file that begins with a quote ends with one.
 
-    What the others are is for `csv_pieces` to say, which reads them as Spark does: the first row's end is that of all
-    rows, and text behind a closing quote stays as it stands. Where rows end with \r, each \r is a \n, so that a \r\n
-    within a field is two line breaks.
+    What the others are is for `csv_pieces` to say, which reads them as Spark does: text behind a closing quote stays as
+    it stands.
     """
-    text = text_of(data)
-    lines = lines_of(text)
-    reader = csv.reader(lines, strict=True)
-    ends = set()
     try:
-        for _ in reader:
-            line = lines[reader.line_num - 1]
-            ends.add(line[len(line.rstrip("\r\n")) :])
+        list(csv.reader(lines_of(text_of(data)), strict=True))
     except csv.Error:
         return False
-    return len(ends - {""}) < 2 and not ("\r" in ends and "\r\n" in text)
+    return True
 
 
 def broken_row_rules(names: Sequence[str], fields: Sequence[str], dataset: str, uploaded: datetime) -> set[str]:
@@ -221,8 +209,8 @@ def _is_open_at_the_end(lines: Sequence[str]) -> bool:
 def _broken_ids(row: Fields, *columns: str) -> set[str]:
     broken = set()
     for column in columns:
-        value = row[column].strip(string.whitespace)
-        if not value:
+        value = oracle.trimmed(row[column])
+        if value is None:
             broken.add(f"null_{column}")
         elif len(value.encode()) > oracle.MAX_KEY_BYTES:
             broken.add(f"long_{column}")
@@ -241,12 +229,12 @@ def _broken_listen_time(text: str, uploaded: datetime) -> set[str]:
 
 def _broken_by_song(row: Fields) -> set[str]:
     broken = _broken_ids(row, "track_id", "track_genre")
-    duration = row["duration_ms"].strip(string.whitespace)
-    if not oracle.INTEGER.fullmatch(duration) or not 0 <= int(duration) <= oracle.MAX_INTEGER:
+    duration = oracle.integer(row["duration_ms"])
+    if duration is None or not 0 <= duration <= oracle.MAX_INTEGER:
         broken.add("bad_duration_ms")
     if not _is_integer_or_blank(row["popularity"]):
         broken.add("bad_popularity")
-    explicit = row["explicit"].strip(string.whitespace)
+    explicit = oracle.given(row["explicit"])
     return broken | ({"bad_explicit"} if explicit and not oracle.BOOLEAN.fullmatch(explicit) else set())
 
 
@@ -256,8 +244,8 @@ def _broken_by_user(row: Fields) -> set[str]:
         broken.add("bad_user_age")
     if len(row["user_country"].strip(string.whitespace).encode()) > oracle.MAX_COUNTRY_BYTES:
         broken.add("long_user_country")
-    created_at = row["created_at"]
-    if created_at.strip(string.whitespace):
+    created_at = oracle.given(row["created_at"])
+    if created_at is not None:
         try:
             oracle.timestamp(f"{created_at} 00:00:00" if oracle.DATE.fullmatch(created_at) else created_at)
         except oracle.InvalidRowError:
@@ -266,5 +254,5 @@ def _broken_by_user(row: Fields) -> set[str]:
 
 
 def _is_integer_or_blank(text: str) -> bool:
-    value = text.strip(string.whitespace)
-    return not value or bool(oracle.INTEGER.fullmatch(value))
+    value = oracle.given(text)
+    return value is None or bool(oracle.INTEGER.fullmatch(value))

@@ -38,8 +38,7 @@ def some_rows(dataset: str) -> list[list[str]]:
     @given(rows(REQUIRED_COLUMNS[dataset]))
     @fuzzing(ROWS)
     def keep(row: list[str]) -> None:
-        # A carriage return that ends a line without quotes belongs to the line's end, and not to the field.
-        made.append([str(len(made)), *row[:-1], row[-1].rstrip("\r")])
+        made.append([str(len(made)), *row])
 
     keep()
     return made
@@ -61,10 +60,12 @@ def some_files(dataset: str) -> list[bytes]:
 
 def file_of(dataset: str, made: list[list[str]], *, every_field: bool = False, line_end: str = "\n") -> bytes:
     """Rows with their numbers as a file that quotes every field, or those that have to be."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL if every_field else csv.QUOTE_MINIMAL)
-    writer.writerows([["number", *REQUIRED_COLUMNS[dataset]], *made])
-    return text.getvalue().encode()
+    whole = ""
+    for row in [["number", *REQUIRED_COLUMNS[dataset]], *made]:
+        text = io.StringIO(newline="")
+        csv.writer(text, quoting=csv.QUOTE_ALL if every_field else csv.QUOTE_MINIMAL).writerow(row)
+        whole += text.getvalue().removesuffix("\r\n") + line_end
+    return whole.encode()
 
 
 def judged(folder: Path, dataset: str, contents: dict[str, bytes]) -> dict[str, Outcome]:
@@ -158,8 +159,7 @@ def told_and_kept(data: bytes, dataset: str) -> ToldAndKept:
     told = defaultdict(list)
     kept = []
     lines = second_judge.lines_of(second_judge.text_of(data))
-    line_end = lines[0][len(lines[0].rstrip("\r\n")) :]
-    for number, (row, broken) in enumerate(second_judge.judged_rows(data, dataset, UPLOADED), start=2):
+    for number, row, broken in second_judge.judged_rows(data, dataset, UPLOADED):
         if not broken:
             continue
         weight = second_judge.weight(row, broken)
@@ -167,8 +167,8 @@ def told_and_kept(data: bytes, dataset: str) -> ToldAndKept:
             told[rule].append((row.number, row.line, weight))
         own = "".join(lines[row.line - 1 : row.line - 1 + row.lines]).rstrip("\r\n")
         fields: list[str | None] = [own]
-        if broken != {"malformed_row"}:  # what ends a row is a line feed within a field
-            fields = [field.replace(line_end, "\n") or None for field in row.fields]
+        if broken != {"malformed_row"}:
+            fields = [field or None for field in row.fields]
         kept.append({"row": number, "lines": weight, "rules": broken, "fields": fields})
     return dict(told), kept
 

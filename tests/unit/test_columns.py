@@ -19,10 +19,20 @@ from validators.closed_duckdb import Share
 from validators.judge import judging_connection
 
 WHITESPACE = "".join(map(chr, [*range(1, 33), 0x7F, 0x85, 0xA0, 0x2003, 0xFEFF]))
-MOMENTS = ("2024-06-25 17:43:13", "2024-02-29T23:59:59.5Z", "0001-01-01 00:00:00+18:00", "9999-12-31 00:00:00.1-17:59")
+MOMENTS = (
+    "2024-06-25 17:43:13",
+    "2024-02-29T23:59:59.5Z",
+    "0001-01-01 00:00:00+18:00",
+    "9999-12-31 00:00:00.1-17:59",
+    "2024-06-25 17:43:13+00",
+    "2024-06-25T17:43:13.5-0330",
+    "2024-06-25 17:43:13 UTC",
+    " 2024-06-25 17:43:13z ",
+)
 
+SPECIAL = ("2024-06-25", "42", "-0", "7.0", "true", "N", "1.0", "", "id", "NULL", "None", "<NA>", "#N/A", "NA", "\\N")
 splices = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.sampled_from(TEXT_PIECES)), max_size=3)
-texts = st.builds(spliced, st.sampled_from([*MOMENTS, "2024-06-25", "42", "-0", "true", "N", "", "id"]), splices)
+texts = st.builds(spliced, st.sampled_from([*MOMENTS, *SPECIAL]), splices)
 
 
 @pytest.fixture(scope="module")
@@ -47,30 +57,25 @@ def moment(text: str) -> datetime | None:
 
 
 def day_or_moment(text: str) -> datetime | None:
-    return moment(f"{text} 00:00:00" if oracle.DATE.fullmatch(text) else text)
-
-
-def text_id(text: str) -> str | None:
-    return text.strip(string.whitespace) or None
-
-
-def integer(text: str) -> int | None:
-    return int(digits) if oracle.INTEGER.fullmatch(digits := text.strip(string.whitespace)) else None
+    value = text.strip(string.whitespace)
+    return moment(f"{value} 00:00:00" if oracle.DATE.fullmatch(value) else value)
 
 
 def boolean(text: str) -> bool | None:
-    word = text.strip(string.whitespace).lower()
-    return word in ("true", "t", "yes", "y", "1") if oracle.BOOLEAN.fullmatch(word) else None
+    match = oracle.BOOLEAN.fullmatch(text.strip(string.whitespace))
+    return match["true"] is not None if match else None
 
 
 BY_PYTHON: Final[dict[str, Callable[[str], object]]] = {
-    "to_id": text_id,
-    "to_name": lambda text: text[:300] or None,
-    "to_integer": integer,
+    "to_id": oracle.trimmed,
+    "to_country": oracle.known,
+    "to_name": oracle.name,
+    "to_integer": oracle.integer,
     "to_boolean": boolean,
     "to_moment": moment,
     "to_day_or_moment": day_or_moment,
-    "is_given": lambda text: text_id(text) is not None,
+    "is_null_word": lambda text: oracle.trimmed(text) in oracle.NULL_WORDS,
+    "is_given": lambda text: oracle.given(text) is not None,
 }
 
 
@@ -99,7 +104,12 @@ def test_moments_with_each_number_and_each_character_in_each_place(db: duckdb.Du
         for at in range(len(text))
         for character in map(chr, range(1, 128))
     ]
-    of_zones = [f"2024-06-25 10:00:00{sign}{h:02}:{m:02}" for sign in "+-" for h in range(20) for m in (0, 1, 59, 60)]
+    of_zones = [
+        f"2024-06-25 10:00:00{sign}{hours:02}{minutes}"
+        for sign in "+-"
+        for hours in range(20)
+        for minutes in ("", ":00", ":01", ":59", ":60", "00", "30", "60", ":", "0", ":0", ":000")
+    ]
     for made in (of_numbers, of_characters, of_zones):
         assert dict(zip(made, values(db, "to_moment", made), strict=True)) == {text: moment(text) for text in made}
         assert sum(moment(text) is not None for text in made) > 100
@@ -107,7 +117,7 @@ def test_moments_with_each_number_and_each_character_in_each_place(db: duckdb.Du
 
 def test_blanks_at_both_ends_of_an_id_and_within(db: duckdb.DuckDBPyConnection) -> None:
     made = [f"{first}{middle}{last}" for first in WHITESPACE for last in WHITESPACE for middle in ("", "a", "é b")]
-    assert values(db, "to_id", made) == [text_id(text) for text in made]
+    assert values(db, "to_id", made) == [oracle.trimmed(text) for text in made]
 
 
 def test_names_are_cut_by_characters(db: duckdb.DuckDBPyConnection) -> None:

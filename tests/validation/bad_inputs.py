@@ -174,7 +174,30 @@ def _gzip_bomb() -> bytes:
 
 LONG_ID: Final = "é" * 101
 TIME: Final = "2024-06-25 11:00:00"
-EXPLICIT_SPELLINGS: Final = ("True", "FALSE", "t", "F", "yes", "No", "y", "N", "1", "0", " false ", "", " ")
+EXPLICIT_SPELLINGS: Final = (
+    "True", "FALSE", "t", "F", "yes", "No", "y", "N", "1", "0", " false ", "", " ", "1.0", "0.0",
+    "\\N", "NULL", "nan", "NA",
+)  # fmt: skip
+MISSING: Final = ("", " ", "\\N", "NULL", "null", "None", "nan", "NaN", "NaT", "<NA>", "N/A", "#N/A", "NA", " NULL ")
+ZONES: Final = (
+    "Z", "z", " UTC", "+00", "-00", "+0000", "+00:00", ".123+02:00", ".5 UTC", "-08:00", "-0330", "+1800", "+18",
+    ".000Z",
+)  # fmt: skip
+OTHER_ZONES: Final = (
+    "UTC",
+    " Z",
+    " utc",
+    "+2",
+    "+02:0",
+    "+02:60",
+    "+0260",
+    "+1801",
+    "+19",
+    " +02",
+    " CET",
+    " +00 UTC",
+    "+",
+)
 GOOD_STREAMS: Final = streams()
 GOOD_LINES: Final = GOOD_STREAMS.splitlines(keepends=True)
 
@@ -222,6 +245,31 @@ HEADERS: Final = [
         "missing_column",
         "seem to be separated by semicolons: separate them by commas",
     ),
+    rejected(
+        "Excel's line about separators",
+        "sep=,\r\n" + GOOD_STREAMS,
+        "missing_column",
+        "the header seems to be in line 2: remove the line above it",
+    ),
+    rejected(
+        "Excel's line about semicolons",
+        "sep=;\r\n" + GOOD_STREAMS.replace(",", ";"),
+        "missing_column",
+        "the header seems to be in line 2: remove the line above it",
+        "seem to be separated by semicolons: separate them by commas",
+    ),
+    rejected(
+        "a comment above the header",
+        "# exported by player 1.2, all rights reserved\n" + GOOD_STREAMS,
+        "missing_column",
+        "the header seems to be in line 2: remove the line above it",
+    ),
+    rejected(
+        "a title and blank lines above a header in capitals",
+        "Plays of June\r\n\r\n\r\n" + GOOD_STREAMS.replace("listen_time", "Listen Time"),
+        "missing_column",
+        "the header seems to be in line 4: remove the lines above it; names are compared exactly",
+    ),
     rejected("tabs", GOOD_STREAMS.replace(",", "\t"), "missing_column", "seem to be separated by tabs"),
     rejected(
         "a duplicate column",
@@ -256,6 +304,26 @@ HEADERS: Final = [
 ENCODINGS: Final = [
     accepted("a byte order mark", "\ufeff" + GOOD_STREAMS, 100),
     accepted("lines that end with CRLF", GOOD_STREAMS.replace("\n", "\r\n"), 100),
+    accepted("a header that ends with CRLF", GOOD_STREAMS.replace("\n", "\r\n", 1), 100),
+    accepted("a header that ends with LF", STREAMS_HEADER + plays(line_end="\r\n"), 100),
+    accepted(
+        "one row that ends with LF",
+        STREAMS_HEADER + plays(60, "\r\n") + f"u9,t1,{TIME}\n" + plays(3, "\r\n"),
+        64,
+        failed={"duplicate_rows": 3},
+    ),
+    accepted(
+        "lines of any ends",
+        STREAMS_HEADER + plays(60, "\r\n") + plays(7, "\r") + plays(1),
+        68,
+        failed={"duplicate_rows": 8},
+    ),
+    accepted(
+        "quoted lines of any ends",
+        songs('t1,"a\r\nb",c,"d\re",pop,1,1,true\r', 't2,a,"b\n",d,"pop",1,1,"true"\r'),
+        102,
+        "songs",
+    ),
     accepted("lines that end with CR", GOOD_STREAMS.replace("\n", "\r"), 100),
     accepted("lines that end with LF first and CRLF later", streams(good=50) + plays(100, "\r\n")[-1350:], 100),
     rejected(
@@ -318,6 +386,12 @@ NO_CSV: Final = [
         "an Excel workbook",
         key="raw/streams/a.xlsx",
     ),
+    rejected("JSON over several lines", '[\n  {"user_id": "u1"}\n]\n', "unreadable", "the file seems to be JSON"),
+    rejected("JSON lines", '{"user_id": "u1", "track_id": "t1"}\n' * 2, "unreadable", "the file seems to be JSON"),
+    rejected("an INI file", "[streams]\nuser_id = u1\n", "unreadable", "a settings file (INI or TOML)"),
+    rejected(
+        "a header in brackets", "[user_id, track_id]\nu1,t1\n", "missing_column", "rename '[user_id' to 'user_id'"
+    ),
     rejected("a web page", "<!DOCTYPE html>\n<title>Log in</title>\n", "unreadable", "seems to be HTML or XML"),
 ]
 
@@ -326,6 +400,8 @@ ROWS: Final = [
     *_one_bad_row("malformed_row", "too many fields", f"u1,t,1,{TIME}", "4 fields, the header has 3"),
     *_one_bad_row("malformed_row", "30,000 fields", "a," * 30_000, "30001 fields, the header has 3"),
     *_one_bad_row("null_user_id", "no user", f",t1,{TIME}", "user_id is empty"),
+    *_one_bad_row("null_user_id", "a null user", f"\\N,t1,{TIME}", r"user_id is \N, which stands for a missing value"),
+    *_one_bad_row("null_track_id", "a null track", f"u1, \\N,{TIME}", r"track_id is \N, which stands for"),
     *_one_bad_row("null_user_id", "a blank user", f"\" \t\",t1,{TIME}", "user_id is blank: ' \\t'"),
     *_one_bad_row("long_user_id", "a long user", f"{LONG_ID},t1,{TIME}", "'éé… (101 characters)'"),
     *_one_bad_row("null_track_id", "no track", f"u1,,{TIME}", "track_id is empty"),
@@ -347,6 +423,15 @@ ROWS: Final = [
     *_one_bad_row("early_listen_time", "a time before 2000", "u1,t1,1999-12-31 23:59:59", "'1999-12-31 23:59:59'"),
     *_one_bad_row("null_track_genre", "no genre", "t1,a,b,c, ,1,1,true", "track_genre is blank: ' '", "songs"),
     *_one_bad_row("bad_duration_ms", "a negative duration", "t1,a,b,c,pop,-1,1,true", "'-1'", "songs"),
+    *_one_bad_row("bad_duration_ms", "no duration", "t1,a,b,c,pop,NULL,1,true", "'NULL'", "songs"),
+    *_one_bad_row("bad_duration_ms", "an exponent", "t1,a,b,c,pop,2.15E5,1,true", "'2.15E5'", "songs"),
+    *_one_bad_row("bad_popularity", "a fractional popularity", "t1,a,b,c,pop,1,1.5,true", "'1.5'", "songs"),
+    *_one_bad_row("bad_explicit", "a fractional explicit", "t1,a,b,c,pop,1,1,0.5", "'0.5'", "songs"),
+    *(
+        bad
+        for zone in OTHER_ZONES
+        for bad in _one_bad_row("bad_listen_time", f"the zone {zone!r}", f"u1,t1,{TIME}{zone}", f"'{TIME}{zone}'")
+    ),
     *_one_bad_row("bad_duration_ms", "a fractional duration", "t1,a,b,c,pop,1.5,1,true", "'1.5'", "songs"),
     *_one_bad_row("bad_duration_ms", "a huge duration", "t1,a,b,c,pop,2147483648,1,true", "'2147483648'", "songs"),
     *_one_bad_row("bad_duration_ms", "a duration in words", "t1,a,b,c,pop,3 min,1,true", "'3 min'", "songs"),
@@ -355,8 +440,51 @@ ROWS: Final = [
     *_one_bad_row("bad_created_at", "a bad creation date", "u1,a,30,NL,1.1.2024", "'1.1.2024'", "users"),
     accepted(
         "zones",
-        streams(f"u1,t1,{TIME}Z", "u1,t1,2024-06-25T11:00:00.123+02:00", "u1,t1,2024-06-25T11:00:01-08:00"),
+        streams(*(f"u1,t1,2024-06-24 11:00:{second:02}{zone}" for second, zone in enumerate(ZONES))),
+        100 + len(ZONES),
+    ),
+    accepted(
+        "whitespace around fields",
+        streams(*(f" u1\t,\x0bt1 ,{time}" for time in (f" {TIME}", f"{TIME}Z\t", f"\x0c {TIME} UTC  "))),
         103,
+        failed={"duplicate_rows": 2},
+    ),
+    accepted(
+        "missing values in a users file",
+        users(
+            *(f"u{n},{word},{word},NL,{word}" for n, word in enumerate(MISSING, 200)),
+            *(f"u{n},a,{n}.0,NA, 2024-01-01 " for n in range(300, 320)),
+        ),
+        100 + len(MISSING) + 20,
+        "users",
+    ),
+    accepted(
+        "missing countries",
+        users(*(f"u{n},a,1,{word}," for n, word in enumerate(MISSING, 200))),
+        100 + len(MISSING),
+        "users",
+        failed={"null_word_user_country": 10},
+        says=("Warning null_word_user_country: 10 rows",),
+    ),
+    accepted(
+        "missing values in a songs file",
+        songs(*(f"t{n},{word},{word},{word},pop,215000.0,{word},{word}" for n, word in enumerate(MISSING, 200))),
+        100 + len(MISSING),
+        "songs",
+    ),
+    accepted(
+        "ids and genres that are words for a missing value",
+        songs(*(f"{word},a,b,c,{word},1.,1,1." for word in ("NULL", " nan ", "N/A", "NA", "Null"))),
+        105,
+        "songs",
+        failed={"null_word_track_id": 3, "null_word_track_genre": 3},
+    ),
+    accepted(
+        "users and tracks that are words for a missing value",
+        streams(*(f"{word},{word},{TIME}" for word in ("NULL", " nan ", "None", "NA", "none"))),
+        105,
+        failed={"null_word_user_id": 3, "null_word_track_id": 3, "unknown_track": 5, "unknown_user": 5},
+        says=("Warning null_word_user_id: 3 rows", "export it as an empty field"),
     ),
     accepted(
         "explicit in the usual spellings",
@@ -377,9 +505,38 @@ ROWS: Final = [
         failed={"unknown_track": 2, "unknown_user": 2},
         says=("Warning unknown_track: 2 rows",),
     ),
-    rows_rejected(
+    accepted(
         "two files in one, the header in the middle",
-        streams(STREAMS_HEADER.strip(), good=50),
+        STREAMS_HEADER + plays(5) + STREAMS_HEADER + plays(50),
+        55,
+        failed={"repeated_header": 1, "duplicate_rows": 5},
+        says=("Warning repeated_header: 1 row", "put together"),
+    ),
+    accepted(
+        "files put together that have byte order marks, quotes and other line ends",
+        "\ufeff" + STREAMS_HEADER + plays(5) + '\ufeff"user_id","track_id","listen_time"\r\n' + plays(3, "\r\n")
+        + "\ufeff user_id, track_id, listen_time\r" + plays(2, "\r") + STREAMS_HEADER,
+        10,
+        failed={"repeated_header": 3, "duplicate_rows": 5},
+    ),
+    accepted(
+        "a repeated header in a large file",
+        with_notes(STREAMS_HEADER, plays(800)) + with_notes(STREAMS_HEADER, f"u1,t1,{TIME}\n"),
+        801,
+        failed={"repeated_header": 1},
+    ),
+    accepted("a repeated header in a users file", users() + USERS_HEADER, 100, "users", failed={"repeated_header": 1}),
+    Input(
+        name="a header that is repeated and no row",
+        content=STREAMS_HEADER.encode() * 2,
+        verdict="rejected",
+        rules=("no_rows",),
+        rows=0,
+        failed={"no_rows": 1, "repeated_header": 1},
+    ),
+    rows_rejected(
+        "a second header with the columns in another order",
+        STREAMS_HEADER + plays(50) + "track_id,user_id,listen_time\n",
         "bad_listen_time",
         1,
         "line 52: 'listen_time'",
@@ -397,6 +554,14 @@ ROWS: Final = [
 QUOTES: Final = [
     accepted("quoted commas, quotes and line breaks", songs('t1,"a, ""b""","c\nd",e,pop,1,1,true'), 101, "songs"),
     accepted("a quote inside of an unquoted field", songs('t1,12" mix,b,c,pop,1,1,true'), 101, "songs"),
+    rows_rejected(
+        "a quote that is opened in every row",
+        'user_id,track_id,device,listen_time\n' + f'"u1","t1","N,"{TIME}"\n' * 3,
+        "malformed_row",
+        3,
+        "line 2: 3 fields, the header has 4; a quote opens a field and is not closed where the field ends",
+        "or close a quote that is left open",
+    ),
     rejected(
         "an unbalanced quote",
         streams(f'u1,"t1,{TIME}', f"u1,t1,{TIME}"),
@@ -452,7 +617,17 @@ SNAPSHOTS: Final = [
         rules=("snapshot_shrunk",),
         rows=1,
         failed={"snapshot_shrunk": 1},
-        says=("1 good row, where at least 2 are needed",),
+        says=("1 row, where at least 2 are needed",),
+    ),
+    Input(
+        name="a snapshot whose rows break another rule",
+        content=songs("t1,a,b,c,pop,-1,1,true", good=1).encode(),
+        dataset="songs",
+        verdict="rejected",
+        rules=("bad_duration_ms",),
+        rows=2,
+        quarantined=1,
+        failed={"bad_duration_ms": 1},
     ),
     accepted("the newest songs", songs(), 100, "songs", uploaded="2024-06-26T12:00:00Z"),
     accepted("the newest users", users(), 100, "users", uploaded="2024-06-26T12:00:00Z"),

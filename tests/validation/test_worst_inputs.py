@@ -77,7 +77,9 @@ def _rows() -> Iterator[Worst]:
     yield Worst("blank values of 1 MB", packed(STREAMS_HEADER, f"{' ' * 10**6},t1,{TIME}\n" * 20), ("null_user_id",))
     row = '"' + "a\n" * 500_000 + '"\n'
     yield Worst("rows of half a million lines", packed(STREAMS_HEADER, row * 5), ("malformed_row",))
-    yield Worst("lines that end in another way", packed(STREAMS_HEADER.replace("\n", "\r\n"), many * 20), ("long_row",))
+    yield Worst(
+        "lines that end in another way", packed(STREAMS_HEADER.replace("\n", "\r\n"), many * 20), ("null_user_id",)
+    )
     yield Worst("good rows of 4 MB", packed(EXTRA_COLUMN, f"u1,t1,{TIME},{LONGEST}\n" * 15))
     tracks = "".join(f"t{n},n,{LONGEST},b,pop,1,1,true\n" for n in range(15))
     yield Worst("good songs of 4 MB", packed(SONGS_HEADER, tracks), dataset="songs")
