@@ -30,8 +30,8 @@ _READING = f"""\
 - A time without a zone is UTC. The fraction of a second is cut off.
 - An empty field and `{NULL}` are null in every column.
 - {", ".join(f"`{word}`" for word in NULL_WORDS)} are null in numbers, booleans, dates, names and \
-countries; `NA` is null in numbers, booleans and dates only, because it is Namibia's code. As an id or a genre, each of \
-these words is a value. A warning counts them in ids, genres and countries.
+countries; `NA` is null in numbers, booleans and dates only, because it is Namibia's code. As an id or a genre, each \
+of these words is a value. A warning counts them in ids, genres and countries.
 - Line breaks within a quoted field are text and stay as they are.
 - A later row that equals the header is no row: files that are put together repeat it. A warning counts it."""
 
