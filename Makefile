@@ -79,7 +79,7 @@ down: $(SET_UP) ## Stop the embedded AWS
 	@$(PY) -m local_aws down --work-dir .local/aws
 
 .PHONY: screenshots
-screenshots: $(SET_UP) ## Take the README's pictures of the KPI page, of the days that the last make run computed
+screenshots: run ## Take the README's pictures of the KPI page, of the days that make run computes
 	@$(PY) -m tests.kpi_api.screenshots .local/last_run/kpis.json docs/images
 
 .PHONY: test

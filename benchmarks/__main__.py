@@ -51,6 +51,7 @@ def main() -> None:
     print(report.table(measured), f"\nKept in {target}")
     print("Objects of the embedded AWS, signed and verified:", flush=True)
     objects.measure()
+    print(report.headline(measured))
 
 
 def summary(size: Size, rounds: list[Round]) -> dict[str, object]:

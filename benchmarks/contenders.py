@@ -67,8 +67,12 @@ def run_round(data: Dataset, folder: Path, *, is_reversed: bool = False, has_nai
             return {report.VALIDATION: aws.validate("batch"), report.KPIS: aws.compute("batch")}
 
         turns: list[Callable[[], Mapping[str, Run]]] = [
-            lambda: {report.FLOOR: _run_floor(source, folder / "duckdb.json")},
+            lambda: {report.FLOOR: _run_peer("duckdb_floor", source, folder / "duckdb.json")},
             jobs,
+            lambda: {
+                report.DUCKDB_LAKE: _run_peer("duckdb_floor", source, folder / "duckdb_lake.json", folder / "lake")
+            },
+            lambda: {report.POLARS: _run_peer("polars_lazy", source, folder / "polars.json")},
             lambda: {report.TEXTBOOK: script("textbook_kpis")},
             lambda: {report.SINGLE_PASS: script("single_pass")},
         ]
@@ -80,6 +84,8 @@ def run_round(data: Dataset, folder: Path, *, is_reversed: bool = False, has_nai
         rows = {
             report.FLOOR: _read(folder / "duckdb.json"),
             report.KPIS: aws.kpi_rows(),
+            report.DUCKDB_LAKE: _read(folder / "duckdb_lake.json"),
+            report.POLARS: _read(folder / "polars.json"),
             report.TEXTBOOK: _read(folder / "textbook_kpis.json"),
         }
         failed = {report.VALIDATION: aws.failed_rows(), report.SINGLE_PASS: _read(folder / "single_pass.json")}
@@ -88,8 +94,8 @@ def run_round(data: Dataset, folder: Path, *, is_reversed: bool = False, has_nai
     return Round(runs, rows, failed)
 
 
-def _run_floor(source: Path, result: Path) -> Run:
-    command = [sys.executable, "-m", "benchmarks.duckdb_floor", str(source), str(result)]
+def _run_peer(module: str, *arguments: Path) -> Run:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
     with peak_of_children() as peak:
         started = time.monotonic()
         subprocess.run(command, check=True, cwd=ROOT)

@@ -1,4 +1,7 @@
-"""The floor: the same KPIs from the same CSV files by DuckDB. `python -m benchmarks.duckdb_floor DATA RESULT`."""
+"""The floor: the same KPIs from the same CSV files by DuckDB.
+
+`python -m benchmarks.duckdb_floor DATA RESULT [LAKE]`
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,21 @@ import duckdb
 from benchmarks.kpi_rows import TOP_SONGS, Aggregates, canonical, kpi_rows, write_result
 
 # Valid rows as docs/rules.md has them, as far as the benchmark's files can break a rule.
-_INPUT: Final = """
-CREATE TABLE counts AS
-SELECT strftime(moment, '%Y-%m-%d') AS date, strftime(moment, '%H') AS hour, user_id, track_id, count(*) AS listens
+_PLAYS: Final = """
 FROM (
-    SELECT DISTINCT trim(user_id) AS user_id, trim(track_id) AS track_id, try_cast(listen_time AS TIMESTAMP) AS moment
+    SELECT trim(user_id) AS user_id, trim(track_id) AS track_id, try_cast(listen_time AS TIMESTAMP) AS moment
     FROM read_csv('{folder}/streams-*.csv', all_varchar = true, header = true)
 )
 WHERE user_id <> '' AND track_id <> '' AND moment IS NOT NULL
-GROUP BY ALL;
+"""
+_LAKE_WRITE: Final = f"""
+COPY (SELECT *, moment::DATE AS date {_PLAYS}) TO '{{lake}}' (FORMAT parquet, PARTITION_BY (date))
+"""
+_LAKE: Final = "FROM read_parquet('{lake}/*/*.parquet')"
+_INPUT: Final = """
+CREATE TABLE counts AS
+SELECT strftime(moment, '%Y-%m-%d') AS date, strftime(moment, '%H') AS hour, user_id, track_id, count(*) AS listens
+FROM (SELECT DISTINCT user_id, track_id, moment {plays}) GROUP BY ALL;
 
 CREATE TABLE catalogue AS
 SELECT trim(track_id) AS track_id, trim(track_genre) AS genre, try_cast(duration_ms AS BIGINT) AS duration_ms,
@@ -68,10 +77,19 @@ FROM counts LEFT JOIN users USING (user_id) GROUP BY ALL
 """
 
 
-def compute(folder: Path) -> list[dict[str, Any]]:
-    """All KPI rows of a folder that `dataset.make` has filled."""
+def compute(folder: Path, lake: Path | None = None) -> list[dict[str, Any]]:
+    """All KPI rows of a folder that `dataset.make` has filled.
+
+    Args:
+        folder: the CSV files.
+        lake: a folder that gets the valid plays, Parquet by date, from which the KPIs are computed; None for the CSV
+            files themselves.
+    """
     with duckdb.connect() as db:
-        db.execute(_INPUT.format(folder=folder))
+        if lake:
+            db.execute(_LAKE_WRITE.format(folder=folder, lake=lake))
+        plays = _LAKE.format(lake=lake) if lake else _PLAYS.format(folder=folder)
+        db.execute(_INPUT.format(folder=folder, plays=plays))
 
         def rows(query: str) -> list[dict[str, Any]]:
             cursor = db.execute(query)
@@ -90,4 +108,4 @@ def compute(folder: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    write_result(Path(sys.argv[2]), canonical(compute(Path(sys.argv[1]))))
+    write_result(Path(sys.argv[2]), canonical(compute(Path(sys.argv[1]), *map(Path, sys.argv[3:]))))

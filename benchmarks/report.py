@@ -17,12 +17,16 @@ VALIDATION_ALONE: Final = "validation job without objects"
 BOTH: Final = "validate + KPI"
 """Both jobs, without DynamoDB."""
 FLOOR: Final = "DuckDB"
+DUCKDB_LAKE: Final = "DuckDB with the lake write"
+POLARS: Final = "polars with the lake write"
 TEXTBOOK: Final = "textbook Spark"
 SINGLE_PASS: Final = "hand-written pass"
 NAIVE_SUITE: Final = "naive suite"
 
 RATIOS: Final = (
     (BOTH, FLOOR),
+    (BOTH, DUCKDB_LAKE),
+    (BOTH, POLARS),
     (KPIS_ALONE, FLOOR),
     (TEXTBOOK, KPIS_ALONE),
     (VALIDATION_ALONE, SINGLE_PASS),
@@ -53,7 +57,7 @@ def report(
         "cores": os.cpu_count(),
         "load_of_the_last_minute": os.getloadavg()[0],
         "platform": f"{platform.system()} {platform.machine()}",
-        "versions": {name: version(name) for name in ("pyspark", "duckdb", "great-expectations", "moto")},
+        "versions": {name: version(name) for name in ("pyspark", "duckdb", "polars", "great-expectations", "moto")},
         "size": dict(size),
         "seconds": {name: list(values) for name, values in seconds.items()},
         "median_seconds": medians,
@@ -67,6 +71,12 @@ def report(
             if one in medians and other in medians
         },
     }
+
+
+def headline(measured: Mapping[str, Any]) -> str:
+    """The one figure to look at, in one line: the time of both jobs in DuckDB's."""
+    name = f"{BOTH} / {FLOOR}"
+    return f"headline: {name} = {measured['ratios'][name]:.2f} at {measured['size']['plays']} plays"
 
 
 def table(measured: Mapping[str, Any]) -> str:

@@ -148,6 +148,11 @@ class Pipeline:
             file_statuses=file_statuses(scan(self.ledger_table)),
         )
 
+    def has_day(self, day: str) -> bool:
+        """Whether a reader of the table `kpis` sees a day (`yyyy-mm-dd`)."""
+        key = {names.KPIS_PARTITION_KEY: f"{DAY_KEY_PREFIX}{day}", names.KPIS_SORT_KEY: "SUMMARY"}
+        return "Item" in self.kpis_table.get_item(Key=key, ConsistentRead=True)
+
     def answers(self) -> Answers:
         """Everything the pipeline tells when it is at rest."""
         ledger = scan(self.ledger_table)

@@ -135,6 +135,44 @@ def test_a_deployment_first_downloads_the_wheels_for_glue_and_checks_their_hashe
     assert "deploy --all -c env=staging" in deployment
 
 
+NEEDS = (
+    (
+        r"(?<!test ! -x \.venv/bin/python || )\.venv/bin/python -m (?!pip)",
+        r"\.venv/bin/python -m pip install .* -r requirements\.txt",
+    ),
+    (
+        r"-m (pytest|benchmarks|benchmarks\.latency|laptop\.run|local_aws up)\b",
+        r"-m laptop\.glue_environment \.venv/glue",
+    ),
+    (r"-m laptop\.run|local_aws up|-m benchmarks\.latency", r"CDK_OUTDIR=\.local/assembly .* app\.py"),
+    (r"node \.local/cdk-cli/node_modules", r"cd \.local/cdk-cli && .* ci "),
+    (r"cdk deploy|-m stacks\.wheels", r"-m pip download"),
+    (r"cp \.local/mermaid/", r"cd \.local/mermaid && .* ci "),
+    (r"\.local/last_run", r"-m laptop\.run"),
+)
+"""Patterns of commands, and of the command that must come before them."""
+
+
+def targets() -> list[str]:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    return re.findall(r"^\.PHONY: ([a-z-]+)$", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", targets())
+def test_a_target_works_as_the_first_command_in_a_fresh_clone(target: str, checkout: Path) -> None:
+    commands = make(checkout, "--dry-run", target).stdout.splitlines()
+    assert commands
+    for number, command in enumerate(commands):
+        for pattern, needed in NEEDS:
+            if re.search(pattern, command) and not re.search(needed, command):
+                assert any(re.search(needed, earlier) for earlier in commands[:number]), (command, needed)
+
+
+def test_each_pattern_of_what_is_needed_is_in_a_target(checkout: Path) -> None:
+    commands = "\n".join(make(checkout, "--dry-run", target).stdout for target in targets())
+    assert [pattern for needs in NEEDS for pattern in needs if not re.search(pattern, commands)] == []
+
+
 @pytest.mark.parametrize("target", ["bootstrap", "diff", "deploy", "destroy"])
 def test_the_cdk_cli_is_the_one_of_the_lock_file_and_run_by_the_node_of_the_virtual_environment(
     target: str, checkout: Path

@@ -44,6 +44,11 @@ def test_other_kpis_are_refused() -> None:
         a_round(kpis=[{**ROWS[0], "listens": "4"}]).check()
 
 
+def test_the_headline_is_one_line() -> None:
+    measured = {"ratios": {"validate + KPI / DuckDB": 2.849}, "size": {"plays": 10_000_000}}
+    assert report.headline(measured) == "headline: validate + KPI / DuckDB = 2.85 at 10000000 plays"
+
+
 def test_other_counts_of_a_rule_are_refused() -> None:
     with pytest.raises(UnequalResultsError, match="hand-written pass and validation job differ"):
         a_round(validation={"streams": {**FAILED["streams"], "unknown_track": 1}}).check()

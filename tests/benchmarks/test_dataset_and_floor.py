@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import duckdb_floor
+from benchmarks import duckdb_floor, polars_lazy
 from benchmarks.dataset import Size, make
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, UnequalResultsError, canonical, check_equal
 from tests import oracle
@@ -23,7 +23,7 @@ def test_the_same_size_gives_the_same_bytes(tmp_path: Path) -> None:
         assert a.read_bytes() == b.read_bytes()
 
 
-def test_the_floor_computes_the_rows_of_the_reference(tmp_path: Path) -> None:
+def test_the_peers_compute_the_rows_of_the_reference(tmp_path: Path) -> None:
     data = make(tmp_path / "data", SIZE)
     plays: list[oracle.Play] = []
     for path in data.streams:
@@ -33,7 +33,12 @@ def test_the_floor_computes_the_rows_of_the_reference(tmp_path: Path) -> None:
     songs, _ = oracle.parse_songs(data.songs.read_bytes())
     users, _ = oracle.parse_users(data.users.read_bytes())
     expected = oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
-    assert canonical(duckdb_floor.compute(tmp_path / "data")) == canonical(expected)
+    for found in (
+        duckdb_floor.compute(tmp_path / "data"),
+        duckdb_floor.compute(tmp_path / "data", tmp_path / "duckdb"),
+        polars_lazy.compute(tmp_path / "data", tmp_path / "polars"),
+    ):
+        assert canonical(found) == canonical(expected)
 
 
 def test_bad_rows_can_be_left_out(tmp_path: Path) -> None:
