@@ -137,7 +137,7 @@ def test_a_deployment_first_downloads_the_wheels_for_glue_and_checks_their_hashe
 
 NEEDS = (
     (
-        r"(?<!test ! -x \.venv/bin/python || )\.venv/bin/python -m (?!pip)",
+        r"(?<!test ! -x \.venv/bin/python \|\| )\.venv/bin/python -m (?!pip)",
         r"\.venv/bin/python -m pip install .* -r requirements\.txt",
     ),
     (
