@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from typing import Any, Final
 import boto3
 from moto.moto_api._internal.models import moto_api_backend
 
-from benchmarks.dataset import Dataset
+from benchmarks.dataset import ALL_DATASETS, Dataset
 from benchmarks.job_log import Phases, phases
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical
 from benchmarks.memory import peak_of_children
@@ -91,12 +91,11 @@ class BenchAws:
         self._create_tables()
         build_zip([ROOT / name for name in ("glue_scripts", "validators", "benchmarks")], self._path("packages.zip"))
 
-    def stage(self, data: Dataset, batch: str, *, has_references: bool = True) -> None:
-        """Puts files where the state machine puts them, and their manifest beside them. References: users and songs."""
+    def stage(self, data: Dataset, batch: str, datasets: Sequence[str] = ALL_DATASETS) -> None:
+        """Puts the files of some datasets where the state machine puts them, and their manifest beside them."""
         entries = []
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        references = [("users", data.users), ("songs", data.songs)] if has_references else []
-        for dataset, path in [*references, *(("streams", path) for path in data.streams)]:
+        for dataset, path in [(name, path) for name in datasets for path in data.files(name)]:
             key = f"{names.RAW_PREFIX}{dataset}/{batch}/{path.name}"
             staged = f"{names.PROCESSING_PREFIX}{batch}/{file_name(key, 'v1')}"
             shutil.copyfile(path, self._path(staged))

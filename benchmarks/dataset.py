@@ -17,6 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+ALL_DATASETS: Final = ("users", "songs", "streams")
+KINDS: Final = ("plain", "quoted", "gzip")
+"""How the rows of a streams file are written: without quotes, each field in quotes, or plain in a gzip."""
 FIRST_DAY: Final = "2024-06-25"
 SECONDS_PER_DAY: Final = 86_400
 ZIPF_EXPONENT: Final = 1.1
@@ -38,6 +41,7 @@ class Size:
         genres: genres of the songs file, where there is no input.
         bad: rows of each kind of bad row in a thousand; a rule tolerates ten.
         first_day: how many days the first one is after FIRST_DAY.
+        kind: of the streams files, one of KINDS.
         seed: of the random numbers.
     """
 
@@ -49,6 +53,7 @@ class Size:
     genres: int = 114
     bad: int = 1
     first_day: int = 0
+    kind: str = "plain"
     seed: int = 7
 
 
@@ -65,6 +70,10 @@ class Dataset:
     users: Path
     songs: Path
     streams: tuple[Path, ...]
+
+    def files(self, dataset: str) -> tuple[Path, ...]:
+        """The files of one of ALL_DATASETS."""
+        return {"users": (self.users,), "songs": (self.songs,), "streams": self.streams}[dataset]
 
 
 def make(folder: Path, size: Size, source: Path | None = None) -> Dataset:
@@ -89,7 +98,7 @@ def make(folder: Path, size: Size, source: Path | None = None) -> Dataset:
         plays = _plays(size, _ids(db, users, "user_id"), _ids(db, songs, "track_id"), rng)
         borders = np.linspace(0, size.plays, size.files + 1).astype(int)
         for path, start, end in zip(streams, borders[:-1], borders[1:], strict=True):
-            _write(db, plays.slice(start, end - start), path)
+            _write(db, plays.slice(start, end - start), path, size.kind)
     return Dataset(users, songs, streams)
 
 
@@ -98,9 +107,10 @@ def _unpack(packed: Path, target: Path) -> None:
         shutil.copyfileobj(source, copy)
 
 
-def _write(db: duckdb.DuckDBPyConnection, rows: pa.Table, path: Path) -> None:
+def _write(db: duckdb.DuckDBPyConnection, rows: pa.Table, path: Path, kind: str = "plain") -> None:
+    options = {"plain": "", "quoted": ", FORCE_QUOTE *", "gzip": ", COMPRESSION gzip"}[kind]
     db.register("rows", rows)
-    db.execute(f"COPY rows TO '{path}' (HEADER, DELIMITER ',')")
+    db.execute(f"COPY rows TO '{path}' (FORMAT csv, HEADER, DELIMITER ','{options})")
     db.unregister("rows")
 
 

@@ -1,19 +1,19 @@
-"""How the jobs' time grows: with rows, days touched, files, and rows in the lake. `python -m benchmarks.growth`."""
+"""How the jobs' time grows, each thing varied by itself. `python -m benchmarks.growth [PLAYS]`."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks.aws import BenchAws, Run, serving
-from benchmarks.dataset import Size, make
+from benchmarks.dataset import ALL_DATASETS, KINDS, Size, make
 
-ONE_DAY: Final = Size(plays=10_000, days=1, first_day=50)
-"""What comes to a lake that is there already; its day is one of those in the lake."""
+REOPENED: Final = 50
+"""The day that a later batch reopens, counted from the first one."""
 
 
 @dataclass(frozen=True)
@@ -22,54 +22,72 @@ class Case:
 
     Attributes:
         grows: what is varied.
+        value: its value.
         size: the batch that is measured.
-        lake: the batch that is loaded before it, unmeasured.
+        datasets: what the batch has of it.
+        before: the batches that are loaded before it, unmeasured; only the first one has users and songs.
     """
 
     grows: str
+    value: str
     size: Size
-    lake: Size | None = None
+    datasets: Sequence[str] = ALL_DATASETS
+    before: Sequence[Size] = ()
 
 
-def cases(plays: int) -> Iterator[Case]:
+def cases(plays: int) -> Sequence[Case]:
     """Each thing varied by itself, around a batch of so many plays."""
-    for factor in (1, 10):
-        yield Case("rows", Size(plays=plays * factor))
-    for days in (1, 10, 100):
-        yield Case("days", Size(plays=plays, days=days))
-    for files in (1, 10, 100):
-        yield Case("files", Size(plays=plays, files=files))
-    for days in (1, 10, 100):
-        yield Case("lake", ONE_DAY, Size(plays=plays * days, days=days, first_day=50 if days == 1 else 0))
+    base = Size(plays=plays)
+    day = Size(plays=plays // 10, days=1, first_day=REOPENED)
+
+    def lake(days: int) -> Size:
+        return replace(base, plays=plays * days, days=days, first_day=REOPENED if days == 1 else 0)
+
+    def runs_before(runs: int) -> list[Size]:
+        return [replace(day, seed=seed) for seed in range(100, 100 + runs)]
+
+    return (
+        *(Case("plays", f"{n:,}", replace(base, plays=n)) for n in (plays, 10 * plays)),
+        *(Case("days", str(n), replace(base, days=n)) for n in (1, 10, 100)),
+        *(Case("files", str(n), replace(base, files=n)) for n in (1, 10, 100)),
+        *(Case("kind of file", kind, replace(base, plays=plays * 10, kind=kind)) for kind in KINDS),
+        *(Case("users", f"{n:,}", replace(base, users=n)) for n in (50_000, 2_000_000)),
+        *(Case("tracks", f"{n:,}", replace(base, tracks=n)) for n in (90_000, 1_000_000)),
+        *(Case("days in the lake", str(n), day, ("streams",), (lake(n),)) for n in (1, 10, 100)),
+        *(
+            Case("days with unknown tracks", str(n), replace(base, seed=8), ("songs",), (replace(base, days=n),))
+            for n in (1, 10, 100)
+        ),
+        *(Case("runs of the day", str(n), day, ("streams",), runs_before(n)) for n in (1, 10, 50)),
+    )
 
 
 def measure(case: Case, folder: Path) -> tuple[Run, Run]:
     """Runs the validation job and the KPI job over the batch of a case, in an account of its own."""
     with serving(folder / "aws") as aws:
-        if case.lake:
-            _load(aws, case.lake, folder / "lake", "lake")
-        # With another songs file, all days that have plays of unknown tracks would be computed anew.
-        return _load(aws, case.size, folder / "data", "batch", has_references=not case.lake)
+        for number, size in enumerate(case.before):
+            _load(aws, size, folder / f"before-{number}", ALL_DATASETS if number == 0 else ("streams",))
+        return _load(aws, case.size, folder / "measured", case.datasets)
 
 
-def _load(aws: BenchAws, size: Size, folder: Path, batch: str, *, has_references: bool = True) -> tuple[Run, Run]:
-    aws.stage(make(folder, size), batch, has_references=has_references)
+def _load(aws: BenchAws, size: Size, folder: Path, datasets: Sequence[str]) -> tuple[Run, Run]:
+    batch = folder.name
+    aws.stage(make(folder, size), batch, datasets)
     return aws.validate(batch), aws.compute(batch)
 
 
 def main() -> None:
     """Prints a line of Markdown for each case as soon as it is measured."""
     plays = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    print("| grows | plays | days | files | in the lake | validation s | KPIs s | of it DynamoDB s |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    print("| what grows | | validation s | peak MiB | KPIs s | of it DynamoDB s | peak MiB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(cases(plays)):
             validation, kpis = measure(case, Path(folder) / str(number))
             assert kpis.phases is not None
-            size, lake = case.size, case.lake or replace(case.size, plays=0)
             print(
-                f"| {case.grows} | {size.plays:,} | {size.days} | {size.files} | {lake.plays:,} "
-                f"| {validation.seconds:.1f} | {kpis.seconds:.1f} | {kpis.phases.rest:.1f} |",
+                f"| {case.grows} | {case.value} | {validation.seconds:.1f} | {validation.peak_mib:,.0f} "
+                f"| {kpis.seconds:.1f} | {kpis.phases.rest:.1f} | {kpis.peak_mib:,.0f} |",
                 flush=True,
             )
 
