@@ -1,7 +1,7 @@
 """What a day of files costs on AWS, by the prices of prices.json. `python -m benchmarks.costs` prints the table.
 
-A model, not a bill: files come evenly over the day, all of them good, the plays of each batch on one day of KPIs. How
-many batches they make depends on how many pollers the pipe has: the table shows one of them, and five.
+A model, not a bill: files come evenly over the day, all of them good and of a thousand plays, those of each batch on
+one day of KPIs. How many batches they make depends on how many pollers the pipe has: the table shows one, and five.
 """
 
 from __future__ import annotations
@@ -33,11 +33,23 @@ STATES_OF_FILE: Final = 8
 """What state_machines/pipeline.asl.json enters for a batch and for each accepted file of it."""
 ROWS_OF_DAY: Final = 2_708
 """KPI rows of the day of the public files: what a batch writes at most. A row is below 1 KB, so one write unit."""
+INDEXED_ROWS_OF_DAY: Final = 114
+"""Those of its genres and its summary, which are in the index of table `kpis`, too: a write unit each."""
 UNITS_OF_TRANSACTIONAL_WRITE: Final = 2
+LEDGER_UNITS_OF_FILE: Final = 11
+"""Its item is put, and gets a verdict and two more statuses: 4 units; the index by status deletes and puts it with each
+status: 7 units."""
+LEDGER_UNITS_OF_BATCH: Final = 8
+"""The batch's item, the claim of its day, its release, and their transactions."""
 PUTS_OF_FILE: Final = 5
 """The upload, the copies to processing/ and archive/, the report, a Parquet file of the lake."""
 GETS_OF_FILE: Final = 5
-"""HEAD, the check of its bytes, Spark in either job, reading the lake."""
+"""HEAD, the check of its bytes, the reading of its rows, reading the lake twice."""
+KEPT_BYTES_OF_FILE: Final = 75_000
+"""In S3: a file of a thousand plays in archive/ (60 KB), its plays in the lake and its report."""
+KEPT_BYTES_IN_TABLES: Final = 3_000
+"""In DynamoDB, of a file: its item in the ledger and the index's copy. KPI rows are 1.2 MB of a day, however filled."""
+ROW_BYTES: Final = 450
 MESSAGES_OF_FILE: Final = 3
 """Requests to SQS: send, receive, delete."""
 
@@ -50,11 +62,13 @@ class Cost:
         batches: executions of the state machine.
         glue: both jobs.
         rest: everything else that is counted by use.
+        stored: what a day's files and KPIs add to the bill of each month that they are kept.
     """
 
     batches: int
     glue: float
     rest: float
+    stored: float
 
     @property
     def total(self) -> float:
@@ -84,18 +98,19 @@ def ceiling(settings: Settings, prices: Mapping[str, float]) -> float:
 def cost(files: int, settings: Settings, prices: Mapping[str, float], *, pollers: int) -> Cost:
     """Compute the cost of a day with so many files."""
     count = batches(files, settings, pollers=pollers)
-    rows = count * ROWS_OF_DAY * UNITS_OF_TRANSACTIONAL_WRITE
+    units = count * (ROWS_OF_DAY * UNITS_OF_TRANSACTIONAL_WRITE + INDEXED_ROWS_OF_DAY + LEDGER_UNITS_OF_BATCH)
+    units += files * LEDGER_UNITS_OF_FILE
     states = count * STATES_OF_BATCH + files * STATES_OF_FILE
     rest = (
         states * prices["step_functions_transition"]
-        + rows * prices["dynamodb_write_unit"]
+        + units * prices["dynamodb_write_unit"]
         + files * PUTS_OF_FILE * prices["s3_put_copy_list"]
         + files * GETS_OF_FILE * prices["s3_get"]
         + files * prices["eventbridge_event"]
         + files * MESSAGES_OF_FILE * prices["sqs_request"]
         + files * prices["pipes_request"]
     )
-    return Cost(count, _glue(count, settings.dpus, prices), rest)
+    return Cost(count, _glue(count, settings.dpus, prices), rest, _stored(files, prices))
 
 
 def _glue(count: int, dpus: int, prices: Mapping[str, float]) -> float:
@@ -103,13 +118,19 @@ def _glue(count: int, dpus: int, prices: Mapping[str, float]) -> float:
     return count * JOBS * dpus * seconds / 3600 * prices["glue_dpu_hour"]
 
 
+def _stored(files: int, prices: Mapping[str, float]) -> float:
+    in_tables = files * KEPT_BYTES_IN_TABLES + (ROWS_OF_DAY + INDEXED_ROWS_OF_DAY) * ROW_BYTES
+    in_bucket = files * KEPT_BYTES_OF_FILE
+    return (in_tables * prices["dynamodb_gb_month"] + in_bucket * prices["s3_gb_month"]) / 1e9
+
+
 def table() -> str:
     """The costs of all environments in Markdown."""
     prices = json.loads(PRICES.read_text(encoding="utf-8"))
     environments = read_context()["environments"]
     lines = [
-        "| files a day | environment | batches | Glue $ | rest $ | a day $ | two jobs per file $ |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| files a day | environment | batches | Glue $ | rest $ | a day $ | kept, a month $ | two jobs per file $ |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for files in FILES_A_DAY:
         for name in environments:
@@ -121,7 +142,8 @@ def table() -> str:
                 f"| {_range(f'{one.batches:,}', f'{several.batches:,}')} "
                 f"| {_range(f'{one.glue:,.2f}', f'{several.glue:,.2f}')} "
                 f"| {_range(f'{one.rest:,.2f}', f'{several.rest:,.2f}')} "
-                f"| {_range(f'{one.total:,.2f}', f'{several.total:,.2f}')} | {two_jobs_per_file:,.2f} |"
+                f"| {_range(f'{one.total:,.2f}', f'{several.total:,.2f}')} "
+                f"| {one.stored:.3f} | {two_jobs_per_file:,.2f} |"
             )
     return "\n".join(lines)
 

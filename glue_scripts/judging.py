@@ -22,13 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from glue_scripts.blobs import Blob, blobs_of, table_of
+from glue_scripts.blobs import Blob, blobs_of, by_key, table_of
 from glue_scripts.count_plays import insert_tables
 from glue_scripts.objects import Location, Objects, json_line
 from glue_scripts.packing import packed
 from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
 from glue_scripts.stored_snapshots import to_parquet
-from glue_scripts.storing import ROWS, divided
+from glue_scripts.storing import PLAYS, ROWS, divided
 from glue_scripts.user_buckets import buckets_for
 from validators import csv_pieces
 from validators.closed_duckdb import Share, closed_connection
@@ -39,6 +39,7 @@ from validators.quarantine import MAX_QUARANTINED_ROWS, QuarantinedRows, quarant
 from validators.reports import Sample
 
 if TYPE_CHECKING:
+    from glue_scripts.coded import Coded
     from glue_scripts.readable_file import ReadableFile
     from glue_scripts.spread import Blobs, Workers
     from glue_scripts.staged_files import StagedFile
@@ -347,35 +348,47 @@ def _valid_blobs(
 # Measuring.
 
 
-def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
-    """Add up the counts of some files, write their quarantine, and ask the questions about valid rows."""
-    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    extents: defaultdict[int, dict[int, Extent]] = defaultdict(dict)
-    broken: defaultdict[int, QuarantinedRows] = defaultdict(QuarantinedRows)
-    problems: list[Blob] = []
+@dataclass
+class _Received:
+    """What came of some files, by the file's number; plays by their bucket."""
 
-    def valid_tables() -> Iterator[pa.Table]:
+    counts: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    extents: defaultdict[int, dict[int, Extent]] = field(default_factory=lambda: defaultdict(dict))
+    broken: defaultdict[int, QuarantinedRows] = field(default_factory=lambda: defaultdict(QuarantinedRows))
+    plays: list[Blob] = field(default_factory=list)
+    problems: list[Blob] = field(default_factory=list)
+
+    def references(self, blobs: Iterable[Blob]) -> Iterator[pa.Table]:
+        """Take over all but the valid rows of users and songs files, which are passed on one table at a time."""
         for blob in blobs:
-            if blob.name == _COUNTS:
+            if blob.name == ROWS:
+                yield table_of(blob)
+            elif blob.name == PLAYS:
+                self.plays.append(blob)
+            elif blob.name == _COUNTS:
                 told = json.loads(blob.payload)
-                counts[blob.key].update(told["counts"])
-                extents[blob.key][told["place"]] = Extent(**told["extent"])
+                self.counts[blob.key].update(told["counts"])
+                self.extents[blob.key][told["place"]] = Extent(**told["extent"])
             elif blob.name == _BROKEN:
                 rows = table_of(blob)
-                broken[blob.key].add(rows["place"][0].as_py(), rows.drop_columns("place"))
-            elif blob.name == _PROBLEM:
-                problems.append(blob)
+                self.broken[blob.key].add(rows["place"][0].as_py(), rows.drop_columns("place"))
             else:
-                yield table_of(blob)
+                self.problems.append(blob)
 
+
+def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Add up the counts of some files, write their quarantine, and ask the questions about valid rows."""
+    received = _Received()
     with closed_connection(judging.reading.share) as db:
-        valid = insert_tables(db, "valid", valid_tables())
-        for file, of_pieces in extents.items():
-            found = _quarantine(judging, file, broken[file].table(of_pieces))
-            yield Blob(file, _FILE, json.dumps({"counts": counts[file], "samples": found}).encode())
-        if valid:
-            yield from _ask_valid_rows(judging, db)
-    yield from problems
+        references = insert_tables(db, "valid", received.references(blobs))
+        for file, of_pieces in received.extents.items():
+            found = _quarantine(judging, file, received.broken[file].table(of_pieces))
+            yield Blob(file, _FILE, json.dumps({"counts": received.counts[file], "samples": found}).encode())
+        if received.plays:
+            yield _asked_plays(judging, db, received.plays)
+        if references:
+            yield from _ask_references(judging, db)
+    yield from received.problems
 
 
 def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str, list[dict[str, Any]]]:
@@ -387,10 +400,27 @@ def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str,
     return {rule: [asdict(sample) for sample in found] for rule, found in samples(rows).items()}
 
 
-def _ask_valid_rows(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator[Blob]:
-    """Count what needs all rows of a file that share an id: warnings and genres. Write the ids of references."""
+def _asked_plays(judging: Judging, db: duckdb.DuckDBPyConnection, plays: Iterable[Blob]) -> Blob:
+    """Count what needs all plays of a user, bucket by bucket. Numbers stand for ids: they are compared much faster."""
     for dataset, keys in judging.known.items():
         _read_ids(judging.reading.objects, db, dataset, keys)
+    query = warnings_sql(warnings_of("streams", judging.known))
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for of_bucket in by_key(plays).values():
+        some = Plays.of([table_of(blob) for blob in of_bucket])
+        for dataset, ids in {"songs": some.tracks, "users": some.users}.items():
+            if dataset in judging.known:
+                _number_ids(db, dataset, ids)
+        db.register("valid", some.numbers())
+        relation = db.sql(query)
+        for file, *found in relation.fetchall():
+            counts[some.files.values[file].as_py()].update(dict(zip(relation.columns[1:], found, strict=True)))
+        db.unregister("valid")
+    return Blob(0, _WARNINGS, json.dumps(counts).encode())
+
+
+def _ask_references(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator[Blob]:
+    """Count what needs all rows of a file that share an id: warnings and genres. Write the ids."""
     queries = [warnings_sql(warnings_of(judging.reading.dataset, judging.known))]
     if judging.reading.dataset == "songs":
         queries.append(GENRES_SQL)
@@ -399,20 +429,30 @@ def _ask_valid_rows(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator
         for file, *found in relation.fetchall():
             counts[file] |= dict(zip(relation.columns[1:], found, strict=True))
     yield Blob(0, _WARNINGS, json.dumps(counts).encode())
-    if judging.reading.dataset in ID_COLUMNS:
-        for number, name in enumerate(judging.reading.files):
-            if name in counts:
-                yield Blob(number, _IDS, json.dumps(_write_ids(judging, db, name)).encode())
+    for number, name in enumerate(judging.reading.files):
+        if name in counts:
+            yield Blob(number, _IDS, json.dumps(_write_ids(judging, db, name)).encode())
 
 
 def _read_ids(objects: Objects, db: duckdb.DuckDBPyConnection, dataset: str, keys: Sequence[str]) -> None:
-    """Make the table of a snapshot's ids."""
+    """Make `known_<dataset>`, the table of a snapshot's ids."""
     column = ID_COLUMNS[dataset]
-    db.execute(f"CREATE TABLE {dataset} ({column} VARCHAR)")
+    db.execute(f"CREATE TABLE known_{dataset} ({column} VARCHAR)")
     for key in keys:
         db.register("given", pq.read_table(pa.BufferReader(objects.read(key)), columns=[column], use_threads=False))
-        db.execute(f"INSERT INTO {dataset} FROM given")
+        db.execute(f"INSERT INTO known_{dataset} FROM given")
         db.unregister("given")
+
+
+def _number_ids(db: duckdb.DuckDBPyConnection, dataset: str, ids: Coded) -> None:
+    """Make the table of a snapshot's ids, of which plays have some, as the plays' numbers."""
+    column = ID_COLUMNS[dataset]
+    db.register("numbered", ids.values_table("number", column))
+    db.execute(
+        f"CREATE OR REPLACE TEMP TABLE {dataset} AS "
+        f"SELECT number AS {column} FROM numbered SEMI JOIN known_{dataset} USING ({column})"
+    )
+    db.unregister("numbered")
 
 
 def _write_ids(judging: Judging, db: duckdb.DuckDBPyConnection, file: str) -> list[str]:

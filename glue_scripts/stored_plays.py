@@ -78,6 +78,11 @@ class Plays:
             }
         )
 
+    def numbers(self) -> pa.Table:
+        """Return user_id, track_id and file as int32 codes, listen_time as int64 seconds."""
+        codes = {"user_id": self.users.codes, "track_id": self.tracks.codes, "file": self.files.codes}
+        return pa.table({**codes, "listen_time": self.seconds})
+
     def __len__(self) -> int:
         return len(self.seconds)
 

@@ -8,7 +8,7 @@ r"""How the text of a field becomes a value, as DuckDB's SQL.
 - `to_moment(text)`: TIMESTAMP, UTC, to the second. 2024-06-25 17:43:00, or with T. A fraction (cut off) may follow,
   and a zone: Z, z, ` UTC`, or from -18:00 to +18:00 as +HH:MM, +HHMM or +HH.
 - `to_day_or_moment(text)`: TIMESTAMP. The same, or a day, 2024-06-25, for its midnight.
-- `is_null_word(text)`: BOOLEAN, whether the text of an id or a country is a word that stands for a missing value.
+- `is_null_word(id)`: BOOLEAN, whether what `to_id` gives is a word that stands for a missing value.
 - `is_given(text)`: BOOLEAN, whether the text of an integer, a boolean or a moment stands for a value.
 
 ASCII whitespace at both ends of a text does not count, but for names. Each macro but the last two gives null for a text
@@ -45,15 +45,14 @@ MACROS: Final = (
              THEN nullif(nullif(trim(text, {_WHITESPACE}), ''), '{NULL}') ELSE text END
     """,
     f"""
-    CREATE OR REPLACE TEMP MACRO is_null_word(text) AS
-        CASE WHEN strlen(text) <= {_NULL_WORD_BYTES} OR text < '!' OR text[-1] <= ' '
-             THEN coalesce(to_id(text) IN {NULL_WORDS}, false) ELSE false END
+    CREATE OR REPLACE TEMP MACRO is_null_word(id) AS
+        CASE WHEN strlen(id) <= {_NULL_WORD_BYTES} THEN id IN {NULL_WORDS} ELSE false END
     """,
-    "CREATE OR REPLACE TEMP MACRO to_country(text) AS CASE WHEN NOT is_null_word(text) THEN to_id(text) END",
+    "CREATE OR REPLACE TEMP MACRO to_country(text) AS CASE WHEN NOT is_null_word(to_id(text)) THEN to_id(text) END",
     f"""
     CREATE OR REPLACE TEMP MACRO to_name(text) AS
         CASE WHEN strlen(text) > {MAX_NAME_CHARACTERS} THEN text[:{MAX_NAME_CHARACTERS}]
-             WHEN NOT is_null_word(text) AND text NOT IN ('', '{NULL}') THEN text END
+             WHEN NOT coalesce(is_null_word(to_id(text)), false) AND text NOT IN ('', '{NULL}') THEN text END
     """,
     "CREATE OR REPLACE TEMP MACRO is_given(text) AS coalesce(to_country(text) <> 'NA', false)",
     r"""

@@ -60,7 +60,8 @@ class Rule:
             `malformed_row` is asked of a row whose fields are not as many as the columns; a warning is asked of valid
             rows. Empty where bytes and counts break the rule.
         aggregate: of a warning that is about the valid rows of a file together: how many of them, as an aggregate over
-            `valid`, which has the columns of the dataset; `songs` and `users` are the snapshots.
+            `valid`, which has the columns of the dataset; `songs` and `users` are the snapshots. Ids of plays are
+            compared only: a number may stand for each.
     """
 
     id: str
@@ -124,7 +125,7 @@ def _warning(
     )
 
 
-def _null_word(datasets: tuple[str, ...], column: str, *, text: str, effect: str) -> Rule:
+def _null_word(datasets: tuple[str, ...], column: str, *, effect: str, value: str = "") -> Rule:
     """A warning for a column in which no word stands for a missing value."""
     return _warning(
         f"null_word_{column}",
@@ -132,7 +133,7 @@ def _null_word(datasets: tuple[str, ...], column: str, *, text: str, effect: str
         column,
         f"{column} is no word for a missing value: {', '.join(NULL_WORDS)}.",
         f"{effect} If it stands for a missing value, export it as an empty field.",
-        sql=f"is_null_word({text})",
+        sql=f"is_null_word({value or column})",
     )
 
 
@@ -354,13 +355,14 @@ RULES: Final[tuple[Rule, ...]] = (
         "Nothing: each later row that equals the header is left out and not counted as a row. Files that were put "
         "together repeat it.",
     ),
-    _null_word(("users", "streams"), "user_id", text="user_id", effect="The row counts, with this word as its user."),
+    _null_word(("users", "streams"), "user_id", effect="The row counts, with this word as its user."),
+    _null_word(("songs", "streams"), "track_id", effect="The row counts, with this word as its track."),
+    _null_word(("songs",), "track_genre", effect="The row counts, with this word as its genre."),
     _null_word(
-        ("songs", "streams"), "track_id", text="track_id", effect="The row counts, with this word as its track."
-    ),
-    _null_word(("songs",), "track_genre", text="track_genre", effect="The row counts, with this word as its genre."),
-    _null_word(
-        ("users",), "user_country", text="user_country_text", effect="The user counts, with the country `unknown`."
+        ("users",),
+        "user_country",
+        value="to_id(user_country_text)",
+        effect="The user counts, with the country `unknown`.",
     ),
     _warning(
         "duplicate_rows",

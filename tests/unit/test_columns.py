@@ -74,7 +74,7 @@ BY_PYTHON: Final[dict[str, Callable[[str], object]]] = {
     "to_boolean": boolean,
     "to_moment": moment,
     "to_day_or_moment": day_or_moment,
-    "is_null_word": lambda text: oracle.trimmed(text) in oracle.NULL_WORDS,
+    "is_null_word": lambda text: text in oracle.NULL_WORDS,
     "is_given": lambda text: oracle.given(text) is not None,
 }
 
