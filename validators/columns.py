@@ -21,16 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from validators.schemas import MAX_NAME_CHARACTERS, REQUIRED_COLUMNS
-
-NULL_WORDS: Final = ("NULL", "null", "None", "nan", "NaN", "NaT", "<NA>", "N/A", "#N/A")
-"""What databases, Python, pandas and spreadsheets write for a missing value.
-
-`NA`, which R writes, is a country's code; it is null only where it could be no value.
-"""
-
-NULL: Final = r"\N"
-"""What MySQL and Hadoop write for a missing value."""
+from validators.schemas import MAX_NAME_CHARACTERS, NULL, NULL_WORDS, REQUIRED_COLUMNS
 
 _NULL_WORD_BYTES: Final = max(map(len, NULL_WORDS))
 _WHITESPACE: Final = r"E' \t\n\r\x0b\x0c'"

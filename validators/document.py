@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from validators.columns import NULL, NULL_WORDS
 from validators.companion_files import COMPANION_FOLDERS, COMPANIONS, MIN_FILE_BYTES
 from validators.rules import RULES, Rule, Severity
-from validators.schemas import REQUIRED_COLUMNS, SNAPSHOT_DATASETS
+from validators.schemas import NULL, NULL_WORDS, REQUIRED_COLUMNS, SNAPSHOT_DATASETS
 
 _SECTIONS = {
     Severity.REJECT_FILE: (

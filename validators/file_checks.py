@@ -116,11 +116,11 @@ def check_text(stream: Readable, dataset: str) -> CsvText:
             size += len(chunk)
             yield chunk
 
-    lines = _lines(rows.watch(_texts(measured())))
+    lines = _Lines(rows.watch(_texts(measured())))
     head, blank_lines = _header_lines(lines)
     header = _header(head)
     check_header(header, dataset, islice(lines, LINES_SEARCHED_FOR_HEADER), blank_lines + len(head) + 1)
-    _check_rows(chain(head, lines), blank_lines)
+    _check_rows(chain(["".join(head)], lines.rest()), blank_lines)
     return CsvText(
         header=header,
         size=size,
@@ -266,26 +266,67 @@ def _not_utf8(error: UnicodeDecodeError, lines_before: int) -> FileRejectedError
     )
 
 
-def _lines(texts: Iterator[str]) -> Iterator[str]:
-    r"""Lines with their ends: \n, \r\n or \r.
+class _Lines:
+    r"""Lines with their ends, \n, \r\n or \r: one by one at first, and what is left in texts of whole lines.
 
-    The last line of a text waits for the next text, for it may go on there.
+    Args:
+        texts: cut anywhere.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = _whole_lines(texts)
+        self._begun = io.StringIO()
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._begun.readline() or self._next_line():
+            yield line
+
+    def rest(self) -> Iterator[str]:
+        """The lines that were not yielded."""
+        yield self._begun.read()
+        yield from self._texts
+
+    def _next_line(self) -> str:
+        self._begun = io.StringIO(next(self._texts, ""), newline="")
+        return self._begun.readline()
+
+
+def _whole_lines(texts: Iterable[str]) -> Iterator[str]:
+    """The same text, cut where lines end.
+
+    Raises:
+        FileRejectedError: a line is too long.
     """
     rest = ""
-    count = 0
+    lines = 0
     for text in texts:
-        lines = list(io.StringIO(rest + text, newline=""))
-        rest = lines.pop() if lines else ""
-        if max(map(len, lines), default=0) > MAX_ROW_CHARACTERS or len(rest) > MAX_ROW_CHARACTERS:
-            line = count + next(n for n, line in enumerate([*lines, rest], 1) if len(line) > MAX_ROW_CHARACTERS)
-            raise FileRejectedError("long_row", f"line {line} has more than {MAX_ROW_CHARACTERS} characters")
-        yield from lines
-        count += len(lines)
+        whole = rest + text
+        size = max(whole.rfind("\n"), whole.rfind("\r", 0, -1)) + 1  # to a \r at the end, a \n may come
+        whole, rest = whole[:size], whole[size:]
+        _check_lengths(whole, lines)
+        lines += _line_count(whole)
+        _check_lengths(rest, lines)
+        if whole:
+            yield whole
     if rest:
         yield rest
 
 
-def _header_lines(lines: Iterator[str]) -> tuple[list[str], int]:
+def _check_lengths(text: str, lines_before: int) -> None:
+    half = MAX_ROW_CHARACTERS // 2
+    if all(text.find("\n", start, start + half) >= 0 for start in range(0, len(text) - half, half)):
+        return  # two line ends are at most two halves apart
+    for line, content in enumerate(io.StringIO(text, newline=""), lines_before + 1):
+        if len(content) > MAX_ROW_CHARACTERS:
+            raise FileRejectedError("long_row", f"line {line} has more than {MAX_ROW_CHARACTERS} characters")
+
+
+def _line_count(text: str) -> int:
+    returns = text.count("\r") - text.count("\r\n") if "\r" in text else 0
+    return text.count("\n") + returns
+
+
+def _header_lines(lines: Iterable[str]) -> tuple[list[str], int]:
     """The lines of the first row that is not blank, and how many blank lines come before it.
 
     A name in quotes may hold a line break.
@@ -325,15 +366,21 @@ def _reader(lines: Iterable[str]) -> Iterator[list[str]]:
     return csv.reader(lines)
 
 
-def _check_rows(lines: Iterator[str], lines_before: int) -> None:
+def _check_rows(texts: Iterator[str], lines_before: int) -> None:
     """Checks that every quote that opens a field is closed.
 
     A quote inside of a field that does not begin with one (`12" mix`) opens nothing, here and where rows are read.
+
+    Args:
+        texts: of whole lines.
+        lines_before: lines before them.
     """
-    for number, line in enumerate(lines, start=lines_before):
-        if '"' in line:  # before it, rows are lines
-            _check_quoted_rows(chain([line], lines), number)
+    for text in texts:
+        if '"' in text:  # before it, rows are lines
+            lines = chain.from_iterable(io.StringIO(some, newline="") for some in chain([text], texts))
+            _check_quoted_rows(lines, lines_before)
             return
+        lines_before += _line_count(text)
 
 
 def _check_quoted_rows(lines: Iterator[str], lines_before: int) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from validators.columns import NULL
 from validators.printable import printable
 from validators.results import RowCounts, RuleResult, tolerated_rows
 from validators.rules import RULES_BY_ID, Rule, Severity
+from validators.schemas import NULL
 
 MAX_SUBJECT_CHARACTERS = 99
 """SNS takes subjects of less than 100 characters, ASCII, in one line (Amazon SNS API reference, Publish)."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from validators.columns import NULL_WORDS
 from validators.schemas import (
     EARLIEST_LISTEN_TIME,
     FUTURE_GRACE_HOURS,
@@ -26,6 +25,7 @@ from validators.schemas import (
     MAX_HEADER_CHARACTERS,
     MAX_ID_BYTES,
     MAX_ROW_CHARACTERS,
+    NULL_WORDS,
 )
 
 

@@ -22,6 +22,15 @@ REQUIRED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 SNAPSHOT_DATASETS: Final = ("users", "songs")
 """A file of these is a full snapshot; a file of `streams` adds plays."""
 
+NULL_WORDS: Final = ("NULL", "null", "None", "nan", "NaN", "NaT", "<NA>", "N/A", "#N/A")
+"""What databases, Python, pandas and spreadsheets write for a missing value.
+
+`NA`, which R writes, is a country's code; it is null only where it could be no value.
+"""
+
+NULL: Final = r"\N"
+"""What MySQL and Hadoop write for a missing value."""
+
 MAX_ID_BYTES: Final = 200
 MAX_GENRE_BYTES: Final = 200
 MAX_COUNTRY_BYTES: Final = 64
