@@ -1,13 +1,16 @@
-"""Runs the same work here, in the driver, or spread over Spark's tasks: Spark distributes tasks and moves blobs.
+"""Runs the same work here, in threads of the driver, or spread over Spark's tasks: Spark moves tasks and blobs.
 
-Work is a function from a part's blobs to blobs. `Here` has one part, `Spread` one for each task; the results are equal.
+Work is a function from a part's blobs to blobs. `Here` and `Spread` give equal results. DuckDB, Arrow and numpy do the
+work, and let other threads run meanwhile.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -21,11 +24,15 @@ if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
 
 Work = Callable[[Iterable[Blob]], Iterable[Blob]]
-"""Pickled for Spark's workers: a function of a module, or a `functools.partial` of one with small arguments."""
+"""Pickled for Spark's workers: a function of a module, or a `functools.partial` of one with small arguments. Threads run
+it at the same time."""
 Part = Sequence[Blob]
 
-HERE_PLAYS = 2_000_000
-"""Up to this number of plays, the driver alone is done before Spark has started: about 1.5 s for a million plays."""
+HERE_PLAYS = 2**24
+"""Up to this number of plays, some 500 MB of text, the driver works alone: it has the memory. With two workers, the least
+that Glue starts, it has as many processors as Spark's tasks, and it neither starts a JVM nor moves blobs elsewhere."""
+THREADS = os.cpu_count() or 1
+"""Threads of the driver that work at the same time, with TASK_MEMORY_MB each."""
 
 TASK_MEMORY_MB = 700
 """DuckDB's, of one task. A G.1X worker has 16 GB for four tasks, of which Spark's heap takes 10."""
@@ -56,26 +63,41 @@ class Blobs(Protocol):
 
 
 class Here:
-    """Blobs of one part, worked on in this process and thread.
+    """Blobs in parts, worked on in this process by some threads.
 
     Args:
         parts: the blobs.
+        works: what is to be done with those of each part, one after the other.
     """
 
-    def __init__(self, parts: Iterable[Iterable[Blob]]) -> None:
+    def __init__(self, parts: Sequence[Part], works: Sequence[Work] = ()) -> None:
         self._parts = parts
+        self._works = works
 
     def map(self, work: Work) -> Here:
         """See `Blobs`."""
-        return Here([work(chain.from_iterable(self._parts))])
+        return Here(self._parts, [*self._works, work])
 
     def by_key(self, parts: int) -> Here:
-        """See `Blobs`. What is done before ends here: two works never hold their memory at the same time."""
-        return Here([self.collect()])
+        """See `Blobs`. What is done before ends here: two works never hold their memory at the same time.
+
+        There are no more parts than threads: each of them opens a connection to DuckDB.
+        """
+        exchanged: list[list[Blob]] = [[] for _ in range(min(parts, THREADS))]
+        for blob in self.collect():
+            exchanged[blob.key % len(exchanged)].append(blob)
+        return Here(exchanged)
 
     def collect(self) -> list[Blob]:
         """See `Blobs`."""
-        return list(chain.from_iterable(self._parts))
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(chain.from_iterable(pool.map(self._done, self._parts)))
+
+    def _done(self, part: Part) -> list[Blob]:
+        blobs: Iterable[Blob] = part
+        for work in self._works:
+            blobs = work(blobs)
+        return list(blobs)
 
 
 class Spread:
@@ -121,7 +143,7 @@ class Workers:
     tasks: int
 
 
-HERE = Workers(Here, tasks=1)
+HERE = Workers(Here, tasks=THREADS)
 
 
 def workers_for(plays: int, context: Callable[[], SparkContext]) -> Workers:

@@ -43,7 +43,7 @@ COUNTING_CAST: Change = (
     "FROM listeners LEFT JOIN users USING (user_id) WHERE cast(user_id AS BIGINT) > 0)",
 )
 """Of the KPI job, which reads stored rows only."""
-SPREAD: Change = ("glue_scripts/spread.py", "HERE_PLAYS = 2_000_000", "HERE_PLAYS = -1")
+SPREAD: Change = ("glue_scripts/spread.py", "HERE_PLAYS = 2**24", "HERE_PLAYS = -1")
 """Without it, few rows are judged in the driver and not in tasks."""
 LOGGING: Change = ("glue_scripts/session.py", "                _keep_rows_out_of_the_log(session)\n", "")
 """On AWS an executor is a process of its own, whose loggers the driver cannot switch off."""
