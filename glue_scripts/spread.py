@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from pyspark import RDD, SparkContext
 
 Work = Callable[[Iterable[Blob]], Iterable[Blob]]
-"""Pickled for Spark's workers: a function of a module, or a `functools.partial` of one with small arguments. Threads run
-it at the same time."""
+"""Pickled for Spark's workers: a function of a module, or a `functools.partial` of one with small arguments."""
 Part = Sequence[Blob]
 
 HERE_PLAYS = 2**24
-"""Up to this number of plays, some 500 MB of text, the driver works alone: it has the memory. With two workers, the least
-that Glue starts, it has as many processors as Spark's tasks, and it neither starts a JVM nor moves blobs elsewhere."""
+"""Up to this number of plays, some 500 MB of text, the driver works alone: it has the memory. Of two workers, the least
+that Glue starts, it has as many processors as the other one, starts no JVM and moves no blobs between processes."""
 THREADS = os.cpu_count() or 1
 """Threads of the driver that work at the same time, with TASK_MEMORY_MB each."""
 

@@ -6,6 +6,7 @@ Each case is two executions of the whole pipeline: minutes, so that it runs with
 from __future__ import annotations
 
 import random
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from tests.end_to_end.conftest import Deployed
 from tests.end_to_end.music import REFERENCES, expected_rows
 from tests.end_to_end.test_pipeline import by_key
 
+SPREAD: Final = "glue_scripts/spread.py"
 BLOCK_BYTES: Final = 512
 """Of `ulimit -f`: POSIX, Shell and Utilities."""
 SMALL_HEAP: Final = (
@@ -38,34 +40,32 @@ class Case:
         state: of the state machine.
         file_bytes: the largest file that it can write: where the disk is full. None for no limit.
         conf: Glue's argument `--conf`.
-        plays: of the streams file. The KPI job starts Spark for over two million, the validation job for over 64 MB.
+        memory_bytes: the address space of its processes; None for no limit.
+        plays: of the streams file.
+        is_spread: whether the job uses Spark, as it does for a file of more than 500 MB.
         told: what the e-mail says.
     """
 
     name: str
     output: str
     state: str
-    file_bytes: int | None
-    conf: str
     plays: int
     told: str
+    file_bytes: int | None = None
+    conf: str = ""
+    memory_bytes: int | None = None
+    is_spread: bool = False
 
 
+VALIDATION: Final = ("ValidateBatchJobName", "Validate")
+KPIS: Final = ("ComputeKpisJobName", "ComputeKpis")
 CASES: Final = [
-    Case("disk, validation", "ValidateBatchJobName", "Validate", 3 * 1024**2, "", 120_000, "File too large"),
-    Case(
-        "disk, tasks of the validation", "ValidateBatchJobName", "Validate", 30 * 1024**2, "", 900_000, "File too large"
-    ),
-    Case("memory, validation", "ValidateBatchJobName", "Validate", None, SMALL_HEAP.format(90), 900_000, "memory"),
-    Case(
-        "memory, KPI job",
-        "ComputeKpisJobName",
-        "ComputeKpis",
-        None,
-        SMALL_HEAP.format(20),
-        2_100_000,
-        "glue_scripts.session.context",
-    ),
+    Case("disk, validation", *VALIDATION, 120_000, "File too large", file_bytes=3 * 1024**2),
+    Case("disk, Spark", *VALIDATION, 900_000, "File too large", file_bytes=30 * 1024**2, is_spread=True),
+    Case("memory, validation", *VALIDATION, 900_000, "emory", memory_bytes=2 * 1024**3),
+    Case("memory, KPI job", *KPIS, 900_000, "emory", memory_bytes=2 * 1024**3),
+    Case("heap, validation", *VALIDATION, 900_000, "memory", conf=SMALL_HEAP.format(90), is_spread=True),
+    Case("heap, KPI job", *KPIS, 300_000, "glue_scripts.session.context", conf=SMALL_HEAP.format(20), is_spread=True),
 ]
 """A heap of 40 MB is enough for the KPI job; it writes to no disk unless a bucket of plays exceeds DuckDB's memory."""
 
@@ -89,15 +89,32 @@ class Limits:
             if case.conf:
                 run.arguments["--conf"] = case.conf
             command = prepare(jobs, run, folder, credentials)
-            if case.file_bytes is None:
-                return command
-            return ["/bin/sh", "-c", f'ulimit -f {case.file_bytes // BLOCK_BYTES}; exec "$@"', "sh", *command]
+            if case.is_spread:
+                _spread_small_batches(folder)
+            limits = []
+            if case.file_bytes:
+                limits.append(f"ulimit -f {case.file_bytes // BLOCK_BYTES}")
+            if case.memory_bytes:
+                limits.append(f"ulimit -v {case.memory_bytes // 1024}")
+            return ["/bin/sh", "-c", "; ".join([*limits, 'exec "$@"']), "sh", *command]
 
         monkeypatch.setattr(GlueJobs, "_prepare", limited)
 
     def lift(self) -> None:
         """From here on, the job has what it needs."""
         self.is_lifted = True
+
+
+def _spread_small_batches(folder: Path) -> None:
+    """Lets a prepared run use Spark for any number of plays."""
+    (package,) = (folder / "python").glob("*.zip")
+    with zipfile.ZipFile(package) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    changed = files[SPREAD].replace(b"HERE_PLAYS = 2**24", b"HERE_PLAYS = -1")
+    assert changed != files[SPREAD]
+    with zipfile.ZipFile(package, "w") as archive:
+        for name, content in {**files, SPREAD: changed}.items():
+            archive.writestr(name, content)
 
 
 def plays_that_do_not_pack(count: int) -> bytes:
