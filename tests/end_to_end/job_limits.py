@@ -6,6 +6,7 @@ Each case is two executions of the whole pipeline: minutes, so that it runs with
 from __future__ import annotations
 
 import random
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Case:
         memory_bytes: the address space of its processes; None for no limit.
         plays: of the streams file.
         is_spread: whether the job uses Spark, as it does for a file of more than 500 MB.
-        told: what the e-mail says.
+        told: a pattern of what the e-mail says.
     """
 
     name: str
@@ -59,11 +60,13 @@ class Case:
 
 VALIDATION: Final = ("ValidateBatchJobName", "Validate")
 KPIS: Final = ("ComputeKpisJobName", "ComputeKpis")
+LACKS_MEMORY: Final = "[Mm]emory|SIGABRT"
+"""Libraries raise an error of their own, or end the process."""
 CASES: Final = [
     Case("disk, validation", *VALIDATION, 120_000, "File too large", file_bytes=3 * 1024**2),
     Case("disk, Spark", *VALIDATION, 900_000, "File too large", file_bytes=30 * 1024**2, is_spread=True),
-    Case("memory, validation", *VALIDATION, 900_000, "emory", memory_bytes=2 * 1024**3),
-    Case("memory, KPI job", *KPIS, 900_000, "emory", memory_bytes=2 * 1024**3),
+    Case("memory, validation", *VALIDATION, 900_000, LACKS_MEMORY, memory_bytes=1400 * 1024**2),
+    Case("memory, KPI job", *KPIS, 900_000, LACKS_MEMORY, memory_bytes=1400 * 1024**2),
     Case("heap, validation", *VALIDATION, 900_000, "memory", conf=SMALL_HEAP.format(90), is_spread=True),
     Case("heap, KPI job", *KPIS, 300_000, "glue_scripts.session.context", conf=SMALL_HEAP.format(20), is_spread=True),
 ]
@@ -143,7 +146,7 @@ def test_a_job_without_room_fails_clearly_and_a_redrive_mends_it(
     (email,) = deployed.emails()
     assert f"State:     {case.state}" in email.message
     (message,) = [line for line in email.message.splitlines() if line.startswith("Message:")]
-    assert case.told in message
+    assert re.search(case.told, message), message
     assert deployed.kpi_rows() == []
     assert _published_days(deployed) == []
     assert len(pipeline.answers().left_in_raw) == len(contents)
