@@ -30,8 +30,8 @@ Part = Sequence[Blob]
 HERE_PLAYS = 2**24
 """Up to this number of plays, some 500 MB of text, the driver works alone: it has the memory. Of two workers, the least
 that Glue starts, it has as many processors as the other one, starts no JVM and moves no blobs between processes."""
-THREADS = os.cpu_count() or 1
-"""Threads of the driver that work at the same time, with TASK_MEMORY_MB each."""
+THREADS = min(os.cpu_count() or 1, 8)
+"""Threads of the driver that work at the same time, with TASK_MEMORY_MB each. A G.1X worker has 4 processors."""
 
 TASK_MEMORY_MB = 700
 """DuckDB's, of one task. A G.1X worker has 16 GB for four tasks, of which Spark's heap takes 10."""
