@@ -107,7 +107,7 @@ trust: $(SET_UP) $(GLUE) $(WHEELS) $(CDK_CLI) docs ## The long proofs of docs/tr
 	for environment in dev staging prod; do $(CDK) synth --quiet -c env=$$environment || exit 1; done
 	TRUST_GRANTS=1 $(PY) -m pytest tests/permissions tests/end_to_end/test_permissions.py --timeout 0 --numprocesses 0
 	TRUST_FILES=50000 $(PY) -m pytest tests/robustness/test_fuzzed_files.py --timeout 0 --dist load
-	TRUST_ROWS=50000 TRUST_ROW_FILES=3000 $(PY) -m pytest tests/robustness/test_fuzzed_rows.py --timeout 0 --numprocesses 0
+	TRUST_ROWS=50000 TRUST_ROW_FILES=3000 $(PY) -m pytest tests/robustness/test_fuzzed_rows.py --timeout 0 --dist load
 	TRUST_BATCHES=10 TRUST_BATCH_FILES=50 $(PY) -m pytest tests/robustness/test_fuzzed_batches.py --timeout 0 --dist load
 	TRUST_FAULTS=all $(PY) -m pytest tests/workflow/test_fault_matrix.py tests/workflow/test_faults_of_validation.py \
 		tests/workflow/test_faults_of_health.py tests/workflow/test_faults_of_recompute.py \
