@@ -33,7 +33,8 @@ Change = tuple[str, str, str]
 
 SQL_CAST: Change = (
     "validators/columns.py",
-    r"CASE WHEN regexp_full_match(to_id(text), '[+-]?\d{1,18}') THEN try_cast(to_id(text) AS BIGINT) END",
+    r"""CASE WHEN regexp_full_match(to_id(text), '[+-]?\d{1,18}(\.0*)?')
+             THEN try_cast(split_part(to_id(text), '.', 1) AS BIGINT) END""",
     "cast(to_id(text) AS BIGINT)",
 )
 """What keeps a text that is no number from a cast: the defect of these tests is that it is gone."""
