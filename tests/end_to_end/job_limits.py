@@ -67,7 +67,7 @@ CASES: Final = [
     Case("disk, Spark", *VALIDATION, 900_000, "File too large", file_bytes=30 * 1024**2, is_spread=True),
     Case("memory, validation", *VALIDATION, 900_000, LACKS_MEMORY, memory_bytes=1400 * 1024**2),
     Case("memory, KPI job", *KPIS, 900_000, LACKS_MEMORY, memory_bytes=1400 * 1024**2),
-    Case("heap, validation", *VALIDATION, 900_000, "memory", conf=SMALL_HEAP.format(90), is_spread=True),
+    Case("heap, validation", *VALIDATION, 900_000, "memory", conf=SMALL_HEAP.format(60), is_spread=True),
     Case("heap, KPI job", *KPIS, 300_000, "glue_scripts.session.context", conf=SMALL_HEAP.format(20), is_spread=True),
 ]
 """A heap of 40 MB is enough for the KPI job; it writes to no disk unless a bucket of plays exceeds DuckDB's memory."""
