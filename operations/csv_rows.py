@@ -233,7 +233,7 @@ def _records(lines: Iterator[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    r"""Lines with their ends: \n, \r\n or \r, each line as it likes."""
+    r"""Lines with their ends: \n, \r\n or \r."""
     rest = b""
     for chunk in chunks:
         lines = (rest + chunk).splitlines(keepends=True)

@@ -3,7 +3,7 @@
 A piece is bounded whatever its file holds: text without quotes is read in ranges of bytes, any other text in blocks
 that end where a row ends.
 
-A line ends with LF, CRLF or CR, each as it likes. Within a quoted field, a line break is text and stays as it is.
+Each line ends with LF, CRLF or CR. Within a quoted field, a line break is text and stays as it is.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def _at_least(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 # Quotes. A field is in quotes if it begins with one. The text goes into quotes and out of them at the edges: a row ends
-# at a line feed before which there is an even number of edges. Where each quote stands as RFC 4180 has it, quotes and
+# at a line end before which there is an even number of edges. Where each quote stands as RFC 4180 has it, quotes and
 # edges are the same (two quotes in a row are no edge and two), so that nothing needs to be looked at one by one.
 
 
@@ -409,6 +409,8 @@ def _headers(data: bytes, texts: pa.Table, header: Sequence[str], *, has_header:
     for position, name in enumerate(header):
         column = pc.utf8_trim(pc.fill_null(texts.column(position), ""), characters=_AROUND_NAME)
         is_equal &= pc.equal(column, name.strip(_AROUND_NAME)).to_numpy()
+        if not is_equal.any():
+            break
     return np.union1d(first, np.flatnonzero(is_equal))
 
 
