@@ -348,15 +348,15 @@ def _valid_blobs(
 # Measuring.
 
 
-@dataclass
 class _Received:
     """What came of some files, by the file's number; plays by their bucket."""
 
-    counts: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    extents: defaultdict[int, dict[int, Extent]] = field(default_factory=lambda: defaultdict(dict))
-    broken: defaultdict[int, QuarantinedRows] = field(default_factory=lambda: defaultdict(QuarantinedRows))
-    plays: list[Blob] = field(default_factory=list)
-    problems: list[Blob] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self.extents: defaultdict[int, dict[int, Extent]] = defaultdict(dict)
+        self.broken: defaultdict[int, QuarantinedRows] = defaultdict(QuarantinedRows)
+        self.plays: list[Blob] = []
+        self.problems: list[Blob] = []
 
     def references(self, blobs: Iterable[Blob]) -> Iterator[pa.Table]:
         """Take over all but the valid rows of users and songs files, which are passed on one table at a time."""
