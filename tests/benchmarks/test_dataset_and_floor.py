@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import duckdb_floor, polars_lazy
-from benchmarks.dataset import Size, make
+from benchmarks.dataset import KINDS, Size, make
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, UnequalResultsError, canonical, check_equal
 from tests import oracle
 
@@ -39,6 +40,16 @@ def test_the_peers_compute_the_rows_of_the_reference(tmp_path: Path) -> None:
         polars_lazy.compute(tmp_path / "data", tmp_path / "polars"),
     ):
         assert canonical(found) == canonical(expected)
+    for lake in ("duckdb", "polars"):
+        assert len(list((tmp_path / lake).glob("*/*.parquet"))) >= SIZE.days
+
+
+def test_the_same_rows_are_written_plain_quoted_or_packed(tmp_path: Path) -> None:
+    plain, quoted, packed = (
+        make(tmp_path / kind, replace(SIZE, kind=kind)).files("streams")[0].read_bytes() for kind in KINDS
+    )
+    assert quoted.replace(b'"', b"") == plain != quoted
+    assert gzip.decompress(packed) == plain
 
 
 def test_bad_rows_can_be_left_out(tmp_path: Path) -> None:

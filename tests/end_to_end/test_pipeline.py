@@ -84,12 +84,15 @@ class TestSomebodyMustLook:
         assert "the disk of this machine is on fire" in email.message
         assert any("the disk of this machine is on fire" in line for line in self.log_named_by(email, deployed))
         assert deployed.kpi_rows() == []
+        days = {row["date"] for row in expected_rows(contents)}
+        assert not any(map(deployed.pipeline.has_day, days))
 
         repair()
         deployed.pipeline.step_functions.redrive_execution(executionArn=failed.arn)
         deployed.wait_for(files)
         assert deployed.pipeline.snapshot().failures == ()
         assert by_key(deployed.kpi_rows()) == by_key(expected_rows(contents))
+        assert all(map(deployed.pipeline.has_day, days))
 
         self.break_job(deployed, "ValidateBatchJobName")
         deployed.wait_for(deployed.upload(tmp_path, {"streams/streams2.csv": SECOND_STREAMS}))
