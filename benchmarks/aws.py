@@ -15,7 +15,7 @@ from typing import Any, Final
 import boto3
 from moto.moto_api._internal.models import moto_api_backend
 
-from benchmarks.dataset import ALL_DATASETS, Dataset
+from benchmarks.dataset import Dataset
 from benchmarks.job_log import Phases, phases
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical
 from benchmarks.memory import peak_of_children
@@ -91,7 +91,7 @@ class BenchAws:
         self._create_tables()
         build_zip([ROOT / name for name in ("glue_scripts", "validators", "benchmarks")], self._path("packages.zip"))
 
-    def stage(self, data: Dataset, batch: str, datasets: Sequence[str] = ALL_DATASETS) -> None:
+    def stage(self, data: Dataset, batch: str, datasets: Sequence[str] = names.DATASETS) -> None:
         """Puts the files of some datasets where the state machine puts them, and their manifest beside them."""
         entries = []
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

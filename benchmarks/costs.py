@@ -34,11 +34,11 @@ STATES_OF_FILE: Final = 8
 ROWS_OF_DAY: Final = 2_708
 """KPI rows of the day of the public files: what a batch writes at most. A row is below 1 KB, so one write unit."""
 INDEXED_ROWS_OF_DAY: Final = 114
-"""Those of its genres and its summary, which are in the index of table `kpis`, too: a write unit each."""
+"""The rows of the genres and the summary: the index of table `kpis` has them, too, with a write unit for each."""
 UNITS_OF_TRANSACTIONAL_WRITE: Final = 2
 LEDGER_UNITS_OF_FILE: Final = 11
-"""Its item is put, and gets a verdict and two more statuses: 4 units; the index by status deletes and puts it with each
-status: 7 units."""
+"""4 units for the item: it is put, and its status changes three times. 7 units for the index by status: the item is put
+there, and each change deletes it and puts it again."""
 LEDGER_UNITS_OF_BATCH: Final = 8
 """The batch's item, the claim of its day, its release, and their transactions."""
 PUTS_OF_FILE: Final = 5
@@ -48,8 +48,9 @@ GETS_OF_FILE: Final = 5
 KEPT_BYTES_OF_FILE: Final = 75_000
 """In S3: a file of a thousand plays in archive/ (60 KB), its plays in the lake and its report."""
 KEPT_BYTES_IN_TABLES: Final = 3_000
-"""In DynamoDB, of a file: its item in the ledger and the index's copy. KPI rows are 1.2 MB of a day, however filled."""
+"""In DynamoDB: the file's item in the ledger, and the index's copy of it."""
 ROW_BYTES: Final = 450
+"""In DynamoDB: a KPI row."""
 MESSAGES_OF_FILE: Final = 3
 """Requests to SQS: send, receive, delete."""
 

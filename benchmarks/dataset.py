@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-ALL_DATASETS: Final = ("users", "songs", "streams")
 KINDS: Final = ("plain", "quoted", "gzip")
 """How the rows of a streams file are written: without quotes, each field in quotes, or plain in a gzip."""
 FIRST_DAY: Final = "2024-06-25"
@@ -72,7 +71,7 @@ class Dataset:
     streams: tuple[Path, ...]
 
     def files(self, dataset: str) -> tuple[Path, ...]:
-        """The files of one of ALL_DATASETS."""
+        """The files of one of `names.DATASETS`."""
         return {"users": (self.users,), "songs": (self.songs,), "streams": self.streams}[dataset]
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.aws import BenchAws, Run, serving
-from benchmarks.dataset import ALL_DATASETS, KINDS, Size, make
+from benchmarks.dataset import KINDS, Size, make
+from glue_scripts import names
 
 REOPENED: Final = 50
 """The day that a later batch reopens, counted from the first one."""
@@ -31,7 +32,7 @@ class Case:
     grows: str
     value: str
     size: Size
-    datasets: Sequence[str] = ALL_DATASETS
+    datasets: Sequence[str] = names.DATASETS
     before: Sequence[Size] = ()
 
 
@@ -66,7 +67,7 @@ def measure(case: Case, folder: Path) -> tuple[Run, Run]:
     """Runs the validation job and the KPI job over the batch of a case, in an account of its own."""
     with serving(folder / "aws") as aws:
         for number, size in enumerate(case.before):
-            _load(aws, size, folder / f"before-{number}", ALL_DATASETS if number == 0 else ("streams",))
+            _load(aws, size, folder / f"before-{number}", names.DATASETS if number == 0 else ("streams",))
         return _load(aws, case.size, folder / "measured", case.datasets)
 
 

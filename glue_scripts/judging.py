@@ -349,7 +349,7 @@ def _valid_blobs(
 
 
 class _Received:
-    """What came of some files, by the file's number; plays by their bucket."""
+    """The blobs about some files, sorted by kind: all but the valid rows of users and songs files."""
 
     def __init__(self) -> None:
         self.counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
@@ -359,7 +359,7 @@ class _Received:
         self.problems: list[Blob] = []
 
     def references(self, blobs: Iterable[Blob]) -> Iterator[pa.Table]:
-        """Take over all but the valid rows of users and songs files, which are passed on one table at a time."""
+        """Sort the blobs, and yield the valid rows of users and songs files, one table at a time."""
         for blob in blobs:
             if blob.name == ROWS:
                 yield table_of(blob)
@@ -401,7 +401,7 @@ def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str,
 
 
 def _asked_plays(judging: Judging, db: duckdb.DuckDBPyConnection, plays: Iterable[Blob]) -> Blob:
-    """Count what needs all plays of a user, bucket by bucket. Numbers stand for ids: they are compared much faster."""
+    """Count the warnings about plays, one bucket at a time. Integers replace the ids: DuckDB compares them faster."""
     for dataset, keys in judging.known.items():
         _read_ids(judging.reading.objects, db, dataset, keys)
     query = warnings_sql(warnings_of("streams", judging.known))
@@ -445,7 +445,7 @@ def _read_ids(objects: Objects, db: duckdb.DuckDBPyConnection, dataset: str, key
 
 
 def _number_ids(db: duckdb.DuckDBPyConnection, dataset: str, ids: Coded) -> None:
-    """Make the table of a snapshot's ids, of which plays have some, as the plays' numbers."""
+    """Make the table `<dataset>`: the codes of those ids of the plays that are in the snapshot."""
     column = ID_COLUMNS[dataset]
     db.register("numbered", ids.values_table("number", column))
     db.execute(

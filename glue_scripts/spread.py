@@ -28,10 +28,13 @@ Work = Callable[[Iterable[Blob]], Iterable[Blob]]
 Part = Sequence[Blob]
 
 HERE_PLAYS = 2**24
-"""Up to this number of plays, some 500 MB of text, the driver works alone: it has the memory. Of two workers, the least
-that Glue starts, it has as many processors as the other one, starts no JVM and moves no blobs between processes."""
+"""The driver works alone on up to this number of plays, about 500 MB of text, for which it has the memory.
+
+With two workers, the fewest that Glue starts, the driver has as many processors as the executor. It waits for no JVM
+and moves no blobs between processes.
+"""
 THREADS = min(os.cpu_count() or 1, 8)
-"""Threads of the driver that work at the same time, with TASK_MEMORY_MB each. A G.1X worker has 4 processors."""
+"""How many threads of the driver work at the same time, with TASK_MEMORY_MB each. A G.1X worker has 4 processors."""
 
 TASK_MEMORY_MB = 700
 """DuckDB's, of one task. A G.1X worker has 16 GB for four tasks, of which Spark's heap takes 10."""
@@ -62,11 +65,11 @@ class Blobs(Protocol):
 
 
 class Here:
-    """Blobs in parts, worked on in this process by some threads.
+    """Blobs in parts. THREADS threads of this process work on them.
 
     Args:
         parts: the blobs.
-        works: what is to be done with those of each part, one after the other.
+        works: the work on each part, in order.
     """
 
     def __init__(self, parts: Sequence[Part], works: Sequence[Work] = ()) -> None:

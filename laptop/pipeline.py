@@ -150,7 +150,7 @@ class Pipeline:
 
     def has_day(self, day: str) -> bool:
         """Whether a reader of the table `kpis` sees a day (`yyyy-mm-dd`)."""
-        key = {names.KPIS_PARTITION_KEY: f"{DAY_KEY_PREFIX}{day}", names.KPIS_SORT_KEY: "SUMMARY"}
+        key = {names.KPIS_PARTITION_KEY: f"{DAY_KEY_PREFIX}{day}", names.KPIS_SORT_KEY: names.SUMMARY}
         return "Item" in self.kpis_table.get_item(Key=key, ConsistentRead=True)
 
     def answers(self) -> Answers:

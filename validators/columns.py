@@ -43,7 +43,7 @@ MACROS: Final = (
     f"""
     CREATE OR REPLACE TEMP MACRO to_name(text) AS
         CASE WHEN strlen(text) > {MAX_NAME_CHARACTERS} THEN text[:{MAX_NAME_CHARACTERS}]
-             WHEN NOT coalesce(is_null_word(to_id(text)), false) AND text NOT IN ('', '{NULL}') THEN text END
+             WHEN NOT is_null_word(to_id(text)) AND text NOT IN ('', '{NULL}') THEN text END
     """,
     "CREATE OR REPLACE TEMP MACRO is_given(text) AS coalesce(to_country(text) <> 'NA', false)",
     r"""

@@ -331,7 +331,10 @@ def _are_separators(characters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def _size_of_rows(data: bytes, edges: _Edges) -> int:
-    """Return how many bytes of the text are whole rows. To a carriage return at its end, a line feed may come."""
+    """Return how many bytes of the text are whole rows.
+
+    A carriage return at the end of the text ends no row yet: the next block may begin with its line feed.
+    """
     if not len(edges.places) and b"\r" not in data:
         return data.rfind(b"\n") + 1
     ends = _outside(_line_ends(data.removesuffix(b"\r")), edges.places)
@@ -397,11 +400,10 @@ def _piece(data: bytes, edges: _Edges, header: Sequence[str], *, has_header: boo
 def _headers(data: bytes, texts: pa.Table, header: Sequence[str], *, has_header: bool) -> _Numbers:
     """Return which rows of the texts are the header: the first one of the file, and those that equal it.
 
-    A file that is several put together repeats it, with a byte order mark before it if the others have one, and maybe
-    with other blanks and quotes.
+    A file that was made by joining several files repeats it, perhaps with a byte order mark, blanks or quotes.
     """
     first = np.arange(int(has_header))
-    # The longest name is found, or not found, in the least time.
+    # Most pieces repeat no header. Searching their bytes for the longest name is the fastest way to see that.
     longest = max((name.encode() for name in header if '"' not in name), key=len)
     if data.find(longest, data.find(longest) + 1 if has_header else 0) < 0:
         return first

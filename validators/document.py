@@ -41,8 +41,8 @@ def page() -> str:
         "# What a valid file is",
         "Made of [validators/rules.py](../validators/rules.py) by `python -m validators.document > docs/rules.md`: "
         "change it there. Reports and e-mails take their words from the same place.",
-        "A file is CSV (RFC 4180): UTF-8, with or without byte order mark, plain or gzipped whatever its name is, "
-        "commas between fields, and a header. Each line ends with LF, CRLF or CR. Columns may stand in any order, and "
+        "A file is CSV (RFC 4180): UTF-8, with or without byte order mark, plain or gzipped under any name, commas "
+        " between fields, and a header. Each line ends with LF, CRLF or CR. Columns may stand in any order, and "
         "there may be more than these:",
         _table(("dataset", "columns", "a file is"), map(_dataset_row, REQUIRED_COLUMNS)),
         "## How fields are read",

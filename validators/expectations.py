@@ -107,7 +107,7 @@ def judge_measures(
     result, data_docs = _run(suite, table)
     broken = _files_by_broken_rule(result)
     counts = {
-        file: RowCounts(measured["rows"], _valid(measured), measured["quarantined"])
+        file: RowCounts(measured["rows"], measured["rows"] - measured["quarantined"], measured["quarantined"])
         for file, measured in measures.items()
     }
     return SuiteResult(
@@ -207,11 +207,7 @@ def _measures_for(rule: Rule) -> set[str]:
     """What a rule is judged by. Great Expectations leaves out a file of which that is null."""
     if rule.id == TOO_MANY_GENRES:
         return {"genres", "genres_of_track"}
-    return {"rows"} if rule.severity is Severity.REJECT_FILE else {rule.id}
-
-
-def _valid(measured: Measures) -> int:
-    return measured["rows"] - measured["quarantined"]
+    return {"rows", "quarantined"} if rule.severity is Severity.REJECT_FILE else {rule.id}
 
 
 def _run(suite: ExpectationSuite, table: list[dict[str, object]]) -> tuple[ExpectationSuiteValidationResult, str]:

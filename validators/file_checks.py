@@ -301,7 +301,8 @@ def _whole_lines(texts: Iterable[str]) -> Iterator[str]:
     lines = 0
     for text in texts:
         whole = rest + text
-        size = max(whole.rfind("\n"), whole.rfind("\r", 0, -1)) + 1  # to a \r at the end, a \n may come
+        # A \r at the end may be the first half of \r\n.
+        size = max(whole.rfind("\n"), whole.rfind("\r", 0, -1)) + 1
         whole, rest = whole[:size], whole[size:]
         _check_lengths(whole, lines)
         lines += _line_count(whole)
@@ -314,8 +315,9 @@ def _whole_lines(texts: Iterable[str]) -> Iterator[str]:
 
 def _check_lengths(text: str, lines_before: int) -> None:
     half = MAX_ROW_CHARACTERS // 2
+    # Where each stretch of half the limit has a line end, no line exceeds the limit.
     if all(text.find("\n", start, start + half) >= 0 for start in range(0, len(text) - half, half)):
-        return  # two line ends are at most two halves apart
+        return
     for line, content in enumerate(io.StringIO(text, newline=""), lines_before + 1):
         if len(content) > MAX_ROW_CHARACTERS:
             raise FileRejectedError("long_row", f"line {line} has more than {MAX_ROW_CHARACTERS} characters")

@@ -120,7 +120,14 @@ def judge(
 def _counts(
     db: duckdb.DuckDBPyConnection, dataset: str, pieces: Sequence[Piece], pieces_of_good: pa.ChunkedArray
 ) -> list[dict[str, int]]:
-    """`Judged.counts` of the rows of `judged` and of good ones, of which the piece is given."""
+    """Count the rows of `judged` and the good rows, as `Judged.counts`.
+
+    Args:
+        db: the connection that has `judged`.
+        dataset: the dataset.
+        pieces: the pieces.
+        pieces_of_good: the number of the piece of each good row.
+    """
     rules = [rule.id for rule in rules_of(dataset, Severity.QUARANTINE_ROW)]
     noted = _rows_by_name(db.sql(counts_sql(rules, [rule.id for rule in row_warnings(dataset)])))
     good = np.bincount(pieces_of_good.to_numpy(), minlength=len(pieces)).tolist()
@@ -131,9 +138,9 @@ def _counts(
 
 
 def screened_sql(dataset: str) -> str:
-    """Types the columns, and tells of each row whether it is noted.
+    """Types the columns, and flags the rows that break a rule or that a warning is about.
 
-    Few rows are: what each of them breaks is asked afterwards. To ask it of all rows takes half as long again.
+    `judged_sql` asks these few rows which rules they break. Asking all rows takes half as long again.
     """
     rules = (*rules_of(dataset, Severity.QUARANTINE_ROW), *row_warnings(dataset))
     is_noted = " OR ".join(f"({rule.sql})" for rule in rules)

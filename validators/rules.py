@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from validators.schemas import (
@@ -59,9 +60,9 @@ class Rule:
             (`user_age_text`), `is_malformed` and `uploaded` (when the file was uploaded, TIMESTAMP in UTC). Only
             `malformed_row` is asked of a row whose fields are not as many as the columns; a warning is asked of valid
             rows. Empty where bytes and counts break the rule.
-        aggregate: of a warning that is about the valid rows of a file together: how many of them, as an aggregate over
-            `valid`, which has the columns of the dataset; `songs` and `users` are the snapshots. Ids of plays are
-            compared only: a number may stand for each.
+        aggregate: of a warning that compares rows with one another or with a snapshot: an aggregate that counts the
+            rows of `valid`, the valid rows of a file, that break it. `valid` has the columns of the dataset; `songs`
+            and `users` are the snapshots. It may compare ids and nothing else, because plays have integers for ids.
     """
 
     id: str
@@ -103,36 +104,17 @@ def _row_rule(rule_id: str, datasets: tuple[str, ...], column: str | None, meani
     )
 
 
-def _warning(
-    rule_id: str,
-    datasets: tuple[str, ...],
-    column: str | None,
-    meaning: str,
-    fix: str,
-    *,
-    sql: str = "",
-    aggregate: str = "",
-) -> Rule:
-    return Rule(
-        id=rule_id,
-        severity=Severity.WARN,
-        datasets=datasets,
-        column=column,
-        meaning=meaning,
-        fix=fix,
-        sql=sql,
-        aggregate=aggregate,
-    )
+_warning: Final = partial(Rule, severity=Severity.WARN)
 
 
 def _null_word(datasets: tuple[str, ...], column: str, *, effect: str, value: str = "") -> Rule:
-    """A warning for a column in which no word stands for a missing value."""
+    """A warning about the words for a missing value in a column of ids, genres or countries."""
     return _warning(
-        f"null_word_{column}",
-        datasets,
-        column,
-        f"{column} is no word for a missing value: {', '.join(NULL_WORDS)}.",
-        f"{effect} If it stands for a missing value, export it as an empty field.",
+        id=f"null_word_{column}",
+        datasets=datasets,
+        column=column,
+        meaning=f"{column} is not a word for a missing value: {', '.join(NULL_WORDS)}.",
+        fix=f"{effect} If it stands for a missing value, export it as an empty field.",
         sql=f"is_null_word({value or column})",
     )
 
@@ -348,11 +330,10 @@ RULES: Final[tuple[Rule, ...]] = (
         sql="created_at IS NULL AND is_given(created_at_text)",
     ),
     _warning(
-        "repeated_header",
-        _ALL,
-        None,
-        "The header stands in the file once.",
-        "Nothing: each later row that equals the header is left out and not counted as a row. Files that were put "
+        id="repeated_header",
+        datasets=_ALL,
+        meaning="The header stands in the file once.",
+        fix="Nothing. Each later row that equals the header is left out and not counted as a row. Files that were put "
         "together repeat it.",
     ),
     _null_word(("users", "streams"), "user_id", effect="The row counts, with this word as its user."),
@@ -365,27 +346,26 @@ RULES: Final[tuple[Rule, ...]] = (
         effect="The user counts, with the country `unknown`.",
     ),
     _warning(
-        "duplicate_rows",
-        _ALL,
-        None,
-        "No valid row stands twice in the file.",
-        "Nothing: a play counts once. Many of them point to a producer that sends twice.",
+        id="duplicate_rows",
+        datasets=_ALL,
+        meaning="No valid row stands twice in the file.",
+        fix="Nothing: a play counts once. Many of them point to a producer that sends twice.",
         aggregate="count(*) - count(DISTINCT valid)",
     ),
     _warning(
-        "unknown_track",
-        ("streams",),
-        "track_id",
-        "The track is in the songs snapshot.",
-        "Upload a songs snapshot that holds the track; its plays then appear under their genre.",
+        id="unknown_track",
+        datasets=("streams",),
+        column="track_id",
+        meaning="The track is in the songs snapshot.",
+        fix="Upload a songs snapshot that holds the track; its plays then appear under their genre.",
         aggregate="count_if(NOT EXISTS (FROM songs WHERE songs.track_id = valid.track_id))",
     ),
     _warning(
-        "unknown_user",
-        ("streams",),
-        "user_id",
-        "The user is in the users snapshot.",
-        "Upload a users snapshot that holds the user; until then the country is `unknown`.",
+        id="unknown_user",
+        datasets=("streams",),
+        column="user_id",
+        meaning="The user is in the users snapshot.",
+        fix="Upload a users snapshot that holds the user; until then the country is `unknown`.",
         aggregate="count_if(NOT EXISTS (FROM users WHERE users.user_id = valid.user_id))",
     ),
 )

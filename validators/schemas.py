@@ -25,7 +25,7 @@ SNAPSHOT_DATASETS: Final = ("users", "songs")
 NULL_WORDS: Final = ("NULL", "null", "None", "nan", "NaN", "NaT", "<NA>", "N/A", "#N/A")
 """What databases, Python, pandas and spreadsheets write for a missing value.
 
-`NA`, which R writes, is a country's code; it is null only where it could be no value.
+R writes `NA`, which is also the code of Namibia: it is null in numbers, booleans and times only.
 """
 
 NULL: Final = r"\N"

@@ -21,8 +21,8 @@ from samples.generate import FIRST_DAY
 from tests.end_to_end.conftest import Deployed
 from tests.end_to_end.music import REFERENCES, expected_rows
 from tests.end_to_end.test_pipeline import by_key
+from tests.validation.test_crashes import SPREAD
 
-SPREAD: Final = "glue_scripts/spread.py"
 BLOCK_BYTES: Final = 512
 """Of `ulimit -f`: POSIX, Shell and Utilities."""
 SMALL_HEAP: Final = (
@@ -113,10 +113,11 @@ def _spread_small_batches(folder: Path) -> None:
     (package,) = (folder / "python").glob("*.zip")
     with zipfile.ZipFile(package) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
-    changed = files[SPREAD].replace(b"HERE_PLAYS = 2**24", b"HERE_PLAYS = -1")
-    assert changed != files[SPREAD]
+    module, before, after = SPREAD
+    changed = files[module].replace(before.encode(), after.encode())
+    assert changed != files[module]
     with zipfile.ZipFile(package, "w") as archive:
-        for name, content in {**files, SPREAD: changed}.items():
+        for name, content in {**files, module: changed}.items():
             archive.writestr(name, content)
 
 
