@@ -308,7 +308,7 @@ ENCODINGS: Final = [
     accepted("a header that ends with LF", STREAMS_HEADER + plays(line_end="\r\n"), 100),
     accepted(
         "one row that ends with LF",
-        STREAMS_HEADER + plays(60, "\r\n") + f"u9,t1,{TIME}\n" + plays(3, "\r\n"),
+        STREAMS_HEADER.replace("\n", "\r\n") + plays(60, "\r\n") + f"u9,t1,{TIME}\n" + plays(3, "\r\n"),
         64,
         failed={"duplicate_rows": 3},
     ),
