@@ -16,11 +16,14 @@ import boto3
 from moto.moto_api._internal.models import moto_api_backend
 
 from benchmarks.dataset import Dataset
+from benchmarks.flat_rows import published
 from benchmarks.job_log import Phases, phases
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical
 from benchmarks.memory import peak_of_children
 from benchmarks.object_seconds import ObjectSeconds
+from benchmarks.tables import KPIS, LEDGER, create_tables
 from glue_scripts import names
+from glue_scripts.kpi_sql import KPI_CODE
 from glue_scripts.objects import file_name
 from local_aws import dynamodb_transactions, s3_directory
 from local_aws.glue_jobs import FINAL_STATES, GlueJobs
@@ -30,8 +33,6 @@ from stacks.packaging import build_zip
 
 ROOT: Final = Path(__file__).parents[1]
 BUCKET: Final = "music"
-LEDGER: Final = "ledger"
-KPIS: Final = "kpis"
 _POLL_SECONDS: Final = 0.2
 _SETTINGS: Final = {
     "environment": "benchmark",
@@ -41,6 +42,7 @@ _SETTINGS: Final = {
     "tolerances": "{}",
     "error_days": "90",
     "runbook": "docs/runbook.md",
+    "kpi_code": KPI_CODE,
     "top_songs": str(TOP_SONGS),
     "top_genres": str(TOP_GENRES),
     "dpus": "2",
@@ -88,7 +90,7 @@ class BenchAws:
         self._glue = session.client("glue", endpoint_url=endpoint_url)
         self._dynamodb = session.resource("dynamodb", endpoint_url=endpoint_url)
         session.client("s3", endpoint_url=endpoint_url).create_bucket(Bucket=BUCKET)
-        self._create_tables()
+        create_tables(self._dynamodb)
         build_zip([ROOT / name for name in ("glue_scripts", "validators", "benchmarks")], self._path("packages.zip"))
 
     def stage(self, data: Dataset, batch: str, datasets: Sequence[str] = names.DATASETS) -> None:
@@ -127,8 +129,7 @@ class BenchAws:
 
     def kpi_rows(self) -> list[Any]:
         """All rows of table `kpis`, for the comparison."""
-        pages = self._dynamodb.meta.client.get_paginator("scan").paginate(TableName=KPIS)
-        return canonical(item for page in pages for item in page["Items"])
+        return canonical(published(self._dynamodb.Table(KPIS)))
 
     def failed_rows(self) -> dict[str, dict[str, int]]:
         """By dataset `rows` and failed rows by rule, summed over the reports of all files."""
@@ -182,28 +183,6 @@ class BenchAws:
         path = self._work_dir / "buckets" / BUCKET / key
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
-
-    def _create_tables(self) -> None:
-        pk, sk, status = names.LEDGER_PARTITION_KEY, names.KPIS_SORT_KEY, names.STATUS_INDEX_PARTITION_KEY
-        self._dynamodb.create_table(
-            TableName=LEDGER,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in (pk, status)],
-            KeySchema=[{"AttributeName": pk, "KeyType": "HASH"}],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": names.STATUS_INDEX,
-                    "KeySchema": [{"AttributeName": status, "KeyType": "HASH"}],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
-        self._dynamodb.create_table(
-            TableName=KPIS,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in (pk, sk)],
-            KeySchema=[{"AttributeName": pk, "KeyType": "HASH"}, {"AttributeName": sk, "KeyType": "RANGE"}],
-        )
 
 
 @contextmanager

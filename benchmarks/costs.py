@@ -31,16 +31,14 @@ JOBS: Final = 2
 STATES_OF_BATCH: Final = 16
 STATES_OF_FILE: Final = 8
 """What state_machines/pipeline.asl.json enters for a batch and for each accepted file of it."""
-ROWS_OF_DAY: Final = 2_708
-"""KPI rows of the day of the public files: what a batch writes at most. A row is below 1 KB, so one write unit."""
-INDEXED_ROWS_OF_DAY: Final = 114
-"""The rows of the genres and the summary: the index of table `kpis` has them, too, with a write unit for each."""
-UNITS_OF_TRANSACTIONAL_WRITE: Final = 2
+UNITS_OF_DAY: Final = 440 + 2 + 2 + 440
+"""Write units of table `kpis` for a batch, by `python -m benchmarks.write_units` on the public files: the 113 rows of a
+version, SUMMARY, its copy in the index, and the rows of the version before last, which are deleted."""
 LEDGER_UNITS_OF_FILE: Final = 11
 """4 units for the item: it is put, and its status changes three times. 7 units for the index by status: the item is put
 there, and each change deletes it and puts it again."""
-LEDGER_UNITS_OF_BATCH: Final = 8
-"""The batch's item, the claim of its day, its release, and their transactions."""
+LEDGER_UNITS_OF_BATCH: Final = 4
+"""The batch's item, and of its day the run, the claim and the version that is published."""
 PUTS_OF_FILE: Final = 5
 """The upload, the copies to processing/ and archive/, the report, a Parquet file of the lake."""
 GETS_OF_FILE: Final = 5
@@ -49,8 +47,8 @@ KEPT_BYTES_OF_FILE: Final = 75_000
 """In S3: a file of a thousand plays in archive/ (60 KB), its plays in the lake and its report."""
 KEPT_BYTES_IN_TABLES: Final = 3_000
 """In DynamoDB: the file's item in the ledger, and the index's copy of it."""
-ROW_BYTES: Final = 450
-"""In DynamoDB: a KPI row."""
+KEPT_BYTES_OF_DAY: Final = 2 * 393_000 + 2 * 2_000
+"""In DynamoDB: the rows of two versions of 113 genres, SUMMARY, and the index's copy of it."""
 MESSAGES_OF_FILE: Final = 3
 """Requests to SQS: send, receive, delete."""
 
@@ -99,8 +97,7 @@ def ceiling(settings: Settings, prices: Mapping[str, float]) -> float:
 def cost(files: int, settings: Settings, prices: Mapping[str, float], *, pollers: int) -> Cost:
     """Compute the cost of a day with so many files."""
     count = batches(files, settings, pollers=pollers)
-    units = count * (ROWS_OF_DAY * UNITS_OF_TRANSACTIONAL_WRITE + INDEXED_ROWS_OF_DAY + LEDGER_UNITS_OF_BATCH)
-    units += files * LEDGER_UNITS_OF_FILE
+    units = count * (UNITS_OF_DAY + LEDGER_UNITS_OF_BATCH) + files * LEDGER_UNITS_OF_FILE
     states = count * STATES_OF_BATCH + files * STATES_OF_FILE
     rest = (
         states * prices["step_functions_transition"]
@@ -120,7 +117,7 @@ def _glue(count: int, dpus: int, prices: Mapping[str, float]) -> float:
 
 
 def _stored(files: int, prices: Mapping[str, float]) -> float:
-    in_tables = files * KEPT_BYTES_IN_TABLES + (ROWS_OF_DAY + INDEXED_ROWS_OF_DAY) * ROW_BYTES
+    in_tables = files * KEPT_BYTES_IN_TABLES + KEPT_BYTES_OF_DAY
     in_bucket = files * KEPT_BYTES_OF_FILE
     return (in_tables * prices["dynamodb_gb_month"] + in_bucket * prices["s3_gb_month"]) / 1e9
 

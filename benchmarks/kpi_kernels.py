@@ -25,12 +25,13 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from benchmarks.dataset import Size, make
+from benchmarks.flat_rows import flat
 from benchmarks.folder_objects import FolderObjects
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical, check_equal, write_result
 from benchmarks.memory import peak_of_children
 from glue_scripts.blobs import Blob
 from glue_scripts.counting import Counting, count_days
-from glue_scripts.kpi_items import items_of
+from glue_scripts.kpi_items import kpis_by_day
 from glue_scripts.ledger import NO_TOMBSTONES
 from glue_scripts.spread import Blobs, Here, Spread, Workers
 from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
@@ -95,8 +96,13 @@ def _run(contender: str, folder: Path) -> dict[str, Any]:
 
 
 def make_rows(folder: Path, size: Size) -> None:
-    """Makes the CSV files and, from them, valid rows as Parquet: what the judge hands on."""
+    """Makes the CSV files and, from them, valid rows as Parquet."""
     make(folder / "csv", size)
+    valid_rows(folder)
+
+
+def valid_rows(folder: Path) -> None:
+    """Reads the CSV files of a folder and writes their valid rows as Parquet: what the judge hands on."""
     with duckdb.connect() as db:
         for name, sql in (("songs", _SONGS), ("users", _USERS)):
             pq.write_table(db.sql(sql.format(folder=folder / "csv")).to_arrow_table(), folder / f"{name}.parquet")
@@ -168,7 +174,7 @@ def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Bl
     clock.note("snapshots")
     counting = Counting(objects, "songs/", users, NO_TOMBSTONES, share, TOP_SONGS)
     of_run = [each for day in stored for each in day.objects]
-    rows = items_of(count_days(of_run, counting, Workers(start, 4 * CORES)), top_genres=TOP_GENRES)
+    rows = flat(kpis_by_day(count_days(of_run, counting, Workers(start, 4 * CORES)), top_genres=TOP_GENRES))
     clock.note("count")
     _finish(folder, clock, rows)
 

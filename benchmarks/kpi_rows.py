@@ -12,7 +12,17 @@ from typing import Any, Final
 
 TOP_SONGS: Final = 3
 TOP_GENRES: Final = 5
-BOOKKEEPING: Final = ("claim", "computed_at", "songs_snapshot", "users_snapshot")
+BOOKKEEPING: Final = (
+    "claim",
+    "version",
+    "computed_at",
+    "genre_rows",
+    "songs_snapshot",
+    "users_snapshot",
+    "snapshots",
+    "kpi_code",
+    "kpi_settings",
+)
 """What the KPI job writes beside the KPIs."""
 
 Row = Mapping[str, Any]

@@ -16,6 +16,7 @@ from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import COMPUTE_KPIS, COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
 from glue_scripts.object_store import ObjectStore
 from glue_scripts.objects import Location
+from glue_scripts.publication import Publisher
 from glue_scripts.session import RUN_ID_ARGUMENT, Spark, begin_log, job_arguments
 from glue_scripts.spread import task_share
 from glue_scripts.sql_engine import SqlEngine
@@ -36,12 +37,16 @@ def main() -> None:
             share=task_share(),
         )
         dynamodb = boto3.resource("dynamodb")
-        batch = KpiBatch.of(
-            engine=engine,
+        publisher = Publisher(
             ledger=Ledger(dynamodb.Table(arguments["ledger_table"])),
-            kpi_table=KpiTable(dynamodb.Table(arguments["kpis_table"]), arguments["ledger_table"]),
-            run=arguments[RUN_ID_ARGUMENT],
+            kpi_table=KpiTable(dynamodb.Table(arguments["kpis_table"])),
+            compute=engine.compute,
+            made_with={
+                "kpi_code": arguments["kpi_code"],
+                "kpi_settings": {name: int(arguments[name]) for name in ("top_songs", "top_genres")},
+            },
         )
+        batch = KpiBatch(publisher=publisher, run=arguments[RUN_ID_ARGUMENT])
         measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
-from glue_scripts.kpi_items import Item
-from glue_scripts.kpi_table import KpiTable
-from glue_scripts.ledger import Claim, FileStatus, Ledger, Snapshot, Tombstones
-from glue_scripts.publication import Publisher, Snapshots
+from glue_scripts.ledger import FileStatus, Ledger, Snapshot
+from glue_scripts.publication import Publisher
+
+_VISIBLE = (FileStatus.LOADED, FileStatus.ARCHIVED)
 
 logger = logging.getLogger(__name__)
 
@@ -20,32 +19,22 @@ class UnknownDayError(ValueError):
     """A day was to be computed anew that was never computed."""
 
 
-class Engine(Protocol):
-    """Computes rows: SQL on the lake, or plain Python where a test runs thousands of histories."""
-
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
-        """All rows of the claimed days, from exactly their runs."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class KpiBatch:
     """One run of the KPI job.
 
     Attributes:
-        ledger: the ledger.
         publisher: brings days to the table of KPIs.
         run: the job run's id.
     """
 
-    ledger: Ledger
     publisher: Publisher
     run: str
 
-    @classmethod
-    def of(cls, *, engine: Engine, ledger: Ledger, kpi_table: KpiTable, run: str) -> KpiBatch:
-        """A run whose days are computed by the engine."""
-        return cls(ledger=ledger, publisher=Publisher(ledger, kpi_table, engine.compute), run=run)
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return self.publisher.ledger
 
     def load(self, accepted: AcceptedFiles) -> list[AcceptedFile]:
         """Returns when rows that hold every accepted file are visible.
@@ -61,8 +50,9 @@ class KpiBatch:
         Raises:
             UnknownBatchError: the ledger does not know what the files' rows became in the lake.
             UnknownDayError: a day to compute is not in the ledger.
-            DayNotPublishedError: other jobs claimed a day again and again and did not publish it.
         """
+        if self._is_loaded(accepted):
+            return []
         runs: dict[str, str | None] = dict.fromkeys(self._known(accepted.recompute))
         if accepted.files:
             batch = self.ledger.batch(accepted.execution_arn)
@@ -71,12 +61,19 @@ class KpiBatch:
                 self._make_current(snapshot)
             if any(file.dataset == "songs" for file in accepted.files):
                 # Whether or not the snapshot is the current one: an earlier run may have died over the days.
-                runs |= dict.fromkeys(self.ledger.days_that_may_lack_tracks())
+                runs |= dict.fromkeys(self.publisher.days_that_may_lack_tracks())
             runs |= dict.fromkeys(batch.dates, batch.run)
-        # 5. to 8. Commit, claim, compute and write the days.
+        # 5. to 8. Commit, claim, compute and publish the days.
         self.publisher.publish(runs)
         # 9. The state machine archives the files after this.
         return [file for file in accepted.files if self._mark_loaded(file) is FileStatus.ACCEPTED]
+
+    def _is_loaded(self, accepted: AcceptedFiles) -> bool:
+        """Whether an earlier run has loaded every file: their plays are visible, and stay so."""
+        if accepted.recompute or not accepted.files:
+            return False
+        statuses = (self.ledger.file_status_and_execution(file.key, file.version_id)[0] for file in accepted.files)
+        return all(status in _VISIBLE for status in statuses)
 
     def _mark_loaded(self, file: AcceptedFile) -> FileStatus | None:
         return self.ledger.advance_file(file.key, file.version_id, FileStatus.LOADED, {"loaded_by": self.run})

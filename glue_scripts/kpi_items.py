@@ -1,15 +1,14 @@
-"""The rows of table `kpis` as DynamoDB items, from the tables of `kpi_sql.DAY_RESULTS`."""
+"""The KPIs of a day as attributes of DynamoDB items, from the tables of `kpi_sql.DAY_RESULTS`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-
-from glue_scripts.names import GENRE_INDEX_PARTITION_KEY, SUMMARY
 
 Item = dict[str, Any]
 
@@ -18,31 +17,47 @@ _TOTALS = ("listens", "unique_listeners", "listening_time_ms")
 _AVERAGES = ("avg_listening_time_ms_per_user", "avg_listening_time_ms_per_play")
 
 
-def items_of(tables: Mapping[str, pa.Table], *, top_genres: int) -> list[Item]:
-    """Build every row of some days.
+@dataclass(frozen=True)
+class DayKpis:
+    """A day that has plays. Numbers are int, times milliseconds, averages and ratios Decimal with two decimals.
+
+    Attributes:
+        summary: the totals, by attribute of SUMMARY. Without version, time and snapshots, which the publisher knows.
+        genres: for each genre `date`, `genre`, the measures, `top_songs`, and `hours`: by hour (`00` to `23`) the
+            measures of each hour that has plays.
+    """
+
+    summary: Item
+    genres: list[Item]
+
+
+def kpis_by_day(tables: Mapping[str, pa.Table], *, top_genres: int) -> dict[str, DayKpis]:
+    """Build the KPIs of some days.
 
     Args:
         tables: by name; none where no day has a play.
         top_genres: how many genres a day ranks.
 
     Returns:
-        Items with `pk` and `sk`: integers as int, times in milliseconds, averages and ratios as Decimal with two
-        decimals. Without version, time and snapshots, which the publisher knows.
+        By date, the days that have plays.
     """
     if not tables:
-        return []
+        return {}
     rows = {name: table.to_pylist() for name, table in tables.items()}
     songs_of = _grouped(rows["top_songs"], "day", "genre_name")
+    hours_of = _grouped(rows["hour_rows"], "day", "genre_name")
     genres_of = _grouped(rows["genre_rows"], "day")
     countries_of = _grouped(rows["country_rows"], "day")
-    return [
-        *map(_hour_item, rows["hour_rows"]),
-        *(_genre_item(row, songs_of[row["day"], row["genre_name"]]) for row in rows["genre_rows"]),
-        *(
-            _summary_item(row, genres_of[row["day"],], countries_of[row["day"],], top_genres)
-            for row in rows["summary_rows"]
-        ),
-    ]
+    return {
+        row["day"].isoformat(): DayKpis(
+            _summary_item(row, genres_of[row["day"],], countries_of[row["day"],], top_genres),
+            [
+                _genre_item(genre, songs_of[row["day"], genre["genre_name"]], hours_of[row["day"], genre["genre_name"]])
+                for genre in genres_of[row["day"],]
+            ],
+        )
+        for row in rows["summary_rows"]
+    }
 
 
 def _grouped(rows: Iterable[Item], *keys: str) -> Mapping[tuple[Any, ...], list[Item]]:
@@ -59,47 +74,28 @@ def _hundredths(value: Decimal) -> Decimal:
 
 def _measures(row: Item) -> Item:
     return {
-        "date": row["day"].isoformat(),
-        "genre": row["genre_name"],
         **{name: int(row[name]) for name in _TOTALS},
         **{name: _hundredths(row[name]) for name in _AVERAGES},
     }
 
 
-def _hour_item(row: Item) -> Item:
-    measures = _measures(row)
-    hour = f"{row['hour']:02}"
-    return {
-        "pk": f"DAY#{measures['date']}",
-        "sk": f"HOUR#{hour}#GENRE#{row['genre_name']}",
-        "hour": hour,
-        **measures,
-    }
-
-
-def _genre_item(row: Item, songs: list[Item]) -> Item:
-    measures = _measures(row)
-    key = f"GENRE#{row['genre_name']}"
+def _genre_item(row: Item, songs: list[Item], hours: list[Item]) -> Item:
     ranked = sorted(songs, key=lambda song: song["rank"])
     return {
-        "pk": f"DAY#{measures['date']}",
-        "sk": key,
-        GENRE_INDEX_PARTITION_KEY: key,
-        **measures,
+        "date": row["day"].isoformat(),
+        "genre": row["genre_name"],
+        **_measures(row),
         "top_songs": [{**{name: song[name] for name in _SONG}, "listens": int(song["listens"])} for song in ranked],
+        "hours": {f"{hour['hour']:02}": _measures(hour) for hour in sorted(hours, key=lambda hour: hour["hour"])},
     }
 
 
 def _summary_item(row: Item, genres: list[Item], countries: list[Item], top_genres: int) -> Item:
-    date = row["day"].isoformat()
     top = sorted(
         (genre for genre in genres if genre["genre_rank"] <= top_genres), key=lambda genre: genre["genre_rank"]
     )
     return {
-        "pk": f"DAY#{date}",
-        "sk": SUMMARY,
-        GENRE_INDEX_PARTITION_KEY: SUMMARY,
-        "date": date,
+        "date": row["day"].isoformat(),
         **{name: int(row[name]) for name in (*_TOTALS, "unknown_track_plays")},
         "listens_per_listener": _hundredths(row["listens_per_listener"]),
         "top_genres": [

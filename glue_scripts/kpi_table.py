@@ -1,34 +1,59 @@
-"""Writes a day's KPI rows to the table `kpis`: only what differs, and only while the day's claim is the latest."""
+"""The table `kpis`: a day's rows by version, and SUMMARY, which names the version that readers see.
+
+| `pk` | `sk` | the item |
+|---|---|---|
+| `DAY#<date>` | `V#<version, 10 digits>#GENRE#<genre>` | a genre's day, with its hours; never changed once written |
+| `DAY#<date>` | `SUMMARY` | the day's totals, the version, and all that the numbers are a function of |
+
+A day without plays that once had some has a SUMMARY that is a marker: it names a version and nothing else, and no index
+lists it.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from glue_scripts.kpi_items import Item
-from glue_scripts.ledger import Claim, day_key
-from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, LEDGER_PARTITION_KEY, SUMMARY
+from glue_scripts.ledger import queried
+from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-MAX_WRITES = 99
-"""TransactWriteItems takes 100 actions; one is the check of the claim (Amazon DynamoDB API reference)."""
+MADE_OF = ("snapshots", "kpi_code", "kpi_settings")
+"""Attributes of SUMMARY: what a day's numbers are a function of, beside its plays."""
+MAX_WRITES = 25
+"""BatchWriteItem takes no more (Amazon DynamoDB API reference)."""
+PARALLEL_READS = 8
 MAX_TRIES = 12
 MAX_WAIT_SECONDS = 20.0
 
-_BOOKKEEPING = ("claim", "computed_at")
-# Reasons for which DynamoDB cancels a transaction that may succeed when it is sent again.
-_TRANSIENT = {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
-_TRANSIENT_ERRORS = {"TransactionInProgressException", "ProvisionedThroughputExceededException", "ThrottlingException"}
+
+class ThrottledError(RuntimeError):
+    """DynamoDB left items out until the tries were used up."""
 
 
-class TransactionNotWrittenError(RuntimeError):
-    """A transaction met conflicts or throttling until its tries were used up."""
+@dataclass(frozen=True)
+class VisibleDay:
+    """What a day's SUMMARY says of the version that readers see.
+
+    Attributes:
+        version: of the rows.
+        unknown_plays: plays of tracks that the songs snapshot lacks.
+        made_of: the snapshots by their file, the version of the KPI code and the settings; empty where the day has no
+            plays.
+    """
+
+    version: int
+    unknown_plays: int
+    made_of: Mapping[str, Any]
 
 
 class KpiTable:
@@ -36,117 +61,110 @@ class KpiTable:
 
     Args:
         table: the boto3 table resource.
-        ledger_table_name: where a day's claim is checked.
         sleep: waits for so many seconds.
     """
 
-    def __init__(self, table: Table, ledger_table_name: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, table: Table, sleep: Callable[[float], None] = time.sleep) -> None:
         self._table = table
-        self._ledger_table_name = ledger_table_name
         self._sleep = sleep
 
-    def write_day(self, claim: Claim, items: Sequence[Item], computed_at: str) -> bool:
-        """Makes a day's rows equal to `items`.
-
-        The transactions go one after another, because all of them check the day's ledger item; SUMMARY is in the last.
-
-        Args:
-            claim: the day's claim; every transaction checks that it is the latest.
-            items: all rows of the day, without `claim` and `computed_at`.
-            computed_at: ISO 8601, kept with every row that changes.
-
-        Returns:
-            False where somebody claimed the day later; what is written until then, they overwrite.
+    def write(self, rows: Iterable[Item]) -> None:
+        """Writes rows of a version that nobody reads yet.
 
         Raises:
-            TransactionNotWrittenError: conflicts or throttling did not end in time.
+            ThrottledError: throttling did not end in time.
         """
-        stamped = [{**item, "claim": claim.number, "computed_at": computed_at} for item in items]
-        actions = changes(self._present(claim.date), stamped)
-        return all(self._write(claim, part) for part in _parts(actions, MAX_WRITES))
+        self._request([{"PutRequest": {"Item": row}} for row in rows])
 
-    def _present(self, date: str) -> list[Mapping[str, Any]]:
-        query: dict[str, Any] = {
-            "KeyConditionExpression": f"{KPIS_PARTITION_KEY} = :day",
-            "ExpressionAttributeValues": {":day": day_key(date)},
+    def flip(self, summary: Item) -> int | None:
+        """Makes a version visible, whose rows are all written, unless a later one is.
+
+        Returns:
+            The version that was visible before, 0 where none was; None where a later one is.
+        """
+        try:
+            before = self._table.put_item(
+                Item=summary,
+                ConditionExpression="attribute_not_exists(version) OR version < :version",
+                ExpressionAttributeValues={":version": summary["version"]},
+                ReturnValues="ALL_OLD",
+            ).get("Attributes", {})
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return None
+            raise
+        return int(str(before.get("version", 0)))
+
+    def collect(self, date: str, oldest: int) -> None:
+        """Deletes the rows of versions before the oldest one that a reader may still read.
+
+        It finds rows of dead jobs, too. It may be interrupted and repeated.
+        """
+        query = {
+            "KeyConditionExpression": f"{KPIS_PARTITION_KEY} = :day AND {KPIS_SORT_KEY} BETWEEN :first AND :oldest",
+            "ExpressionAttributeValues": {
+                ":day": day_key(date),
+                ":first": version_prefix(0),
+                ":oldest": version_prefix(oldest),
+            },
+            "ProjectionExpression": f"{KPIS_PARTITION_KEY}, {KPIS_SORT_KEY}",
             "ConsistentRead": True,
         }
-        items: list[Mapping[str, Any]] = []
-        while True:
-            page = self._table.query(**query)
-            items += page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return items
-            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        self._request([{"DeleteRequest": {"Key": dict(row)}} for row in queried(self._table, query)])
 
-    def _write(self, claim: Claim, actions: Sequence[Mapping[str, Any]]) -> bool:
-        check = {
-            "ConditionCheck": {
-                "TableName": self._ledger_table_name,
-                "Key": {LEDGER_PARTITION_KEY: day_key(claim.date)},
-                "ConditionExpression": "claim = :claim",
-                "ExpressionAttributeValues": {":claim": claim.number},
-            }
-        }
-        named = [
-            {kind: {"TableName": self._table.name, **action} for kind, action in entry.items()} for entry in actions
-        ]
-        for attempt in range(MAX_TRIES):
-            try:
-                self._table.meta.client.transact_write_items(TransactItems=[check, *named])  # type: ignore[list-item]
-            except ClientError as error:
-                if is_superseded(error):
-                    return False
-                if not is_transient(error):
-                    raise
-            else:
-                return True
-            self._sleep(random.uniform(0, min(MAX_WAIT_SECONDS, 0.1 * 2**attempt)))
-        raise TransactionNotWrittenError(
-            f"The rows of {claim.date} met conflicts or throttling in {MAX_TRIES} tries. Nothing is lost: redrive the "
-            "execution when the table's throttling has ended."
-        )
+    def visible(self, dates: Iterable[str]) -> dict[str, VisibleDay]:
+        """What the SUMMARYs of some days say, consistently read; without the days that were never published."""
+
+        def summary(date: str) -> Mapping[str, Any]:
+            return self._table.get_item(Key=summary_key(date), ConsistentRead=True).get("Item", {})
+
+        dates = list(dates)
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            summaries = dict(zip(dates, pool.map(summary, dates), strict=True))
+        return {date: _visible_day(summary) for date, summary in summaries.items() if summary}
+
+    def _request(self, requests: Sequence[Mapping[str, Any]]) -> None:
+        """Puts and deletes, in any order; what DynamoDB leaves out is sent again."""
+        due = list(requests)
+        tries = 0
+        while due:
+            asked, due = due[:MAX_WRITES], due[MAX_WRITES:]
+            answer = self._table.meta.client.batch_write_item(RequestItems={self._table.name: asked})  # type: ignore[dict-item]
+            left = answer["UnprocessedItems"].get(self._table.name, [])
+            due += left
+            tries = tries + 1 if len(left) == len(asked) else 0
+            if tries == MAX_TRIES:
+                raise ThrottledError(
+                    f"DynamoDB has taken no row of the table {self._table.name} in {MAX_TRIES} tries. Nothing is lost: "
+                    "redrive the execution when the throttling has ended."
+                )
+            if left:
+                self._sleep(random.uniform(0, min(MAX_WAIT_SECONDS, 0.1 * 2**tries)))
 
 
-def changes(present: Sequence[Mapping[str, Any]], wanted: Sequence[Item]) -> list[dict[str, Any]]:
-    """The puts and deletes that turn a day's present rows into the wanted ones, SUMMARY last.
-
-    Rows that differ in `claim` and `computed_at` only are equal; SUMMARY is always written, because it carries the
-    day's claim.
-    """
-    before = {item[KPIS_SORT_KEY]: _comparable(item) for item in present}
-    after = {item[KPIS_SORT_KEY]: item for item in wanted}
-    day = next((item[KPIS_PARTITION_KEY] for item in [*present, *wanted]), None)
-    puts = [
-        {"Put": {"Item": item}}
-        for sort_key, item in sorted(after.items())
-        if sort_key != SUMMARY and before.get(sort_key) != _comparable(item)
-    ]
-    deletes = [
-        {"Delete": {"Key": {KPIS_PARTITION_KEY: day, KPIS_SORT_KEY: sort_key}}}
-        for sort_key in sorted(before.keys() - after.keys(), key=lambda sort_key: (sort_key == SUMMARY, sort_key))
-    ]
-    summary = [{"Put": {"Item": after[SUMMARY]}}] if SUMMARY in after else []
-    return [*puts, *deletes, *summary]
+def day_key(date: str) -> str:
+    """The partition key of a day."""
+    return f"DAY#{date}"
 
 
-def is_superseded(error: ClientError) -> bool:
-    """Whether a transaction was cancelled because its claim, checked first, is no longer the latest."""
-    reasons = error.response.get("CancellationReasons", [])
-    return bool(reasons) and reasons[0].get("Code") == "ConditionalCheckFailed"
+def summary_key(date: str) -> dict[str, str]:
+    """The key of a day's SUMMARY."""
+    return {KPIS_PARTITION_KEY: day_key(date), KPIS_SORT_KEY: SUMMARY}
 
 
-def is_transient(error: ClientError) -> bool:
-    """Whether the same transaction may succeed when it is sent again."""
-    code = error.response["Error"]["Code"]
-    if code != "TransactionCanceledException":
-        return code in _TRANSIENT_ERRORS
-    return all(reason.get("Code", "None") in _TRANSIENT for reason in error.response.get("CancellationReasons", []))
+def version_prefix(version: int) -> str:
+    """What the sort keys of a version's rows begin with; they sort as their versions do."""
+    return f"V#{version:010}#"
 
 
-def _comparable(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name not in _BOOKKEEPING}
+def is_marker(summary: Mapping[str, Any]) -> bool:
+    """Whether a SUMMARY is that of a day without plays, or no SUMMARY at all."""
+    return "listens" not in summary
 
 
-def _parts(actions: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
-    return (actions[start : start + size] for start in range(0, len(actions), size))
+def _visible_day(summary: Mapping[str, Any]) -> VisibleDay:
+    return VisibleDay(
+        version=int(summary["version"]),
+        unknown_plays=int(summary.get("unknown_track_plays", 0)),
+        made_of={} if is_marker(summary) else {name: summary[name] for name in MADE_OF},
+    )

@@ -1,16 +1,15 @@
 """The ledger: what is known of every file, every day and the current reference snapshots. Table `ledger`, DynamoDB.
 
-Items (partition key `pk`), every one read consistently wherever KPIs depend on it:
+| `pk` | `sk` | the item |
+|---|---|---|
+| `FILE#<key>` | version id | a file; an index lists files by `status` and `uploaded_at` |
+| `BATCH#<execution ARN>` | `BATCH` | what the rows of an execution's accepted files became in the lake |
+| `DAYS` | yyyy-mm-dd | a day that was claimed: `claim`, and `published`, a hint |
+| `RUNS#<yyyy-mm-dd>` | lake run | a run of the day: `committed_at` once it counts, `replaced_by` once it does not |
+| `SNAPSHOTS` | dataset | the pointer to the current reference snapshot |
+| `PURGED` | `SALT`, `USER#<hash>` | the salt, and a tombstone for each purged user |
 
-- `FILE#<key>#<version-id>`: a file; its `status` is indexed;
-- `BATCH#<execution ARN>`: what the rows of an execution's accepted files became in the lake;
-- `DAY#<yyyy-mm-dd>`: a day; its `status` is indexed. `runs` are its lake runs; `replaced_by#<run>` names the run that
-  took a run's place;
-- `DAYS#<yyyy>`: `dates`, the days of a year that were ever claimed, because a table without sort key cannot list its
-  days consistently, and an index lags;
-- `SNAPSHOT#<dataset>`: the pointer to the current reference snapshot;
-- `PURGED#<first hex digit>`: `users`, the salted hashes of purged user ids, and `PURGED#SALT` the salt: 17 small reads
-  give all tombstones, where a scan would read every file.
+No item grows with the number of files. Wherever KPIs depend on an item, it is read consistently, and by its key.
 """
 
 from __future__ import annotations
@@ -18,26 +17,35 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
-from glue_scripts.names import FIRST_DATE, LEDGER_PARTITION_KEY, STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+from glue_scripts.names import (
+    FIRST_DATE,
+    LEDGER_PARTITION_KEY,
+    LEDGER_SORT_KEY,
+    STATUS_INDEX,
+    STATUS_INDEX_PARTITION_KEY,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 
-_SALT_KEY = "PURGED#SALT"
-_REPLACED_BY = "replaced_by#"
+FILE_PREFIX = "FILE#"
+_DAYS = "DAYS"
+_LAST_DATE = "9999-12-31"
+_PURGED = "PURGED"
+_USER = "USER#"
 _NOTHING = ""
 """What replaces a run of which nothing is left."""
-_KEYS_OF_A_BATCH = 100
-"""BatchGetItem takes no more (Amazon DynamoDB API reference)."""
+PARALLEL_READS = 8
 
 
 class UnknownBatchError(ValueError):
@@ -59,14 +67,6 @@ class FileStatus(StrEnum):
     ARCHIVED = "ARCHIVED"
     REPLACED = "REPLACED"
     """Nothing has worked on this version, and a purge put another one, without a person's rows, in its place."""
-
-
-class DayStatus(StrEnum):
-    """Whether a day's rows are what its last claim computed."""
-
-    CLAIMED = "CLAIMED"
-    PUBLISHED = "PUBLISHED"
-    PUBLISHED_WITH_UNKNOWN_TRACKS = "PUBLISHED_WITH_UNKNOWN_TRACKS"
 
 
 _MAY_BECOME: Mapping[FileStatus, tuple[FileStatus, ...]] = {
@@ -101,6 +101,11 @@ class Snapshot:
     def age(self) -> tuple[str, str, str]:
         """What decides which of two snapshots is newer: time, then key, then version."""
         return self.last_modified, self.key, self.version_id
+
+    @property
+    def file(self) -> dict[str, str]:
+        """The file, as SUMMARY names it: the SHA-256 of its key in hexadecimal, and its version."""
+        return {"key_hash": hashlib.sha256(self.key.encode()).hexdigest(), "version_id": self.version_id}
 
 
 class Aged(Protocol):
@@ -164,26 +169,14 @@ class Day:
 
     Attributes:
         date: yyyy-mm-dd.
-        status: as of its last change.
-        runs: the lake runs that make it up.
         claim: how many computations were begun.
-        published: the claim whose rows are complete; 0 where there is none.
-        unknown_plays: plays of tracks that were unknown to the published claim.
-        snapshots: the URI of the snapshot that the published claim used, by dataset; none where there was none.
+        published: a version that is visible; 0 where none is known to be. A hint: it is set after the day's SUMMARY in
+            the table `kpis`, which is the truth.
     """
 
     date: str
-    status: DayStatus
-    runs: frozenset[str]
     claim: int
     published: int
-    unknown_plays: int
-    snapshots: Mapping[str, str]
-
-    @property
-    def is_published(self) -> bool:
-        """Whether the latest claim's rows are complete."""
-        return self.published == self.claim
 
 
 @dataclass(frozen=True)
@@ -207,16 +200,16 @@ NO_TOMBSTONES = Tombstones(salt="", hashes=frozenset())
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write a day's rows, until somebody claims the day later.
+    """A computation of a day, and what it computes from.
 
     Attributes:
         date: yyyy-mm-dd.
-        number: how many computations of the day were begun, this one included.
-        runs: the lake runs that make up the day: this claim's and every one committed before it.
+        version: how many computations of the day were begun, this one included: the version of its rows.
+        runs: the lake runs of the day, read after the day was claimed: every run that was committed before is there.
     """
 
     date: str
-    number: int
+    version: int
     runs: frozenset[str]
 
 
@@ -230,11 +223,6 @@ class Ledger:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    @property
-    def table_name(self) -> str:
-        """The table's name, for conditions in transactions."""
-        return self._table.name
-
     # Files
 
     def file_status_and_execution(self, key: str, version_id: str) -> tuple[FileStatus | None, str | None]:
@@ -246,28 +234,19 @@ class Ledger:
         return (FileStatus(item["status"]), str(item["execution"])) if item else (None, None)
 
     def known_files(self, files: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Which of some files, by key and version, have an item: consistently read, a hundred at a time."""
-        by_key = {file_key(*file): file for file in files}
-        due = list(by_key)
-        known = set()
-        while due:
-            asked, due = due[:_KEYS_OF_A_BATCH], due[_KEYS_OF_A_BATCH:]
-            answer = self._table.meta.client.batch_get_item(
-                RequestItems={
-                    self._table.name: {
-                        "Keys": [{LEDGER_PARTITION_KEY: key} for key in asked],
-                        "ProjectionExpression": LEDGER_PARTITION_KEY,
-                        "ConsistentRead": True,
-                    }
-                }
-            )
-            known |= {by_key[str(item[LEDGER_PARTITION_KEY])] for item in answer["Responses"][self._table.name]}
-            left = answer["UnprocessedKeys"].get(self._table.name)
-            due += [str(key[LEDGER_PARTITION_KEY]) for key in left["Keys"]] if left else []
-        return known
+        """Which of some files, by key and version, have an item: consistently read."""
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            items = pool.map(self._get, [file_key(*file) for file in files])
+        return {file_of(item) for item in items if item}
 
     def receive_file(self, key: str, version_id: str, attributes: Mapping[str, Any]) -> None:
-        """Notes that an execution has begun with a file. A file that was judged before stays as it is."""
+        """Notes that an execution has begun with a file. A file that was judged before stays as it is.
+
+        Args:
+            key: the object key.
+            version_id: the object version.
+            attributes: what is noted; without `uploaded_at`, the index does not list the file.
+        """
         names, sets, values = _assignments({**attributes, "status": FileStatus.RECEIVED})
         self._update_if(
             file_key(key, version_id),
@@ -359,74 +338,48 @@ class Ledger:
 
     # Days
 
-    def claim_day(self, date: str, run: str | None) -> Claim:
-        """Commits a run to a day, if one is given, and claims the day: one atomic step.
+    def commit_run(self, date: str, run: str) -> None:
+        """Makes a lake run, complete in the lake, one of a day's runs; doing it again changes nothing.
 
-        If the run was replaced, this commits the run that replaced it, or none if nothing was left of it.
-        The day is listed before that, so that no claimed day is ever missing in `dates`.
+        If the run was replaced, this commits the run in its place, or none if nothing was left of it.
         """
-        self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: f"DAYS#{date[:4]}"},
-            UpdateExpression="ADD dates :date",
-            ExpressionAttributeValues={":date": {date}},
-        )
-        while (claim := self._claim_day_if(date, run)) is None:
-            run = str(self._get(day_key(date))[f"{_REPLACED_BY}{run}"]) or None
-        return claim
+        while run and not self._commit_run(date, run):
+            run = str(self._get(run_key(date, run))["replaced_by"])
 
-    def _claim_day_if(self, date: str, run: str | None) -> Claim | None:
-        """Claims a day; None where the run was replaced."""
-        add = "ADD claim :one" + (", runs :run" if run else "")
-        item = self._updated_if(
-            day_key(date),
-            f"SET #status = :claimed {add}",
+    def _commit_run(self, date: str, run: str) -> bool:
+        """Commits a run; False where it was replaced."""
+        return self._update_if(
+            run_key(date, run),
+            "SET committed_at = if_not_exists(committed_at, :now)",
             "attribute_not_exists(#replaced_by)",
-            {"#status": "status", "#replaced_by": f"{_REPLACED_BY}{run}"},
-            {":one": 1, ":claimed": DayStatus.CLAIMED, **({":run": {run}} if run else {})},
-            returned="ALL_NEW",
+            {"#replaced_by": "replaced_by"},
+            {":now": utc_now()},
         )
-        if item is None:
-            return None
-        return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(_strings(item.get("runs", set()))))
 
-    def dates(self, first: str = FIRST_DATE, last: str | None = None) -> list[str]:
-        """Every day that was ever claimed, consistently read: one read a year.
+    def claim_day(self, date: str) -> int:
+        """Claims a day, which lists it as well, in one atomic step; returns the version of the rows to be computed."""
+        item = self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: _DAYS, LEDGER_SORT_KEY: date},
+            UpdateExpression="ADD claim :one",
+            ExpressionAttributeValues={":one": 1},
+            ReturnValues="ALL_NEW",
+        )["Attributes"]
+        return _integer(item["claim"])
 
-        The last thing that a dying job did may have been to list a day that it did not claim any more.
+    def runs(self, date: str) -> frozenset[str]:
+        """The committed runs of a day that no other run has replaced, consistently read.
 
-        Args:
-            first: yyyy-mm-dd; no play is older than FIRST_DATE.
-            last: yyyy-mm-dd; the end of next year if not given, as no play is from the future.
-
-        Returns:
-            Dates from first to last, both included, ascending.
+        A query is no snapshot: it can miss a run that is committed meanwhile and find the one that it replaces marked.
+        The query is then repeated: a run is committed before the other one is marked.
         """
-        last = last or f"{datetime.now(UTC).year + 1}-12-31"
-        items = [self._get(f"DAYS#{year:04}") for year in range(int(first[:4]), int(last[:4]) + 1)]
-        dates = [date for item in items for date in _strings(item.get("dates", set()))]
-        return sorted(date for date in dates if first <= date <= last)
-
-    def day(self, date: str) -> Day | None:
-        """What is known of a day, consistently read; None where it was never claimed, listed or not."""
-        item = self._get(day_key(date))
-        if "claim" not in item:  # a run of the day can be replaced before it is committed
-            return None
-        return Day(
-            date=date,
-            status=DayStatus(item["status"]),
-            runs=frozenset(_strings(item.get("runs", set()))),
-            claim=_integer(item["claim"]),
-            published=_integer(item.get("published", 0)),
-            unknown_plays=_integer(item.get("unknown_plays", 0)),
-            snapshots={str(dataset): str(uri) for dataset, uri in item.get("snapshots", {}).items()},
-        )
-
-    def is_replaced(self, date: str, run: str) -> bool:
-        """Whether another run has taken a run's place on a day, or nothing is left of it; consistently read."""
-        return f"{_REPLACED_BY}{run}" in self._get(day_key(date))
+        while True:
+            items = self._items(f"RUNS#{date}")
+            successor_of = {_sort_key(item): item.get("replaced_by") for item in items if "committed_at" in item}
+            if all(successor in successor_of for successor in successor_of.values() if successor):
+                return frozenset(run for run, successor in successor_of.items() if successor is None)
 
     def replace_run(self, date: str, old: str, new: str | None) -> bool:
-        """Puts a run of a day in another's place, in one atomic step; doing it again changes nothing.
+        """Puts a run of a day in another's place; doing it again changes nothing.
 
         The other one may be committed or not. Rows change only when the day is claimed and computed after this.
 
@@ -438,80 +391,58 @@ class Ledger:
         Returns:
             False where another run has replaced the old one.
         """
-        replaced_by = f"{_REPLACED_BY}{old}"
         while True:
-            item = self._get(day_key(date))
-            if replaced_by in item:
-                return str(item[replaced_by]) == (new or _NOTHING)
-            before = frozenset(_strings(item.get("runs", set())))
-            after = (before - {old}) | ({new} if new and old in before else set())
-            # One expression cannot DELETE from a set and ADD to it: compare and set. A run that was committed
-            # meanwhile fails the comparison.
-            sets = "SET #replaced_by = :new" + (", #runs = :after" if after else "")
-            is_replaced = self._update_if(
-                day_key(date),
-                sets + (" REMOVE #runs" if before and not after else ""),
+            item = self._get(run_key(date, old))
+            if "replaced_by" in item:
+                return str(item["replaced_by"]) == (new or _NOTHING)
+            is_committed = "committed_at" in item
+            if is_committed and new:
+                self.commit_run(date, new)
+            # A run that was committed meanwhile fails the condition.
+            if self._update_if(
+                run_key(date, old),
+                "SET #replaced_by = :new",
                 "attribute_not_exists(#replaced_by) AND "
-                + ("#runs = :before" if before else "attribute_not_exists(#runs)"),
-                {"#runs": "runs", "#replaced_by": replaced_by},
-                {
-                    ":new": new or _NOTHING,
-                    **({":before": set(before)} if before else {}),
-                    **({":after": set(after)} if after else {}),
-                },
-            )
-            if is_replaced:
+                f"attribute_{'' if is_committed else 'not_'}exists(committed_at)",
+                {"#replaced_by": "replaced_by"},
+                {":new": new or _NOTHING},
+            ):
                 return True
 
-    def published_claim(self, date: str) -> int:
-        """The claim whose rows are complete, consistently read; 0 where there is none."""
-        return _integer(self._get(day_key(date)).get("published", 0))
+    def is_replaced(self, date: str, run: str) -> bool:
+        """Whether another run has taken a run's place on a day, or nothing is left of it; consistently read."""
+        return "replaced_by" in self._get(run_key(date, run))
 
-    def publish_day(self, claim: Claim, *, unknown_plays: int, snapshots: Mapping[str, str]) -> bool:
-        """Notes that the rows of a claim are complete.
+    def days(self, first: str = FIRST_DATE, last: str = _LAST_DATE) -> list[Day]:
+        """Every day that was ever claimed, consistently read.
 
         Args:
-            claim: the claim.
-            unknown_plays: plays of tracks that the songs snapshot lacks.
-            snapshots: the URI of the snapshot used, by dataset.
+            first: yyyy-mm-dd; no play is older than FIRST_DATE.
+            last: yyyy-mm-dd.
 
         Returns:
-            False where somebody claimed the day later.
+            Days from first to last, both included, by ascending date.
         """
-        status = DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS if unknown_plays else DayStatus.PUBLISHED
-        return self._update_if(
-            day_key(claim.date),
-            "SET published = :claim, unknown_plays = :unknown, snapshots = :snapshots, #status = :status, "
-            "published_at = :now",
-            "claim = :claim",
-            {"#status": "status"},
-            {
-                ":claim": claim.number,
-                ":unknown": unknown_plays,
-                ":snapshots": dict(snapshots),
-                ":status": status,
-                ":now": utc_now(),
-            },
+        return [_day(item) for item in self._items(_DAYS, first, last)]
+
+    def dates(self, first: str = FIRST_DATE, last: str = _LAST_DATE) -> list[str]:
+        """The dates of `days`."""
+        return [day.date for day in self.days(first, last)]
+
+    def day(self, date: str) -> Day | None:
+        """What is known of a day, consistently read; None where it was never claimed."""
+        item = self._get({LEDGER_PARTITION_KEY: _DAYS, LEDGER_SORT_KEY: date})
+        return _day(item) if item else None
+
+    def note_published(self, date: str, version: int) -> None:
+        """Notes that a version of a day's rows is visible, unless a later one is noted."""
+        self._update_if(
+            {LEDGER_PARTITION_KEY: _DAYS, LEDGER_SORT_KEY: date},
+            "SET #published = :version",
+            "attribute_not_exists(#published) OR #published < :version",
+            {"#published": "published"},
+            {":version": version},
         )
-
-    def days_that_may_lack_tracks(self) -> list[str]:
-        """Days with plays of unknown tracks, and days being computed, which may have them: ascending dates.
-
-        Read day by day and consistently, not from the index: a day that was published a moment ago must not be missed
-        by a new catalogue.
-        """
-        return [day.date for day in self._days() if day.status is not DayStatus.PUBLISHED]
-
-    def unpublished_days(self) -> list[str]:
-        """Days whose latest claim's rows are not complete, consistently read: ascending dates.
-
-        Where no job works, each is one whose job has died.
-        """
-        return [day.date for day in self._days() if not day.is_published]
-
-    def _days(self) -> list[Day]:
-        """Every day that was ever claimed, each consistently read, by ascending date."""
-        return [day for date in self.dates() if (day := self.day(date))]
 
     # Purged users
 
@@ -522,33 +453,27 @@ class Ledger:
             user_id: as in the data; ASCII whitespace around it does not count.
         """
         salt = self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: _SALT_KEY},
+            Key={LEDGER_PARTITION_KEY: _PURGED, LEDGER_SORT_KEY: "SALT"},
             UpdateExpression="SET salt = if_not_exists(salt, :salt)",
             ExpressionAttributeValues={":salt": secrets.token_hex(16)},
             ReturnValues="ALL_NEW",
         )["Attributes"]["salt"]
         user_hash = salted_hash(str(salt), user_id.strip(string.whitespace))
-        self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: f"PURGED#{user_hash[0]}"},
-            UpdateExpression="ADD #users :user",
-            ExpressionAttributeNames={"#users": "users"},
-            ExpressionAttributeValues={":user": {user_hash}},
-        )
+        self._table.put_item(Item={LEDGER_PARTITION_KEY: _PURGED, LEDGER_SORT_KEY: f"{_USER}{user_hash}"})
 
     def purged_users(self) -> Tombstones:
         """All tombstones, consistently read."""
-        salt = self._get(_SALT_KEY).get("salt")
-        if salt is None:
+        items = {_sort_key(item): item for item in self._items(_PURGED)}
+        if "SALT" not in items:
             return NO_TOMBSTONES
-        shards = [self._get(f"PURGED#{digit}") for digit in string.hexdigits[:16]]
-        hashes = frozenset(user for shard in shards for user in _strings(shard.get("users", set())))
-        return Tombstones(salt=str(salt), hashes=hashes)
+        hashes = frozenset(key.removeprefix(_USER) for key in items if key.startswith(_USER))
+        return Tombstones(salt=str(items["SALT"]["salt"]), hashes=hashes)
 
     # Snapshots
 
     def current_snapshot(self, dataset: str) -> Snapshot | None:
         """The dataset's current snapshot, consistently read."""
-        item = self._get(f"SNAPSHOT#{dataset}")
+        item = self._get(_snapshot_key(dataset))
         if not item:
             return None
         return Snapshot(
@@ -567,7 +492,7 @@ class Ledger:
             False where the current one is of a newer file, or of the same one.
         """
         return self._update_if(
-            f"SNAPSHOT#{snapshot.dataset}",
+            _snapshot_key(snapshot.dataset),
             "SET age = :age, uri = :uri, #key = :key, version_id = :version_id, last_modified = :last_modified, "
             "#rows = :rows",
             "attribute_not_exists(age) OR age < :age",
@@ -582,48 +507,48 @@ class Ledger:
             },
         )
 
-    def replace_snapshot(self, old: Snapshot, new: Snapshot) -> bool:
-        """Swaps the current snapshot for another one made of the same file, as a purge does.
+    def _get(self, key: Mapping[str, str]) -> Mapping[str, Any]:
+        return self._table.get_item(Key=key, ConsistentRead=True).get("Item", {})
 
-        Rows change only when days are claimed and computed after this.
-
-        Returns:
-            False where `old` is not the current one: a newer file is, or the swap has been made.
-        """
-        return self._update_if(
-            f"SNAPSHOT#{old.dataset}",
-            "SET uri = :uri, #rows = :rows",
-            "uri = :old AND age = :age",
-            {"#rows": "rows"},
-            {":uri": new.uri, ":rows": new.rows, ":old": old.uri, ":age": "\n".join(old.age)},
-        )
-
-    def _get(self, key: str) -> Mapping[str, Any]:
-        return self._table.get_item(Key={LEDGER_PARTITION_KEY: key}, ConsistentRead=True).get("Item", {})
+    def _items(self, partition: str, first: str = "", last: str = "") -> list[Mapping[str, Any]]:
+        """All items of a partition, or those whose sort keys are from first to last; consistently read, ascending."""
+        query: dict[str, Any] = {
+            "KeyConditionExpression": f"{LEDGER_PARTITION_KEY} = :partition",
+            "ExpressionAttributeValues": {":partition": partition},
+            "ConsistentRead": True,
+        }
+        if first:
+            query["KeyConditionExpression"] += f" AND {LEDGER_SORT_KEY} BETWEEN :first AND :last"
+            query["ExpressionAttributeValues"] |= {":first": first, ":last": last}
+        return list(queried(self._table, query))
 
     def _update_if(
-        self, key: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+        self,
+        key: Mapping[str, str],
+        update: str,
+        condition: str,
+        names: Mapping[str, str],
+        values: Mapping[str, Any],
     ) -> bool:
         return self._updated_if(key, update, condition, names, values) is not None
 
     def _updated_if(
         self,
-        key: str,
+        key: Mapping[str, str],
         update: str,
         condition: str,
         names: Mapping[str, str],
         values: Mapping[str, Any],
-        returned: Literal["ALL_OLD", "ALL_NEW"] = "ALL_OLD",
     ) -> Mapping[str, Any] | None:
-        """What the item was before, or is now; empty where there was none. None where the condition does not hold."""
+        """What the item was before; empty where there was none. None where the condition does not hold."""
         try:
             response = self._table.update_item(
-                Key={LEDGER_PARTITION_KEY: key},
+                Key=key,
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
-                ReturnValues=returned,
+                ReturnValues="ALL_OLD",
             )
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
@@ -631,25 +556,29 @@ class Ledger:
             raise
         return response.get("Attributes", {})
 
-    def items_with_status(self, status: FileStatus | DayStatus) -> list[Mapping[str, Any]]:
-        """Files or days with a status, from an index that lags: good to show, never to compute by.
+    def files_with_status(self, status: FileStatus) -> Iterator[Mapping[str, Any]]:
+        """Files with a status, from an index that lags: good to show, never to compute by.
 
-        Returns:
-            Items with all their attributes; `pk` is `FILE#…` or `DAY#…`.
+        Yields:
+            Items with all their attributes, those that were uploaded last first; `file_of` tells key and version.
         """
-        query: dict[str, Any] = {
+        query = {
             "IndexName": STATUS_INDEX,
             "KeyConditionExpression": "#status = :status",
             "ExpressionAttributeNames": {"#status": STATUS_INDEX_PARTITION_KEY},
             "ExpressionAttributeValues": {":status": status},
+            "ScanIndexForward": False,
         }
-        items: list[Mapping[str, Any]] = []
-        while True:
-            page = self._table.query(**query)
-            items += page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return items
-            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        return queried(self._table, query)
+
+
+def queried(table: Table, query: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The items of a Query, all its pages."""
+    page = table.query(**query)
+    yield from page["Items"]
+    while "LastEvaluatedKey" in page:
+        page = table.query(**query, ExclusiveStartKey=page["LastEvaluatedKey"])
+        yield from page["Items"]
 
 
 def _assignments(attributes: Mapping[str, Any]) -> tuple[dict[str, str], str, dict[str, Any]]:
@@ -667,19 +596,36 @@ def salted_hash(salt: str, user_id: str) -> str:
     return hashlib.sha256((salt + user_id).encode()).hexdigest()
 
 
-def file_key(key: str, version_id: str) -> str:
-    """The partition key of a file."""
-    return f"FILE#{key}#{version_id}"
+def file_key(key: str, version_id: str) -> dict[str, str]:
+    """The key of a file's item."""
+    return {LEDGER_PARTITION_KEY: f"{FILE_PREFIX}{key}", LEDGER_SORT_KEY: version_id}
 
 
-def batch_key(execution_arn: str) -> str:
-    """The partition key of a batch."""
-    return f"BATCH#{execution_arn}"
+def file_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Key and version of a file, by its item."""
+    return str(item[LEDGER_PARTITION_KEY]).removeprefix(FILE_PREFIX), _sort_key(item)
 
 
-def day_key(date: str) -> str:
-    """The partition key of a day, in `ledger` as in `kpis`."""
-    return f"DAY#{date}"
+def batch_key(execution_arn: str) -> dict[str, str]:
+    """The key of a batch's item."""
+    return {LEDGER_PARTITION_KEY: f"BATCH#{execution_arn}", LEDGER_SORT_KEY: "BATCH"}
+
+
+def run_key(date: str, run: str) -> dict[str, str]:
+    """The key of the item of a day's run."""
+    return {LEDGER_PARTITION_KEY: f"RUNS#{date}", LEDGER_SORT_KEY: run}
+
+
+def _snapshot_key(dataset: str) -> dict[str, str]:
+    return {LEDGER_PARTITION_KEY: "SNAPSHOTS", LEDGER_SORT_KEY: dataset}
+
+
+def _sort_key(item: Mapping[str, Any]) -> str:
+    return str(item[LEDGER_SORT_KEY])
+
+
+def _day(item: Mapping[str, Any]) -> Day:
+    return Day(date=_sort_key(item), claim=_integer(item["claim"]), published=_integer(item.get("published", 0)))
 
 
 def utc_now() -> str:

@@ -77,6 +77,7 @@ COMPUTE_KPIS_JOB_ARGUMENTS: Final = (
     "data_bucket",
     "ledger_table",
     "kpis_table",
+    "kpi_code",
     "top_songs",
     "top_genres",
     "dpus",
@@ -85,15 +86,18 @@ COMPUTE_KPIS_JOB_ARGUMENTS: Final = (
 KPIS_PARTITION_KEY: Final = "pk"
 KPIS_SORT_KEY: Final = "sk"
 SUMMARY: Final = "SUMMARY"
-"""Sort key of a day's totals."""
-GENRE_INDEX: Final = "by_genre"
-GENRE_INDEX_PARTITION_KEY: Final = "genre_pk"
-GENRE_INDEX_SORT_KEY: Final = "date"
-"""The index lists the days of a genre, and under the partition key SUMMARY all days."""
+"""Sort key of a day's totals, which name the version of its rows. SUMMARY is the partition key in the index, too."""
+DATE_INDEX: Final = "by_date"
+DATE_INDEX_PARTITION_KEY: Final = "index_pk"
+DATE_INDEX_SORT_KEY: Final = "date"
+"""The index lists the days that have plays: only their SUMMARY rows have both attributes."""
 
 LEDGER_PARTITION_KEY: Final = "pk"
+LEDGER_SORT_KEY: Final = "sk"
 STATUS_INDEX: Final = "by_status"
 STATUS_INDEX_PARTITION_KEY: Final = "status"
+STATUS_INDEX_SORT_KEY: Final = "uploaded_at"
+"""The index lists files: only their items have both attributes."""
 
 VALIDATE_BATCH: Final = "validate-batch"
 COMPUTE_KPIS: Final = "compute-kpis"

@@ -1,4 +1,4 @@
-"""Publishes days: claim, compute, write, until what is visible holds what was committed.
+"""Publishes days: claim, compute, write the rows of a version that nobody reads yet, and make it visible in one step.
 
 The order of the steps is the proof that KPIs are right under any history of files; see docs/exactness.md.
 """
@@ -6,35 +6,26 @@ The order of the steps is the proof that KPIs are right under any history of fil
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
-from glue_scripts.kpi_items import Item
-from glue_scripts.kpi_table import KpiTable
-from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones, utc_now
-from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
+from glue_scripts.kpi_items import DayKpis, Item
+from glue_scripts.kpi_table import KpiTable, VisibleDay, summary_key, version_prefix
+from glue_scripts.ledger import Claim, Day, Ledger, Snapshot, Tombstones, utc_now
+from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
 
-MAX_CLAIMS = 5
-"""How often a job claims a day anew when the job that superseded it does not publish."""
-MAX_POLLS = 300
-POLL_SECONDS = 2.0
-"""A superseded job looks so often, at this interval, whether the later claim is published: ten minutes."""
 PARALLEL_DAYS = 8
 MAX_DAYS_AT_ONCE = 31
-"""Days claimed and computed together: a day of the public files has 2,700 rows, which the driver holds in memory."""
+"""Days claimed and computed together: the driver holds their rows in memory, a day of the public files has 113."""
 
 logger = logging.getLogger(__name__)
 
 Snapshots = Mapping[str, Snapshot | None]
 """By dataset, `songs` and `users`: the snapshot used; None where there is none."""
-Compute = Callable[[Sequence[Claim], Snapshots, Tombstones], list[Item]]
-"""Computes all rows of the claimed days from exactly their runs, purged users left out."""
-
-
-class DayNotPublishedError(RuntimeError):
-    """Days stayed unpublished although they were claimed again and again."""
+Compute = Callable[[Sequence[Claim], Snapshots, Tombstones], Mapping[str, DayKpis]]
+"""Computes, by date, the claimed days that have plays, from exactly their runs, purged users left out."""
 
 
 @dataclass(frozen=True)
@@ -42,91 +33,108 @@ class Publisher:
     """What publishing needs.
 
     Attributes:
-        ledger: claims and published days.
+        ledger: claims and runs.
         kpi_table: the rows.
-        compute: from claims, snapshots and tombstones to rows.
-        sleep: waits for so many seconds.
+        compute: from claims, snapshots and tombstones to KPIs.
+        made_with: what else the numbers are a function of, by attribute of SUMMARY: `kpi_code`, the version of the
+            code, and `kpi_settings`.
     """
 
     ledger: Ledger
     kpi_table: KpiTable
     compute: Compute
-    sleep: Callable[[float], None] = time.sleep
+    made_with: Mapping[str, Any]
 
     def publish(self, runs: Mapping[str, str | None]) -> None:
         """Commits runs to their days and returns when rows that hold them are visible.
 
         Args:
             runs: by date, the lake run to commit, complete in the lake; None recomputes the day as it is.
-
-        Raises:
-            DayNotPublishedError: other jobs kept superseding this one and did not publish either.
         """
         dates = sorted(runs)
         for start in range(0, len(dates), MAX_DAYS_AT_ONCE):
             self._publish_together({date: runs[date] for date in dates[start : start + MAX_DAYS_AT_ONCE]})
 
+    def days_that_may_lack_tracks(self) -> list[str]:
+        """Days with plays of unknown tracks, and days being computed, which may have them: ascending dates."""
+        return [
+            day.date
+            for day, visible in _days(self.ledger, self.kpi_table)
+            if not _is_published(day, visible) or (visible and visible.unknown_plays)
+        ]
+
     def _publish_together(self, runs: Mapping[str, str | None]) -> None:
-        waiting = dict(runs)
-        for _ in range(MAX_CLAIMS):
-            # 5. Commit the run to the day and claim the day, in one atomic update.
-            claims = [self.ledger.claim_day(date, run) for date, run in waiting.items()]
-            # 6. Only then read the tombstones, the snapshot pointers and the days' runs, and compute.
-            tombstones = self.ledger.purged_users()
-            snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}
-            items = _items_by_day(self.compute(claims, snapshots, tombstones))
-            # 7. Write under the claim; 8. where a claim is superseded, wait for the later one's rows.
-            superseded = self._write(claims, items, snapshots)
-            late = self._not_published_in_time(superseded)
-            if not late:
-                return
-            # Without the run: it is committed.
-            waiting = dict.fromkeys(sorted(late))
-        raise DayNotPublishedError(
-            f"Not published after {MAX_CLAIMS} claims: {', '.join(sorted(waiting))}. The plays are committed; "
-            "redrive the execution when no other one computes these days."
-        )
-
-    def _write(self, claims: Sequence[Claim], items: Mapping[str, list[Item]], snapshots: Snapshots) -> list[Claim]:
-        """Writes days in parallel; returns the claims that were superseded."""
-
-        def write(claim: Claim) -> bool:
-            return self._write_day(claim, items.get(claim.date, []), snapshots)
+        def claim(date: str) -> int:
+            if run := runs[date]:
+                self.ledger.commit_run(date, run)
+            return self.ledger.claim_day(date)
 
         with ThreadPoolExecutor(max_workers=PARALLEL_DAYS) as pool:
-            written = list(pool.map(write, claims))
-        return [claim for claim, is_written in zip(claims, written, strict=True) if not is_written]
+            # 5. Commit the run to the day, then claim the day.
+            versions = list(pool.map(claim, runs))
+            # 6. Only then read the days' runs, the tombstones and the snapshot pointers, and compute.
+            committed = list(pool.map(self.ledger.runs, runs))
+            claims = [Claim(*of_day) for of_day in zip(runs, versions, committed, strict=True)]
+            tombstones = self.ledger.purged_users()
+            snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}
+            kpis = self.compute(claims, snapshots, tombstones)
+            made_of = {**self.made_with, **_names_of(snapshots)}
 
-    def _write_day(self, claim: Claim, items: list[Item], snapshots: Snapshots) -> bool:
-        uris = {dataset: snapshot.uri for dataset, snapshot in snapshots.items() if snapshot}
-        stamped = [_with_snapshots(item, uris) if item[KPIS_SORT_KEY] == SUMMARY else item for item in items]
-        unknown_plays = sum(item["unknown_track_plays"] for item in items if item[KPIS_SORT_KEY] == SUMMARY)
-        is_written = self.kpi_table.write_day(claim, stamped, utc_now()) and self.ledger.publish_day(
-            claim, unknown_plays=unknown_plays, snapshots=uris
-        )
-        outcome = "published" if is_written else "superseded"
-        logger.info("%s %s: claim %d, %d runs, %d rows", outcome, claim.date, claim.number, len(claim.runs), len(items))
-        return is_written
+            def publish_day(claim: Claim) -> None:
+                self._publish_day(claim, kpis.get(claim.date), made_of)
 
-    def _not_published_in_time(self, superseded: Iterable[Claim]) -> set[str]:
-        """Waits for the claims that superseded ours; returns the dates that did not get published."""
-        missing = {claim.date: claim for claim in superseded}
-        for _ in range(MAX_POLLS):
-            missing = {
-                date: claim for date, claim in missing.items() if self.ledger.published_claim(date) < claim.number
-            }
-            if not missing:
-                break
-            self.sleep(POLL_SECONDS)
-        return set(missing)
+            list(pool.map(publish_day, claims))
 
-
-def _items_by_day(items: Iterable[Item]) -> dict[str, list[Item]]:
-    by_day: dict[str, list[Item]] = {}
-    for item in items:
-        by_day.setdefault(str(item[KPIS_PARTITION_KEY]).removeprefix("DAY#"), []).append(item)
-    return by_day
+    def _publish_day(self, claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) -> None:
+        # 7. Write the rows of the version, which nobody reads yet.
+        self.kpi_table.write(_genre_rows(claim, day))
+        # 8. Make it visible, unless a later one is: that one was claimed later, and holds at least as much.
+        before = self.kpi_table.flip(_summary_row(claim, day, made_of))
+        outcome = "published" if before is not None else "superseded"
+        logger.info("%s %s: version %d of %d runs", outcome, claim.date, claim.version, len(claim.runs))
+        if before is not None:
+            self.ledger.note_published(claim.date, claim.version)
+            # Readers that have just read the SUMMARY before may still read the version that it names.
+            self.kpi_table.collect(claim.date, before)
 
 
-def _with_snapshots(summary: Item, uris: Mapping[str, str]) -> Item:
-    return {**summary, "songs_snapshot": uris.get("songs"), "users_snapshot": uris.get("users")}
+def unpublished_days(ledger: Ledger, kpi_table: KpiTable) -> list[str]:
+    """Days whose latest claim is not visible, consistently read: ascending dates.
+
+    Where no job works, each is one whose job has died.
+    """
+    return [day.date for day, visible in _days(ledger, kpi_table) if not _is_published(day, visible)]
+
+
+def _days(ledger: Ledger, kpi_table: KpiTable) -> list[tuple[Day, VisibleDay | None]]:
+    """Every day, and what is visible of it. Claims are read first: what is claimed later reads the pointers later."""
+    days = ledger.days()
+    visible = kpi_table.visible([day.date for day in days])
+    return [(day, visible.get(day.date)) for day in days]
+
+
+def _is_published(day: Day, visible: VisibleDay | None) -> bool:
+    return visible is not None and visible.version >= day.claim
+
+
+def _genre_rows(claim: Claim, day: DayKpis | None) -> list[Item]:
+    prefix = version_prefix(claim.version)
+    key = summary_key(claim.date)
+    return [{**key, KPIS_SORT_KEY: f"{prefix}GENRE#{row['genre']}", **row} for row in day.genres] if day else []
+
+
+def _summary_row(claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) -> Item:
+    """SUMMARY; of a day without plays a marker, so that no older job's flip brings its plays back."""
+    row = {**summary_key(claim.date), "version": claim.version, "computed_at": utc_now()}
+    if day is None:
+        return row
+    return {**row, DATE_INDEX_PARTITION_KEY: SUMMARY, **day.summary, "genre_rows": len(day.genres), **made_of}
+
+
+def _names_of(snapshots: Snapshots) -> Item:
+    """The snapshots by their folder, and by their file, which stays the same when a purge writes the folder again."""
+    used = {dataset: snapshot for dataset, snapshot in snapshots.items() if snapshot}
+    return {
+        **{f"{dataset}_snapshot": snapshot.uri if snapshot else None for dataset, snapshot in snapshots.items()},
+        "snapshots": {dataset: snapshot.file for dataset, snapshot in used.items()},
+    }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glue_scripts.counting import Counting, count_days
-from glue_scripts.kpi_items import Item, items_of
+from glue_scripts.kpi_items import DayKpis, kpis_by_day
 from glue_scripts.ledger import Claim, Tombstones
 from glue_scripts.objects import Objects
 from glue_scripts.publication import Snapshots
@@ -43,8 +43,8 @@ class SqlEngine:
     top_genres: int
     share: Share
 
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[Item]:
-        """All rows of the claimed days, from exactly their runs."""
+    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> Mapping[str, DayKpis]:
+        """The KPIs of the claimed days that have plays, from exactly their runs."""
         with ThreadPoolExecutor(PARALLEL_DOCUMENTS) as pool:
             runs = [(run, claim.date) for claim in claims for run in sorted(claim.runs)]
             stored = [each for of_run in pool.map(self._stored, runs) for each in of_run]
@@ -58,9 +58,9 @@ class SqlEngine:
             self.top_songs,
         )
         workers = workers_for(sum(each.rows for each in stored), self.context)
-        items = items_of(count_days(stored, counting, workers), top_genres=self.top_genres)
-        logger.info("computed %d days: %d rows", len(claims), len(items))
-        return items
+        kpis = kpis_by_day(count_days(stored, counting, workers), top_genres=self.top_genres)
+        logger.info("computed %d days, %d of them have plays", len(claims), len(kpis))
+        return kpis
 
     def _stored(self, run_of_day: tuple[str, str]) -> Sequence[StoredPlays]:
         return RunOfDay.of_document(json.loads(bytes(self.objects.read(document_key(*run_of_day))))).objects

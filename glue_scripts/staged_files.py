@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glue_scripts import names
 from glue_scripts.accepted_files import AcceptedFile
-from glue_scripts.ledger import FileStatus, Ledger
+from glue_scripts.ledger import FileStatus, Ledger, utc_now
 from glue_scripts.objects import AS_DOWNLOAD, DocumentError, Location, file_name, read_json
 from glue_scripts.readable_file import ReadableFile
 from validators.companion_files import companion
@@ -104,7 +104,8 @@ class StagedFile:
     def attributes(self) -> dict[str, Any]:
         """What the ledger keeps of it before it is judged."""
         known = {"dataset": self.dataset or names.NO_DATASET, "size": self.size, "etag": self.etag}
-        return {**known, **({"uploaded_at": self.uploaded_at} if self.uploaded_at else {})}
+        # The index by status lists only files that have a moment: a version that was gone gets that of its receipt.
+        return {**known, "uploaded_at": self.uploaded_at or utc_now()}
 
     def accepted(self) -> AcceptedFile | None:
         """The file as an accepted one; None where it has no dataset or S3 did not tell when it was uploaded."""

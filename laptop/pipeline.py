@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from glue_scripts import names
-from glue_scripts.ledger import FileStatus
+from glue_scripts.kpi_table import is_marker
+from glue_scripts.ledger import FILE_PREFIX, FileStatus, Ledger, file_of
 from laptop.inputs import Input
+from operations.kpis import entries, read_rows, read_summary
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
 FINAL_FILE_STATUSES = (FileStatus.REJECTED, FileStatus.ARCHIVED, FileStatus.REPLACED)
-FILE_KEY_PREFIX = "FILE#"
-DAY_KEY_PREFIX = "DAY#"
+
+FileKey = tuple[str, str]
+"""Key and version of a file, by which the ledger knows it."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class Uploaded:
     version_id: str
 
     @property
-    def ledger_key(self) -> str:
-        """Partition key of the file's item in the ledger."""
-        return f"{FILE_KEY_PREFIX}{self.key}#{self.version_id}"
+    def ledger_key(self) -> FileKey:
+        """What the ledger knows it by."""
+        return self.key, self.version_id
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Snapshot:
     queued: int
     """Messages in the upload queue, those included that are delivered and not deleted yet."""
     dead_letters: int
-    file_statuses: Mapping[str, str]
+    file_statuses: Mapping[FileKey, str]
     """Ledger status by ledger key."""
 
     @property
@@ -86,11 +89,11 @@ class Answers:
     executions: Sequence[Mapping[str, Any]]
     """Oldest first, as DescribeExecution tells them."""
     kpi_rows: Sequence[Mapping[str, Any]]
-    """Every row of the table `kpis` with plain numbers, by partition key, then sort key."""
-    file_statuses: Mapping[str, str]
+    """The entries of every day that has plays, with plain numbers, by `pk`, then `sk`."""
+    file_statuses: Mapping[FileKey, str]
     """Ledger status by ledger key."""
     days: Sequence[str]
-    """Days (`yyyy-mm-dd`) that have accepted plays, according to the ledger."""
+    """Days (`yyyy-mm-dd`) that were claimed: all that have accepted plays."""
     left_in_raw: Sequence[str]
     """Keys under raw/ that still have an object version."""
 
@@ -149,20 +152,22 @@ class Pipeline:
         )
 
     def has_day(self, day: str) -> bool:
-        """Whether a reader of the table `kpis` sees a day (`yyyy-mm-dd`)."""
-        key = {names.KPIS_PARTITION_KEY: f"{DAY_KEY_PREFIX}{day}", names.KPIS_SORT_KEY: names.SUMMARY}
-        return "Item" in self.kpis_table.get_item(Key=key, ConsistentRead=True)
+        """Whether a reader of the table `kpis` sees plays of a day (`yyyy-mm-dd`)."""
+        return not is_marker(read_summary(self.kpis_table, day))
+
+    def kpi_rows(self) -> list[dict[str, Any]]:
+        """The entries of every day that has plays, by `pk`, then `sk`."""
+        days = (read_rows(self.kpis_table, date) for date in Ledger(self.ledger_table).dates())
+        rows = [row for summary, genres in days if not is_marker(summary) for row in entries(summary, genres)]
+        return sorted(rows, key=lambda row: (row[names.KPIS_PARTITION_KEY], row[names.KPIS_SORT_KEY]))
 
     def answers(self) -> Answers:
         """Everything the pipeline tells when it is at rest."""
-        ledger = scan(self.ledger_table)
-        keys = [str(item[names.LEDGER_PARTITION_KEY]) for item in ledger]
-        rows = [plain_numbers(row) for row in scan(self.kpis_table)]
         return Answers(
             executions=self._describe_executions(),
-            kpi_rows=sorted(rows, key=lambda row: (row[names.KPIS_PARTITION_KEY], row[names.KPIS_SORT_KEY])),
-            file_statuses=file_statuses(ledger),
-            days=sorted(key.removeprefix(DAY_KEY_PREFIX) for key in keys if key.startswith(DAY_KEY_PREFIX)),
+            kpi_rows=[plain_numbers(row) for row in self.kpi_rows()],
+            file_statuses=file_statuses(scan(self.ledger_table)),
+            days=Ledger(self.ledger_table).dates(),
             left_in_raw=self._keys_left_in_raw(),
         )
 
@@ -238,10 +243,10 @@ def is_run_of(run: Mapping[str, Any], execution_name: str) -> bool:
     return any(folder in value for value in run.get("Arguments", {}).values())
 
 
-def file_statuses(ledger: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def file_statuses(ledger: Sequence[Mapping[str, Any]]) -> dict[FileKey, str]:
     """Status of every file in the ledger by its ledger key."""
-    keys = {str(item[names.LEDGER_PARTITION_KEY]): item for item in ledger}
-    return {key: str(item["status"]) for key, item in keys.items() if key.startswith(FILE_KEY_PREFIX)}
+    files = [item for item in ledger if str(item[names.LEDGER_PARTITION_KEY]).startswith(FILE_PREFIX)]
+    return {file_of(item): str(item["status"]) for item in files}
 
 
 def scan(table: Table) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from laptop.collect import Email
-from laptop.pipeline import FILE_KEY_PREFIX, SUCCEEDED, Answers
+from laptop.pipeline import SUCCEEDED, Answers
 from operations import output
 from operations.output import add_row, data_table, lines
 
@@ -45,8 +45,7 @@ def files_table(answers: Answers) -> Table:
     """One row per file with its ledger status and, of a rejected one, why."""
     reasons = rejection_reasons(answers.executions)
     table = data_table("Files", "file", "status", "why")
-    for ledger_key, status in sorted(answers.file_statuses.items()):
-        key = ledger_key.removeprefix(FILE_KEY_PREFIX).rpartition("#")[0]
+    for (key, _), status in sorted(answers.file_statuses.items()):
         add_row(table, key, status, lines(*reasons.get(key, [])))
     return table
 

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from glue_scripts.forgotten_files import FORGOTTEN_AFTER, RawVersion
 from operations import executions, kpis, purge, recompute, replay, show, status
+from operations.days import Days
 from operations.deployment import Deployment
 from operations.errors import ExitCode, OperationError, RefusedError, aws_failure
 from operations.output import data_console, json_text, lines
@@ -180,18 +181,29 @@ def _start(deployment: Deployment, files: Sequence[RawVersion]) -> None:
 @app.command("recompute")
 def recompute_days(
     environment: Environment,
-    first: Annotated[datetime, typer.Option("--from", formats=[DAY], help="First day.")],
-    last: Annotated[datetime, typer.Option("--to", formats=[DAY], help="Last day, included.")],
+    first: Annotated[datetime | None, typer.Option("--from", formats=[DAY], help="First day.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=[DAY], help="Last day, included.")] = None,
+    outdated: Annotated[bool, typer.Option("--outdated", help="The days that `status` calls outdated.")] = False,
     minutes: Minutes = 240,
     as_json: AsJson = False,
 ) -> None:
-    """Compute days anew from all their plays and the current snapshots, after a correction of the catalogue."""
+    """Compute days anew from all their plays, with the current snapshots, KPI code and settings.
+
+    Give the days, as after a correction of the catalogue, or --outdated.
+    """
+    if outdated == bool(first or last) or bool(first) != bool(last):
+        raise typer.BadParameter("give --from and --to, or --outdated.")
     deployment = Deployment.find(environment)
     purge.refuse_while_purging(deployment)
-    dates = recompute.days_between(deployment, first.strftime(DAY), last.strftime(DAY))
+    if first and last:
+        dates = recompute.days_between(deployment, first.strftime(DAY), last.strftime(DAY))
+    else:
+        dates = list(Days.read(deployment).outdated(deployment))
     days = recompute.recompute(deployment, dates, minutes=minutes, tell=_tell)
     if as_json:
         _print_json(days)
+    elif not days:
+        _say("No day is outdated: there is nothing to compute.")
     else:
         _print(show.days_tables(days))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import boto3
 from botocore.exceptions import ClientError
 
+from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import Ledger
 from operations.errors import NoRegionError, UnknownEnvironmentError
 
@@ -122,6 +123,11 @@ class Deployment:
     def ledger(self) -> Ledger:
         """The ledger."""
         return Ledger(self.ledger_table)
+
+    @property
+    def kpi_table(self) -> KpiTable:
+        """The KPIs."""
+        return KpiTable(self.kpis_table)
 
     @property
     def upload_queue_url(self) -> str:

@@ -1,25 +1,22 @@
-"""The journal of a purge: what makes it resumable after any interruption. Items `PURGE#<salted hash>` of the ledger."""
+"""The journal of a purge: what makes it resumable after any interruption.
+
+Items `PURGES`/<salted hash> of the ledger. One that tells a number of `objects` is of a purge that has ended, and that
+could not work on so many: it is to be repeated once they can be worked on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from glue_scripts.ledger import utc_now
-from glue_scripts.names import (
-    LEDGER_PARTITION_KEY,
-    STATUS_INDEX,
-    STATUS_INDEX_PARTITION_KEY,
-)
+from glue_scripts.ledger import queried, utc_now
+from glue_scripts.names import LEDGER_PARTITION_KEY, LEDGER_SORT_KEY
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-OPEN: Final = "PURGE_OPEN"
-INCOMPLETE: Final = "PURGE_INCOMPLETE"
-"""The purge has ended, and some objects could not be worked on: it is to be repeated once they can."""
-_PREFIX: Final = "PURGE#"
+_PURGES: Final = "PURGES"
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,10 @@ class Journal:
     def open(self, user: str, *, resume_pipe: bool) -> Entry:
         """Begins a purge; one that was interrupted is found as it was left."""
         item = self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: _PREFIX + user},
-            UpdateExpression="SET #status = :open, begun_at = if_not_exists(begun_at, :now), "
-            "resume_pipe = if_not_exists(resume_pipe, :resume)",
-            ExpressionAttributeNames={"#status": STATUS_INDEX_PARTITION_KEY},
-            ExpressionAttributeValues={":open": OPEN, ":now": utc_now(), ":resume": resume_pipe},
+            Key=_key(user),
+            UpdateExpression="SET begun_at = if_not_exists(begun_at, :now), "
+            "resume_pipe = if_not_exists(resume_pipe, :resume) REMOVE objects",
+            ExpressionAttributeValues={":now": utc_now(), ":resume": resume_pipe},
             ReturnValues="ALL_NEW",
         )["Attributes"]
         return _entry(item)
@@ -78,7 +74,7 @@ class Journal:
         """Notes days before anything is removed from them."""
         if found := set(days):
             self._table.update_item(
-                Key={LEDGER_PARTITION_KEY: _PREFIX + user},
+                Key=_key(user),
                 UpdateExpression="ADD #days :days",
                 ExpressionAttributeNames={"#days": "days"},
                 ExpressionAttributeValues={":days": found},
@@ -86,55 +82,51 @@ class Journal:
 
     def days(self, user: str) -> list[str]:
         """The noted days, consistently read, ascending."""
-        item = self._table.get_item(Key={LEDGER_PARTITION_KEY: _PREFIX + user}, ConsistentRead=True).get("Item", {})
+        item = self._table.get_item(Key=_key(user), ConsistentRead=True).get("Item", {})
         return sorted(_entry(item).days) if item else []
 
     def close(self, user: str) -> None:
         """Ends a purge; the tombstone stays."""
-        self._table.delete_item(Key={LEDGER_PARTITION_KEY: _PREFIX + user})
+        self._table.delete_item(Key=_key(user))
 
     def close_incomplete(self, user: str, objects: int) -> None:
         """Ends a purge that could not work on some object versions: everything else may go on, `status` tells it."""
         self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: _PREFIX + user},
-            UpdateExpression="SET #status = :incomplete, objects = :objects REMOVE resume_pipe, #days",
-            ExpressionAttributeNames={"#status": STATUS_INDEX_PARTITION_KEY, "#days": "days"},
-            ExpressionAttributeValues={":incomplete": INCOMPLETE, ":objects": objects},
+            Key=_key(user),
+            UpdateExpression="SET objects = :objects REMOVE resume_pipe, #days",
+            ExpressionAttributeNames={"#days": "days"},
+            ExpressionAttributeValues={":objects": objects},
         )
 
     def unfinished(self) -> list[Entry]:
-        """All purges that were begun and not ended."""
-        return [_entry(item) for item in self._with_status(OPEN)]
+        """All purges that were begun and not ended, consistently read."""
+        return [_entry(item) for item in self._items() if "objects" not in item]
 
     def incomplete(self) -> list[Incomplete]:
-        """All purges that ended without some objects."""
+        """All purges that ended without some objects, consistently read."""
         return [
-            Incomplete(begun_at=str(item["begun_at"]), objects=int(str(item["objects"])))
-            for item in self._with_status(INCOMPLETE)
+            Incomplete(begun_at=str(item["begun_at"]), objects=int(item["objects"]))
+            for item in self._items()
+            if "objects" in item
         ]
 
-    def _with_status(self, status: str) -> list[Mapping[str, object]]:
-        found: list[Mapping[str, object]] = []
-        query: dict[str, Any] = {
-            "IndexName": STATUS_INDEX,
-            "KeyConditionExpression": "#status = :status",
-            "ExpressionAttributeNames": {"#status": STATUS_INDEX_PARTITION_KEY},
-            "ExpressionAttributeValues": {":status": status},
+    def _items(self) -> Iterator[Mapping[str, Any]]:
+        query = {
+            "KeyConditionExpression": f"{LEDGER_PARTITION_KEY} = :purges",
+            "ExpressionAttributeValues": {":purges": _PURGES},
+            "ConsistentRead": True,
         }
-        while True:
-            page = self._table.query(**query)
-            found += page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return found
-            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        return queried(self._table, query)
 
 
-def _entry(item: Mapping[str, object]) -> Entry:
-    days = item.get("days", set())
-    assert isinstance(days, set)
+def _key(user: str) -> dict[str, str]:
+    return {LEDGER_PARTITION_KEY: _PURGES, LEDGER_SORT_KEY: user}
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
     return Entry(
-        user=str(item[LEDGER_PARTITION_KEY]).removeprefix(_PREFIX),
+        user=str(item[LEDGER_SORT_KEY]),
         begun_at=str(item["begun_at"]),
         resume_pipe=bool(item["resume_pipe"]),
-        days=frozenset(map(str, days)),
+        days=frozenset(map(str, item.get("days", ()))),
     )

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from glue_scripts import names
 from glue_scripts.ledger import FileStatus, file_key
-from glue_scripts.names import LEDGER_PARTITION_KEY, RAW_PREFIX
+from glue_scripts.names import RAW_PREFIX
 from glue_scripts.objects import target_key
 from operations.deployment import Deployment
 from operations.rewrites import Age, Name, Rewrites
@@ -124,14 +124,16 @@ class PendingFiles:
 
     def _remove(self, version: Version, successor: str) -> None:
         self._deployment.ledger_table.update_item(
-            Key={LEDGER_PARTITION_KEY: file_key(version.key, version.version_id)},
+            Key=file_key(version.key, version.version_id),
             UpdateExpression="SET #status = if_not_exists(#status, :replaced), replaced_by = :successor, "
+            "uploaded_at = if_not_exists(uploaded_at, :uploaded), "
             "dataset = if_not_exists(dataset, :dataset), #execution = if_not_exists(#execution, :purge)",
             ExpressionAttributeNames={"#status": "status", "#execution": "execution"},
             ExpressionAttributeValues={
                 ":purge": "purge-user",
                 ":replaced": FileStatus.REPLACED,
                 ":successor": successor,
+                ":uploaded": _written(version)[0],
                 ":dataset": dataset_of(version.key) or names.NO_DATASET,
             },
         )

@@ -28,11 +28,13 @@ import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 
 from glue_scripts import names
-from glue_scripts.ledger import Day, salted_hash
+from glue_scripts.ledger import salted_hash
 from glue_scripts.objects import Location, json_line, read_json
+from glue_scripts.publication import unpublished_days
 from glue_scripts.stored_plays import RUN_FORMAT, RunOfDay, document_key, object_key, run_of_document_key
 from operations import csv_rows, documents, parquet_rows
 from operations.csv_rows import Cleaned, Person, UnreadableTextError
+from operations.days import ComputedDay
 from operations.deployment import Deployment
 from operations.errors import OperationError, RefusedError, aws_failure
 from operations.executions import running_executions, unfinished_job_runs
@@ -114,7 +116,7 @@ class Removed:
     broken: list[str] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
-    days: list[Day] = field(default_factory=list)
+    days: list[ComputedDay] = field(default_factory=list)
 
     def note(self, key: str, rows: int) -> None:
         """Counts one version that is gone."""
@@ -164,7 +166,7 @@ def purge_user(deployment: Deployment, user_id: str, *, minutes: float, tell: Ca
         _pause(deployment, minutes=minutes, tell=tell)
         removed = _remove(deployment, person, user, journal, tell=tell)
         # Besides the noted days those that a computation of a purge died over, whose note another command has closed.
-        days = sorted({*journal.days(user), *deployment.ledger.unpublished_days()})
+        days = sorted({*journal.days(user), *unpublished_days(deployment.ledger, deployment.kpi_table)})
         if days:
             removed.days = recompute(deployment, days, minutes=minutes, tell=tell)
         _resume(deployment, was_running=entry.resume_pipe, tell=tell)

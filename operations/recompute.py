@@ -1,4 +1,4 @@
-"""Computes days anew: after a catalogue correction, or after a purge."""
+"""Computes days anew: after a catalogue correction, with newer code or settings, or after a purge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from glue_scripts.ledger import Day
+from operations.days import ComputedDay, computed_day
 from operations.deployment import Deployment
 from operations.errors import MESSAGE_CHARACTERS, OperationError, UnknownThingError
 from operations.executions import now
@@ -35,7 +35,7 @@ def days_between(deployment: Deployment, first: str, last: str) -> list[str]:
 
 def recompute(
     deployment: Deployment, dates: Sequence[str], *, minutes: float, tell: Callable[[str], None]
-) -> list[Day]:
+) -> list[ComputedDay]:
     """Computes days from all their plays and the current snapshots, and waits until the rows are visible.
 
     Safe to interrupt and to repeat: the execution goes on by itself, and computing twice gives the same rows.
@@ -49,8 +49,7 @@ def recompute(
     """
     for start in range(0, len(dates), MAX_DAYS_OF_A_RUN):
         _compute(deployment, dates[start : start + MAX_DAYS_OF_A_RUN], minutes=minutes, tell=tell)
-    days = [deployment.ledger.day(date) for date in dates]
-    return [day for day in days if day]
+    return [computed_day(deployment, date) for date in dates]
 
 
 def _compute(deployment: Deployment, dates: Sequence[str], *, minutes: float, tell: Callable[[str], None]) -> None:

@@ -154,7 +154,7 @@ def replay(deployment: Deployment, file: ErrorFile) -> str:
     )
     successor = copied["VersionId"]
     deployment.ledger_table.update_item(
-        Key={LEDGER_PARTITION_KEY: file_key(file.key, file.version_id)},
+        Key=file_key(file.key, file.version_id),
         UpdateExpression="SET replayed_as = :successor",
         ConditionExpression=f"attribute_exists({LEDGER_PARTITION_KEY})",
         ExpressionAttributeValues={":successor": successor},
@@ -206,8 +206,7 @@ def _successor(deployment: Deployment, file: ErrorFile) -> tuple[str | None, Fil
 
 
 def _item(deployment: Deployment, key: str, version_id: str) -> Mapping[str, Any]:
-    ledger_key = {LEDGER_PARTITION_KEY: file_key(key, version_id)}
-    return deployment.ledger_table.get_item(Key=ledger_key, ConsistentRead=True).get("Item", {})
+    return deployment.ledger_table.get_item(Key=file_key(key, version_id), ConsistentRead=True).get("Item", {})
 
 
 def _forgotten_of(deployment: Deployment, key: str) -> list[RawVersion]:

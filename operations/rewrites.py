@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from glue_scripts.names import LEDGER_PARTITION_KEY
+from glue_scripts.names import LEDGER_PARTITION_KEY, LEDGER_SORT_KEY
 from glue_scripts.objects import file_name
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Age = tuple[str, str, str]
 """When a file was uploaded (ISO 8601 in UTC, to the second), its key, its version: the order of snapshots."""
 Name = tuple[str, str]
 """Key and version of a file."""
-_PREFIX: Final = "REWRITE#"
+_REWRITE: Final = "REWRITE"
 
 
 class Rewrites:
@@ -61,4 +61,4 @@ class Rewrites:
 
 
 def _key(name: Name) -> dict[str, str]:
-    return {LEDGER_PARTITION_KEY: _PREFIX + file_name(*name)}
+    return {LEDGER_PARTITION_KEY: f"{_REWRITE}#{file_name(*name)}", LEDGER_SORT_KEY: _REWRITE}

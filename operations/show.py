@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from glue_scripts.ledger import Day
+from operations.days import ComputedDay
 from operations.kpis import DayRows
 from operations.output import add_row, data_table, lines
 from operations.purge import Removed
@@ -64,7 +64,8 @@ def _state(found: Status) -> Table:
     )
     add_row(table, "days ever computed", str(found.days), "")
     add_row(table, "days not published", *_named(found.days_not_published, style="red"))
-    add_row(table, "days on older snapshots", *_named(found.days_on_older_snapshots))
+    outdated = [f"{date} ({', '.join(older)})" for date, older in found.outdated_days.items()]
+    add_row(table, "outdated days", *_named(outdated, hint="recompute --outdated computes them:"))
     unknown = [f"{date} ({plays} plays)" for date, plays in found.days_with_unknown_tracks.items()]
     add_row(table, "days with unknown tracks", *_named(unknown))
     add_row(table, "uploads in the queue", str(found.queued), "")
@@ -73,15 +74,16 @@ def _state(found: Status) -> Table:
     return table
 
 
-def days_tables(days: Sequence[Day]) -> Iterator[RenderableType]:
-    """Days with their claim, and the snapshots that they were computed with: each set of snapshots once."""
-    table = data_table("Days", "day", "claim", "state", "unknown plays")
+def days_tables(days: Sequence[ComputedDay]) -> Iterator[RenderableType]:
+    """Days with their version, and the snapshots that they were computed with: each set of snapshots once."""
+    table = data_table("Days", "day", "published version", "plays", "unknown plays")
     for day in days:
-        add_row(table, day.date, str(day.claim), _published(day), str(day.unknown_plays))
+        add_row(table, day.date, str(day.version), str(day.plays), str(day.unknown_plays))
     yield table
     by_snapshots: dict[tuple[str, ...], list[str]] = {}
     for day in days:
-        by_snapshots.setdefault(tuple(sorted(day.snapshots.values())), []).append(day.date)
+        if day.plays:
+            by_snapshots.setdefault(tuple(sorted(day.snapshots.values())), []).append(day.date)
     for uris, dates in by_snapshots.items():
         which = "All" if len(by_snapshots) == 1 else _range(dates)
         yield from _listed(f"{which} computed with the snapshots", uris or ["none: there is no catalogue yet"])
@@ -110,10 +112,9 @@ def removed_tables(removed: Removed) -> Iterator[RenderableType]:
 
 def kpi_tables(rows: DayRows) -> Iterator[RenderableType]:
     """SUMMARY first."""
-    day = rows.day
-    yield lines(f"{day.date}: {_published(day).plain}", style="" if day.is_published else "red")
+    yield lines(f"{rows.date}: {_state_of(rows)}", style="" if rows.version >= rows.claim else "red")
     if rows.summary is None:
-        yield "No plays."
+        yield from ["No plays."] if rows.version else []
     else:
         yield _summary(rows.summary)
         snapshots = {dataset: rows.summary[f"{dataset}_snapshot"] for dataset in ("songs", "users")}
@@ -148,17 +149,16 @@ def _summary(summary: Mapping[str, Any]) -> Table:
     add_row(table, "top genres", lines(*top))
     countries = sorted(summary["listens_by_country"].items(), key=lambda item: (-item[1], item[0]))
     add_row(table, "plays by country", ", ".join(f"{country} {listens}" for country, listens in countries))
-    add_row(table, "computed", f"{summary['computed_at']} by claim {summary['claim']}")
+    add_row(table, "computed", f"{summary['computed_at']}, version {summary['version']}")
     return table
 
 
-def _published(day: Day) -> Text:
-    if day.is_published:
-        return lines(f"published, claim {day.claim}")
-    return lines(
-        f"being computed: claim {day.claim} is begun, rows are those of claim {day.published} or partly newer",
-        style="red",
-    )
+def _state_of(rows: DayRows) -> str:
+    if not rows.version:
+        return "the first computation is under way, no KPIs yet: see `status`"
+    if rows.version < rows.claim:
+        return f"version {rows.version} is visible, a later computation ({rows.claim}) is under way: see `status`"
+    return f"published, version {rows.version}"
 
 
 def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -205,8 +205,9 @@ def _all(heading: str, names: Sequence[str]) -> Iterator[Text]:
         yield lines(f"{heading} ({len(names)}):", *(f"  {name}" for name in names))
 
 
-def _named(names: Sequence[str], *, style: str = "") -> tuple[Text, Text]:
-    return lines(str(len(names)), style=style if names else ""), lines(*shortened(names))
+def _named(names: Sequence[str], *, style: str = "", hint: str = "") -> tuple[Text, Text]:
+    hints = [hint] if names and hint else []
+    return lines(str(len(names)), style=style if names else ""), lines(*hints, *shortened(names))
 
 
 def _number(count: int, hint: str) -> tuple[Text, str]:

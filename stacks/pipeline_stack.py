@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from glue_scripts import names
+from glue_scripts.kpi_sql import KPI_CODE
 from stacks.constructs.batch_pipe import BatchPipe
 from stacks.constructs.failure_notifier import FailureNotifier
 from stacks.constructs.glue_spark_job import GlueSparkJob, RuntimeCode
@@ -94,6 +95,7 @@ class PipelineStack(cdk.Stack):
                 "data_bucket": data.bucket.bucket_name,
                 "ledger_table": ledger.table.table_name,
                 "kpis_table": kpis.table.table_name,
+                "kpi_code": KPI_CODE,
                 "top_songs": str(self._settings.top_songs),
                 "top_genres": str(self._settings.top_genres),
             },
@@ -102,8 +104,7 @@ class PipelineStack(cdk.Stack):
         )
         data.grant_read(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         ledger.grant_keep_books(job.role)
-        ledger.grant_check(job.role)
-        kpis.grant_replace_rows(job.role)
+        kpis.grant_publish(job.role)
         return job
 
     def _pipeline(self) -> StateMachine:

@@ -1,7 +1,7 @@
 """What AWS takes at most, where a setting can come near it: checked at synth, because AWS would tell much later.
 
-A role whose policy is too long fails a deployment half-way. A batch or a transaction that is too large fails a run, on
-the one day on which a name is long, and each redrive of it.
+A role whose policy is too long fails a deployment half-way. A batch or a row that is too large fails a run, on the one
+day on which a name is long, and each redrive of it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,8 @@ EventBridge Pipes gives a state machine the whole batch, limited by its bytes an
 larger one is split: all its events would end as dead letters, those of other senders, too.
 """
 
-TRANSACTION_BYTES: Final = 4_000_000
-"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html: 4 MB, 100 actions."""
-
-WRITES: Final = 99
-"""Rows in one transaction of the KPI job (`glue_scripts.kpi_table.MAX_WRITES`), beside the check of the claim."""
+ITEM_BYTES: Final = 400 * 1024
+"""https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 
 ID_BYTES: Final = 200
 """Most bytes of a track id and of a genre (docs/rules.md)."""
@@ -48,10 +45,13 @@ COUNTRIES: Final = 302
 
 COUNTRY_BYTES: Final = 64
 
-_FIELDS_BYTES: Final = 1_000
+_FIELDS_BYTES: Final = 1_500
 """A row's other attributes, with the names of all."""
 
-_LISTED_BYTES: Final = 80
+_HOURS_BYTES: Final = 24 * 250
+"""A row's 24 hours: the names of five measures, and numbers of at most 21 bytes."""
+
+_LISTED_BYTES: Final = 90
 """Names, numbers and overhead of an entry of a list or a map."""
 
 POLICY_CHARACTERS: Final[Mapping[str, int]] = {
@@ -93,16 +93,24 @@ def largest_batch_bytes(batch_size: int) -> int:
     return batch_size * EVENT_BYTES
 
 
-def largest_transaction_bytes(*, top_songs: int, top_genres: int) -> int:
-    """Bytes of a transaction of the KPI job: SUMMARY and genres' rows, with the longest names that the rules let pass.
+def largest_genre_row_bytes(*, top_songs: int) -> int:
+    """Bytes of a genre's row in the table `kpis`, with the longest names that the rules let pass.
 
     Args:
-        top_songs: Entries in each genre's list of songs.
-        top_genres: Entries in the day's list of genres.
+        top_songs: Entries in its list of songs.
     """
-    genre = _FIELDS_BYTES + top_songs * (ID_BYTES + 2 * NAME_BYTES + _LISTED_BYTES)
-    summary = _FIELDS_BYTES + top_genres * (ID_BYTES + _LISTED_BYTES) + COUNTRIES * (COUNTRY_BYTES + _LISTED_BYTES)
-    return (WRITES - 1) * genre + summary
+    return _FIELDS_BYTES + _HOURS_BYTES + top_songs * (ID_BYTES + 2 * NAME_BYTES + _LISTED_BYTES)
+
+
+def largest_summary_bytes(*, top_genres: int) -> int:
+    """Bytes of a SUMMARY, likewise.
+
+    Args:
+        top_genres: Entries in its list of genres.
+    """
+    snapshots = 2 * (VERSION_ID_BYTES + _LISTED_BYTES)
+    countries = COUNTRIES * (COUNTRY_BYTES + _LISTED_BYTES)
+    return _FIELDS_BYTES + snapshots + countries + top_genres * (ID_BYTES + _LISTED_BYTES)
 
 
 def check_policies(template: Mapping[str, Any]) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from benchmarks.flat_rows import flat
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts.blobs import Blob
 from glue_scripts.counting import Counting, count_days
-from glue_scripts.kpi_items import items_of
+from glue_scripts.kpi_items import kpis_by_day
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones
 from glue_scripts.spread import Blobs, Here, Workers
 from glue_scripts.stored_plays import Plays, RunOfDay
@@ -104,10 +105,11 @@ class Account:
         top_genres: int,
         tombstones: Tombstones = NO_TOMBSTONES,
     ) -> list[dict[str, Any]]:
-        """Stores both snapshots and computes the KPIs of all days of the runs."""
+        """Stores both snapshots and computes the KPIs of all days of the runs, in the flat form of the oracle."""
         with closed_connection(self.share) as db:
             write_songs(db, self.objects, "songs/", songs_table(songs))
             snapshot = store_users(db, self.objects, "users/", users)
         counting = Counting(self.objects, "songs/", snapshot, tombstones, self.share, top_songs)
         stored = [each for run in runs for day in run for each in day.objects]
-        return items_of(count_days(stored, counting, Workers(self.start, self.parts)), top_genres=top_genres)
+        tables = count_days(stored, counting, Workers(self.start, self.parts))
+        return flat(kpis_by_day(tables, top_genres=top_genres))

@@ -26,6 +26,7 @@ FOLDERS = (
     "tests",
 )
 STANDARD_LIBRARY_ONLY = (
+    "glue_scripts.kpi_sql",
     "glue_scripts.names",
     "validators.companion_files",
     "validators.rules",

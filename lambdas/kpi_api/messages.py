@@ -66,17 +66,14 @@ class Response:
     body: str = ""
 
     @classmethod
-    def of_json(cls, body: Mapping[str, Any], *, etag: str | None) -> Response:
+    def of_json(cls, body: Mapping[str, Any], *, etag: str) -> Response:
         """A JSON body.
 
         Args:
             body: of str, int, Decimal, bool, None, dict and list.
-            etag: None where the body must not be kept: its rows may be of two computations.
+            etag: names this state of the body.
         """
-        text = json_text(body)
-        if etag is None:
-            return cls(HTTPStatus.OK, {"Content-Type": JSON, "Cache-Control": "no-store"}, text)
-        return cls(HTTPStatus.OK, {"Content-Type": JSON, **kept(etag)}, text)
+        return cls(HTTPStatus.OK, {"Content-Type": JSON, **kept(etag)}, json_text(body))
 
     @classmethod
     def not_modified(cls, etag: str) -> Response:

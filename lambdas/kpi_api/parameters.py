@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from lambdas.kpi_api.problems import InvalidParametersError
 
-FIRST_DAY = "0001-01-01"
-LAST_DAY = "9999-12-31"
 MAX_GENRE_BYTES = 200
 """The pipeline's limit of a genre (docs/rules.md): no row has a longer one."""
 
@@ -32,6 +30,14 @@ class Span:
 
     first: str
     last: str
+
+    def before(self, day: str) -> Span:
+        """These days up to the one before a day after the first."""
+        return Span(self.first, (date.fromisoformat(day) - timedelta(days=1)).isoformat())
+
+
+WHOLE = Span("0001-01-01", "9999-12-31")
+"""Every day that a parameter can name."""
 
 
 def a_date(text: str) -> str:
@@ -96,10 +102,10 @@ def span(values: Mapping[str, Any]) -> Span:
     Raises:
         InvalidParametersError: `from` is after `to`.
     """
-    whole = Span(values["from"] or FIRST_DAY, values["to"] or LAST_DAY)
-    if whole.first > whole.last:
-        raise InvalidParametersError({"from": f"must not be after to, but {whole.first} is after {whole.last}"})
-    return whole
+    days = Span(values["from"] or WHOLE.first, values["to"] or WHOLE.last)
+    if days.first > days.last:
+        raise InvalidParametersError({"from": f"must not be after to, but {days.first} is after {days.last}"})
+    return days
 
 
 def _value(texts: Sequence[str], reader: Reader | None, known: Mapping[str, Reader]) -> Any:  # noqa: ANN401

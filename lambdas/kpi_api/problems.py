@@ -136,15 +136,15 @@ class DayChangedError(ProblemError):
 
 
 class BusyError(ProblemError):
-    """DynamoDB throttles, or does not answer in time."""
+    """DynamoDB throttles or does not answer in time, or days change faster than they are read."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     kind = "busy"
     title = "Busy"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
-    def __init__(self) -> None:
-        super().__init__(f"The database is busy; ask again in {RETRY_AFTER_SECONDS} seconds.")
+    def __init__(self, what: str = "The database is busy") -> None:
+        super().__init__(f"{what}; ask again in {RETRY_AFTER_SECONDS} seconds.")
 
 
 class InternalError(ProblemError):

@@ -1,4 +1,4 @@
-"""Reads of the table `kpis`.
+"""Reads of the table `kpis`, whose layout `glue_scripts/kpi_table.py` describes.
 
 boto3's low-level client, whose answers are decoded here in half of the time that its resource takes for that (measured
 on a day of 2,708 rows). Every function tells how many calls of DynamoDB it makes, the client's own retries not counted.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from glue_scripts.names import (
-    GENRE_INDEX,
-    GENRE_INDEX_PARTITION_KEY,
-    GENRE_INDEX_SORT_KEY,
+    DATE_INDEX,
+    DATE_INDEX_PARTITION_KEY,
+    DATE_INDEX_SORT_KEY,
     KPIS_PARTITION_KEY,
     KPIS_SORT_KEY,
     SUMMARY,
 )
-from lambdas.kpi_api.parameters import FIRST_DAY, LAST_DAY, Span
+from lambdas.kpi_api.parameters import Span
 from lambdas.kpi_api.problems import BusyError, InternalError
 
 if TYPE_CHECKING:
@@ -51,11 +51,14 @@ TOTALS = (
     "listens_per_listener",
     "listening_time_ms",
     "unknown_track_plays",
-    "claim",
+    "version",
     "computed_at",
 )
-HOURS = tuple(f"{hour:02}" for hour in range(24))
 
+MAX_QUERIES = 4
+"""For one page. A Query ends after 1 MB of rows, hours and songs included."""
+MAX_KEYS = 100
+"""BatchGetItem takes no more (Amazon DynamoDB API reference)."""
 MAX_BATCH_TRIES = 3
 _TRY_AGAIN_SECONDS = 0.05
 
@@ -71,18 +74,15 @@ _TEMPORARY = {
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows of an answer that may have more."""
+    """Some rows of a list that may have more.
+
+    Attributes:
+        rows: in the order of the list.
+        next_after: the day or genre that the next page begins after; None where there is no more.
+    """
 
     rows: list[Row]
-    has_more: bool
-
-
-@dataclass(frozen=True)
-class GenreRows:
-    """A genre's rows of one day: the daily one, None where there is none, and those of its hours in their order."""
-
-    daily: Row | None
-    hours: list[Row]
+    next_after: str | None
 
 
 class Store:
@@ -100,66 +100,79 @@ class Store:
         self._table_name = table_name
 
     def summary(self, date: str) -> Row | None:
-        """A day's SUMMARY row: 1 GetItem, consistent."""
-        with _failures_told():
-            answer = self._client.get_item(
-                TableName=self._table_name, Key=_key(_day(date), SUMMARY), ConsistentRead=True
-            )
-        return decoded(answer["Item"]) if "Item" in answer else None
+        """A day's SUMMARY, None where the day has no plays: 1 GetItem, consistent."""
+        summary = self._item(_key(date, SUMMARY))
+        # A day that lost its last play has a marker, which names a version and no figures.
+        return summary if summary and "listens" in summary else None
 
-    def genres(self, date: str, *, after: str | None, limit: int) -> Page:
-        """A day's genres in the order of their UTF-8 bytes: 1 Query, consistent.
+    def genre(self, date: str, version: int, genre: str) -> Row | None:
+        """A genre's row of a version of a day, None where there is none: 1 GetItem, consistent."""
+        return self._item(_key(date, _sort_key(version, genre)))
+
+    def genres(self, date: str, version: int, *, after: str | None, limit: int) -> Page:
+        """Genres of a version of a day in the order of their UTF-8 bytes, without hours and songs.
+
+        Consistent, 1 Query for each MB of rows. A Query is no snapshot: rows that are deleted meanwhile may be missing.
 
         Args:
             date: of the day.
+            version: of the rows.
             after: the genre that the last page ended with.
-            limit: how many at most; DynamoDB returns fewer where a page would have more than 1 MB.
+            limit: how many at most; fewer where MAX_QUERIES end before that many.
         """
-        start = {} if after is None else {"ExclusiveStartKey": _key(_day(date), f"GENRE#{after}")}
+        start = {} if after is None else {"ExclusiveStartKey": _key(date, _sort_key(version, after))}
         return self._query(
             {
                 "KeyConditionExpression": f"{KPIS_PARTITION_KEY} = :day AND begins_with({KPIS_SORT_KEY}, :prefix)",
-                "ExpressionAttributeValues": {":day": {"S": _day(date)}, ":prefix": {"S": "GENRE#"}},
+                "ExpressionAttributeValues": {":day": {"S": _day(date)}, ":prefix": {"S": _sort_key(version, "")}},
                 "ConsistentRead": True,
                 **start,
             },
-            ("genre", *MEASURES, "claim"),
+            ("genre", *MEASURES),
             limit,
         )
 
-    def genre(self, date: str, genre: str) -> GenreRows:
-        """A genre's day and its hours, consistent: 1 BatchGetItem of 25 keys; up to 3 where DynamoDB leaves some out.
-
-        The hours' keys are known, so that no Query has to read the hours of all other genres.
-        """
-        keys = [_key(_day(date), sort_key) for sort_key in _sort_keys(genre)]
-        names = (KPIS_SORT_KEY, "hour", *MEASURES, "top_songs", "claim")
-        rows = {row.pop(KPIS_SORT_KEY): row for row in self._batch(keys, names)}
-        return GenreRows(
-            daily=rows.pop(f"GENRE#{genre}", None),
-            hours=sorted(rows.values(), key=lambda row: str(row["hour"])),
-        )
-
     def days(self, span: Span, *, limit: int) -> Page:
-        """The totals of days, newest first: 1 Query of the index, which lags behind the table by a moment."""
-        return self._of_index(SUMMARY, span, TOTALS, limit)
+        """The totals of days, newest first: 1 Query for each MB of the index, which lags behind the table."""
+        return self._of_index(span, TOTALS, limit)
 
-    def series(self, genre: str, span: Span, *, limit: int) -> Page:
-        """A genre's days, newest first: 1 Query of the index, which lags behind the table by a moment."""
-        return self._of_index(f"GENRE#{genre}", span, ("date", *MEASURES), limit)
+    def listed_versions(self, span: Span, *, limit: int) -> Page:
+        """Date and version of days, newest first: 1 Query for each MB of the index, which lags behind the table."""
+        return self._of_index(span, ("date", "version"), limit)
 
-    def has_genre(self, genre: str) -> bool:
-        """Whether a genre has any day: 1 Query of the index for one key."""
-        return bool(self._of_index(f"GENRE#{genre}", Span(FIRST_DAY, LAST_DAY), ("date",), 1).rows)
+    def visible_versions(self, dates: Iterable[str]) -> dict[str, int]:
+        """The versions that the SUMMARYs of some days name, without days that have no plays.
 
-    def _of_index(self, partition: str, span: Span, names: Sequence[str], limit: int) -> Page:
+        Consistent: 1 BatchGetItem for 100 days; up to 3 where DynamoDB leaves some out.
+        """
+        rows = self._batch([_key(date, SUMMARY) for date in dates], ("date", "version"))
+        return {row["date"]: row["version"] for row in rows if "date" in row}
+
+    def genre_days(self, genre: str, versions: Mapping[str, int]) -> dict[str, Row]:
+        """A genre's rows without hours and songs, by date, where there are any.
+
+        Consistent: 1 BatchGetItem for 100 days; up to 3 where DynamoDB leaves some out.
+
+        Args:
+            genre: of the rows.
+            versions: the version wanted of each day, by date.
+        """
+        keys = [_key(date, _sort_key(version, genre)) for date, version in versions.items()]
+        return {row["date"]: row for row in self._batch(keys, ("date", *MEASURES))}
+
+    def _item(self, key: Mapping[str, Any]) -> Row | None:
+        with _failures_told():
+            answer = self._client.get_item(TableName=self._table_name, Key=key, ConsistentRead=True)
+        return decoded(answer["Item"]) if "Item" in answer else None
+
+    def _of_index(self, span: Span, names: Sequence[str], limit: int) -> Page:
         return self._query(
             {
-                "IndexName": GENRE_INDEX,
-                "KeyConditionExpression": f"{GENRE_INDEX_PARTITION_KEY} = :of AND #date BETWEEN :first AND :last",
-                "ExpressionAttributeNames": {"#date": GENRE_INDEX_SORT_KEY},
+                "IndexName": DATE_INDEX,
+                "KeyConditionExpression": f"{DATE_INDEX_PARTITION_KEY} = :all AND #date BETWEEN :first AND :last",
+                "ExpressionAttributeNames": {"#date": DATE_INDEX_SORT_KEY},
                 "ExpressionAttributeValues": {
-                    ":of": {"S": partition},
+                    ":all": {"S": SUMMARY},
                     ":first": {"S": span.first},
                     ":last": {"S": span.last},
                 },
@@ -170,23 +183,31 @@ class Store:
         )
 
     def _query(self, query: Mapping[str, Any], names: Sequence[str], limit: int) -> Page:
+        """A page, which ends with a value of the first of the names."""
         expression, placeholders = _projection(names)
-        placeholders |= query.get("ExpressionAttributeNames", {})
-        with _failures_told():
-            answer = self._client.query(
-                **{
-                    **query,
-                    "TableName": self._table_name,
-                    "ProjectionExpression": expression,
-                    "ExpressionAttributeNames": placeholders,
-                    # one more tells whether there is a next page: LastEvaluatedKey may follow the last row
-                    "Limit": limit + 1,
-                }
-            )
-        rows = [decoded(item) for item in answer["Items"]]
-        return Page(rows[:limit], has_more=len(rows) > limit or "LastEvaluatedKey" in answer)
+        request = {
+            **query,
+            "TableName": self._table_name,
+            "ProjectionExpression": expression,
+            "ExpressionAttributeNames": placeholders | query.get("ExpressionAttributeNames", {}),
+        }
+        rows: list[Row] = []
+        for _ in range(MAX_QUERIES):
+            # One more tells whether there is a next page: LastEvaluatedKey may follow the last row.
+            with _failures_told():
+                answer = self._client.query(**{**request, "Limit": limit + 1 - len(rows)})
+            rows += [decoded(item) for item in answer["Items"]]
+            if len(rows) > limit or "LastEvaluatedKey" not in answer:
+                break
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        has_more = len(rows) > limit or "LastEvaluatedKey" in answer
+        return Page(rows[:limit], rows[:limit][-1][names[0]] if has_more else None)
 
-    def _batch(self, keys: list[Any], names: Sequence[str]) -> list[Row]:
+    def _batch(self, keys: Sequence[Any], names: Sequence[str]) -> list[Row]:
+        parts = (keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS))
+        return [row for part in parts for row in self._part(part, names)]
+
+    def _part(self, keys: Sequence[Any], names: Sequence[str]) -> list[Row]:
         expression, placeholders = _projection(names)
         request: KeysAndAttributesTypeDef = {
             "Keys": keys,
@@ -228,21 +249,20 @@ def _value(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a value of a 
             return value
 
 
-def _sort_keys(genre: str) -> Iterator[str]:
-    yield f"GENRE#{genre}"
-    yield from (f"HOUR#{hour}#GENRE#{genre}" for hour in HOURS)
-
-
 def _day(date: str) -> str:
     return f"DAY#{date}"
 
 
-def _key(partition: str, sort_key: str) -> dict[str, Any]:
-    return {KPIS_PARTITION_KEY: {"S": partition}, KPIS_SORT_KEY: {"S": sort_key}}
+def _sort_key(version: int, genre: str) -> str:
+    return f"V#{version:010}#GENRE#{genre}"
+
+
+def _key(date: str, sort_key: str) -> dict[str, Any]:
+    return {KPIS_PARTITION_KEY: {"S": _day(date)}, KPIS_SORT_KEY: {"S": sort_key}}
 
 
 def _projection(names: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Only what is asked for travels; placeholders, because `date` and `hour` are reserved words."""
+    """Only what is asked for travels; placeholders, because `date` is a reserved word."""
     placeholders = {f"#n{number}": name for number, name in enumerate(names)}
     return ", ".join(placeholders), placeholders
 

@@ -23,7 +23,7 @@ from stacks.constructs.metrics import (
 from stacks.pipeline_stack import PipelineStack
 from stacks.storage_stack import StorageStack
 
-_OPERATIONS: Final = ("GetItem", "Query", "UpdateItem", "TransactWriteItems")
+_OPERATIONS: Final = ("GetItem", "Query", "PutItem", "UpdateItem", "BatchWriteItem")
 """What jobs and state machine do with the tables."""
 
 

@@ -26,7 +26,7 @@ class Table(Construct):
         *,
         table_name: str,
         partition_key: str,
-        sort_key: str | None = None,
+        sort_key: str,
         settings: Settings,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -35,7 +35,7 @@ class Table(Construct):
             "Table",
             table_name=table_name,
             partition_key=dynamodb.Attribute(name=partition_key, type=_STRING),
-            sort_key=None if sort_key is None else dynamodb.Attribute(name=sort_key, type=_STRING),
+            sort_key=dynamodb.Attribute(name=sort_key, type=_STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             encryption=dynamodb.TableEncryption.DEFAULT,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
@@ -45,17 +45,17 @@ class Table(Construct):
             removal_policy=cdk.RemovalPolicy.RETAIN if settings.retain_data else cdk.RemovalPolicy.DESTROY,
         )
 
-    def _add_index(self, index_name: str, *, partition_key: str, sort_key: str | None = None) -> None:
+    def _add_index(self, index_name: str, *, partition_key: str, sort_key: str) -> None:
         self.table.add_global_secondary_index(
             index_name=index_name,
             partition_key=dynamodb.Attribute(name=partition_key, type=_STRING),
-            sort_key=None if sort_key is None else dynamodb.Attribute(name=sort_key, type=_STRING),
+            sort_key=dynamodb.Attribute(name=sort_key, type=_STRING),
             projection_type=dynamodb.ProjectionType.ALL,
         )
 
 
 class KpisTable(Table):
-    """The KPI rows, by day; the rows of a genre also by genre."""
+    """The KPI rows, by day and version; the days also by date."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
         super().__init__(
@@ -67,21 +67,21 @@ class KpisTable(Table):
             settings=settings,
         )
         self._add_index(
-            names.GENRE_INDEX,
-            partition_key=names.GENRE_INDEX_PARTITION_KEY,
-            sort_key=names.GENRE_INDEX_SORT_KEY,
+            names.DATE_INDEX,
+            partition_key=names.DATE_INDEX_PARTITION_KEY,
+            sort_key=names.DATE_INDEX_SORT_KEY,
         )
 
-    def grant_replace_rows(self, role: iam.IRole) -> None:
-        """Let a role read the rows of a day and replace them in transactions (these need the single actions)."""
-        rows = ("Query", "PutItem", "DeleteItem")
+    def grant_publish(self, role: iam.IRole) -> None:
+        """Let a role write the rows of a version, make them visible, and delete those of earlier versions."""
+        rows = ("GetItem", "Query", "PutItem", "BatchWriteItem")
         allow(role, actions=[f"dynamodb:{action}" for action in rows], resources=[self.table.table_arn])
 
     def grant_read(self, role: iam.IRole) -> None:
-        """Let a role read rows by key, by day and by genre, and nothing else: no scan."""
+        """Let a role read rows by key, by day and by version, and list days: no scan."""
         arn = self.table.table_arn
         allow(role, actions=["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"], resources=[arn])
-        allow(role, actions=["dynamodb:Query"], resources=[f"{arn}/index/{names.GENRE_INDEX}"])
+        allow(role, actions=["dynamodb:Query"], resources=[f"{arn}/index/{names.DATE_INDEX}"])
 
 
 class LedgerTable(Table):
@@ -93,18 +93,18 @@ class LedgerTable(Table):
             construct_id,
             table_name=settings.name("ledger"),
             partition_key=names.LEDGER_PARTITION_KEY,
+            sort_key=names.LEDGER_SORT_KEY,
             settings=settings,
         )
         self._add_index(
             names.STATUS_INDEX,
-            # No sort key: one has at most 1,024 bytes, and the ledger's `pk` holds keys of S3 that have as many
-            # (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
             partition_key=names.STATUS_INDEX_PARTITION_KEY,
+            sort_key=names.STATUS_INDEX_SORT_KEY,
         )
 
     def grant_keep_books(self, role: iam.IRole) -> None:
         """Let a role read and change items; nobody deletes one."""
-        items = ("GetItem", "UpdateItem")
+        items = ("GetItem", "Query", "UpdateItem")
         allow(role, actions=[f"dynamodb:{action}" for action in items], resources=[self.table.table_arn])
 
     def grant_list_by_status(self, role: iam.IRole) -> None:
@@ -112,12 +112,8 @@ class LedgerTable(Table):
         allow(role, actions=["dynamodb:Query"], resources=[f"{self.table.table_arn}/index/{names.STATUS_INDEX}"])
 
     def grant_look_up(self, role: iam.IRole) -> None:
-        """Let a role look up which files have an item."""
-        allow(role, actions=["dynamodb:BatchGetItem"], resources=[self.table.table_arn])
-
-    def grant_check(self, role: iam.IRole) -> None:
-        """Let a role make a transaction depend on an item."""
-        allow(role, actions=["dynamodb:ConditionCheckItem"], resources=[self.table.table_arn])
+        """Let a role look up files, and list days."""
+        allow(role, actions=["dynamodb:GetItem", "dynamodb:Query"], resources=[self.table.table_arn])
 
     def grant_update(self, role: iam.IRole) -> None:
         """Let a role change items and nothing else."""

@@ -18,10 +18,10 @@ LOG = """\
 Picked up JAVA_TOOL_OPTIONS
 1970-01-01 00:01:45,000 INFO glue_scripts.session began compute_kpis
 1970-01-01 00:01:50,000 INFO glue_scripts.session started Spark 3.5.6, 2 tasks at a time
-1970-01-01 00:01:52,500 INFO glue_scripts.sql_engine computed 31 days: 4 rows
-1970-01-01 00:01:53,000 INFO glue_scripts.publication published 2024-06-25: claim 1, 1 runs, 4 rows
-1970-01-01 00:01:55,125 INFO glue_scripts.sql_engine computed 9 days: 1 rows
-1970-01-01 00:01:56,000 INFO glue_scripts.publication published 2024-07-25: claim 1, 1 runs, 1 rows
+1970-01-01 00:01:52,500 INFO glue_scripts.sql_engine computed 31 days, 4 of them have plays
+1970-01-01 00:01:53,000 INFO glue_scripts.publication published 2024-06-25: version 1 of 1 runs
+1970-01-01 00:01:55,125 INFO glue_scripts.sql_engine computed 9 days, 1 of them have plays
+1970-01-01 00:01:56,000 INFO glue_scripts.publication published 2024-07-25: version 1 of 1 runs
 """
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,23 @@ from rich.console import Console
 from laptop.collect import Email, read_emails
 from laptop.glue_environment import make_environment
 from laptop.inputs import Input
-from laptop.pipeline import Pipeline, Uploaded, all_outputs, scan
+from laptop.pipeline import Pipeline, Uploaded, all_outputs
 from laptop.watch import watch
 from local_aws.server import EmbeddedAws
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_SECONDS = 400.0
+
+
+OF_A_COMPUTATION = {
+    "claim", "version", "computed_at", "genre_rows", "songs_snapshot", "users_snapshot", "snapshots", "kpi_code",
+    "kpi_settings",
+}  # fmt: skip
+
+
+def numbers_of(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Entries without what differs between two computations of the same, or tells what was computed with."""
+    return [{name: value for name, value in entry.items() if name not in OF_A_COMPUTATION} for entry in entries]
 
 
 @dataclass(frozen=True)
@@ -59,10 +70,8 @@ class Deployed:
         watch(self.pipeline.snapshot, files, Console(), deadline_seconds=deadline_seconds)
 
     def kpi_rows(self) -> list[dict[str, Any]]:
-        """The rows of the table `kpis` without what differs between two computations of the same."""
-        varying = {"claim", "computed_at", "songs_snapshot", "users_snapshot"}
-        rows = scan(self.pipeline.kpis_table)
-        return [{name: value for name, value in row.items() if name not in varying} for row in rows]
+        """The entries of every day that has plays without what tells of their computation."""
+        return numbers_of(self.pipeline.kpi_rows())
 
     def emails(self) -> list[Email]:
         """The e-mails sent so far."""

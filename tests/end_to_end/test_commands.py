@@ -21,7 +21,7 @@ from glue_scripts.ledger import FileStatus
 from laptop.aws_cli import SAMPLES
 from laptop.pipeline import Pipeline, all_outputs
 from local_aws.work_dir import ServerState, read_state
-from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY
+from tests.end_to_end.conftest import DEADLINE_SECONDS, REPOSITORY, numbers_of
 from tests.end_to_end.music import FIRST_STREAMS, expected_rows
 
 
@@ -47,10 +47,8 @@ def python(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def kept_kpi_rows(home: Path) -> list[dict[str, Any]]:
-    """The rows of `kpis.json` without what differs between two computations of the same."""
-    varying = {"claim", "computed_at", "songs_snapshot", "users_snapshot"}
-    rows = json.loads((home / ".local/last_run/kpis.json").read_text("utf-8"), parse_float=Decimal)
-    return [{name: value for name, value in row.items() if name not in varying} for row in rows]
+    """The entries of `kpis.json` without what tells of their computation."""
+    return numbers_of(json.loads((home / ".local/last_run/kpis.json").read_text("utf-8"), parse_float=Decimal))
 
 
 def blocks_of_the_tutorial(language: str) -> list[str]:

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from moto.dynamodb.exceptions import MockValidationException
 from moto.dynamodb.models import DynamoDBBackend
 
-from glue_scripts.ledger import Day, FileStatus, Ledger
-from glue_scripts.names import PLAYS_PREFIX
+from glue_scripts.kpi_table import KpiTable
+from glue_scripts.ledger import FileStatus, Ledger
+from glue_scripts.names import KPIS_SORT_KEY, PLAYS_PREFIX, SUMMARY
+from glue_scripts.publication import unpublished_days
 from laptop.inputs import find_inputs
-from laptop.pipeline import SUCCEEDED, Uploaded
+from laptop.pipeline import SUCCEEDED, Uploaded, scan
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
 from samples.generate import (
     FIRST_DAY,
@@ -36,6 +39,7 @@ from samples.generate import (
 )
 from stacks.settings import read_context
 from tests.end_to_end.conftest import DEADLINE_SECONDS, Deployed, synthesized
+from tests.end_to_end.kpi_api import Watcher
 from tests.end_to_end.music import expected_rows
 from tests.end_to_end.test_commands import processes
 from tests.end_to_end.test_pipeline import by_key, wait_until
@@ -81,19 +85,23 @@ class Job:
         os.killpg(process, signal.SIGKILL)
         wait_until(lambda: self._has_ended(run), "the end of the killed run")
 
-    def kill_next_run_at_its_first_transaction(self, *, is_applied: bool) -> None:
-        """Kills the next run of the KPI job before its first transaction is applied, or before it is answered."""
+    def kill_next_run_as_it_publishes(self, *, is_published: bool) -> None:
+        """Kills the next run of the KPI job when it writes a day's SUMMARY: before it is written, or answered."""
         run, process = self._next_run()
-        write = DynamoDBBackend.transact_write_items
+        put = DynamoDBBackend.put_item
 
-        def write_and_kill(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
-            if is_applied:
-                write(backend, transact_items)
-            with suppress(ProcessLookupError):  # the run's other days, which it writes at the same time
+        def put_and_kill(backend: DynamoDBBackend, table: str, item: dict[str, Any], *conditions: Any) -> Any:  # noqa: ANN401
+            if item.get(KPIS_SORT_KEY) != {"S": SUMMARY}:
+                return put(backend, table, item, *conditions)
+            answer = put(backend, table, item, *conditions) if is_published else None
+            with suppress(ProcessLookupError):  # the run's other days, which it publishes at the same time
                 os.killpg(process, signal.SIGKILL)
+            if answer is None:
+                raise MockValidationException("nobody is there any more")
+            return answer
 
         with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(DynamoDBBackend, "transact_write_items", write_and_kill)
+            monkeypatch.setattr(DynamoDBBackend, "put_item", put_and_kill)
             wait_until(lambda: self._has_ended(run), "the end of the killed run")
 
     def _has_files_in_lake(self, run: str) -> bool:
@@ -103,14 +111,11 @@ class Job:
 
     def committed_runs(self) -> set[str]:
         """The runs that are committed to a day."""
-        return {run for day in self._days() for run in day.runs}
+        return {run for date in self.ledger.dates() for run in self.ledger.runs(date)}
 
-    def unpublished_days(self) -> list[str]:
-        """Days whose latest claim has not published."""
-        return [day.date for day in self._days() if not day.is_published]
-
-    def _days(self) -> list[Day]:
-        return [day for date in self.ledger.dates() if (day := self.ledger.day(date))]
+    def days_not_noted_as_published(self) -> list[str]:
+        """Days by the hint in the ledger, which a run that dies does not set."""
+        return [day.date for day in self.ledger.days() if day.published < day.claim]
 
     def _next_run(self) -> tuple[str, int]:
         """The next run and its process, which has begun a moment ago."""
@@ -218,40 +223,45 @@ def test_a_stream_file_in_pieces_with_killed_jobs_gives_the_rows_of_the_whole(
     validation, job = Job(deployed, "ValidateBatchJobName"), Job(deployed, "ComputeKpisJobName")
     pipeline = deployed.pipeline
 
-    first = deployed.upload(tmp_path, references) + upload(deployed, tmp_path, waves[0])
-    validation.kill_next_run_in_its_lake_write()
-    job.kill_next_run_at_its_first_transaction(is_applied=False)
-    job.kill_next_run_at_its_first_transaction(is_applied=False)
-    deployed.wait_for(first)
-    (failed,) = pipeline.snapshot().failures
-    assert len(job.committed_runs()) == 1
-    assert deployed.kpi_rows() == []
+    with Watcher(deployed) as watcher:
+        first = deployed.upload(tmp_path, references) + upload(deployed, tmp_path, waves[0])
+        validation.kill_next_run_in_its_lake_write()
+        job.kill_next_run_as_it_publishes(is_published=False)
+        job.kill_next_run_as_it_publishes(is_published=False)
+        deployed.wait_for(first)
+        (failed,) = pipeline.snapshot().failures
+        assert len(job.committed_runs()) == 1
+        assert scan(pipeline.kpis_table), "rows of versions that nobody sees"
+        assert deployed.kpi_rows() == []
 
-    second = upload(deployed, tmp_path, waves[1])
-    job.kill_next_run_at_its_first_transaction(is_applied=True)
-    job.kill_next_run_at_its_first_transaction(is_applied=True)
-    deployed.wait_for(second)
-    assert len(pipeline.snapshot().failures) == 2
-    assert deployed.kpi_rows()
-    assert job.unpublished_days(), "rows of a day are written in part"
+        second = upload(deployed, tmp_path, waves[1])
+        job.kill_next_run_as_it_publishes(is_published=True)
+        job.kill_next_run_as_it_publishes(is_published=True)
+        deployed.wait_for(second)
+        assert len(pipeline.snapshot().failures) == 2
+        assert deployed.kpi_rows()
+        assert job.days_not_noted_as_published()
 
-    third = upload(deployed, tmp_path, waves[2])
-    wait_until(lambda: len(pipeline.snapshot().executions) == 3, "the third execution")
-    pipeline.step_functions.redrive_execution(executionArn=failed.arn)
-    fourth = upload(deployed, tmp_path, waves[3])
-    wait_until(lambda: len(pipeline.snapshot().executions) == 4, "the fourth execution")
-    for execution in pipeline.snapshot().failures:
-        pipeline.step_functions.redrive_execution(executionArn=execution.arn)
-    everything = [*first, *second, *third, *fourth]
-    deployed.wait_for(everything)
+        third = upload(deployed, tmp_path, waves[2])
+        wait_until(lambda: len(pipeline.snapshot().executions) == 3, "the third execution")
+        pipeline.step_functions.redrive_execution(executionArn=failed.arn)
+        fourth = upload(deployed, tmp_path, waves[3])
+        wait_until(lambda: len(pipeline.snapshot().executions) == 4, "the fourth execution")
+        for execution in pipeline.snapshot().failures:
+            pipeline.step_functions.redrive_execution(executionArn=execution.arn)
+        everything = [*first, *second, *third, *fourth]
+        deployed.wait_for(everything)
 
     snapshot = pipeline.snapshot()
     assert [execution.status for execution in snapshot.executions] == [SUCCEEDED] * WAVES
     assert {snapshot.file_statuses[file.ledger_key] for file in everything} == {FileStatus.ARCHIVED}
     assert pipeline.answers().left_in_raw == []
     assert len(deployed.emails()) == 2
-    assert job.unpublished_days() == []
+    assert job.days_not_noted_as_published() == []
+    assert unpublished_days(job.ledger, KpiTable(pipeline.kpis_table)) == []
     assert by_key(deployed.kpi_rows()) == by_key(expected_rows({**references, "streams/whole.csv": streams}))
+    assert {path: answers for path, answers in watcher.answers.items() if len(answers) > 1} == {}
+    assert len(watcher.versions()) > 1, "the watcher has seen a day change"
     told(
         f"{len(everything)} files ({PIECES} pieces, some twice) in {WAVES} executions, 5 runs killed, "
         f"{len(deployed.kpi_rows())} rows equal to the whole file's: {dict(job_runs(deployed))}"

@@ -142,4 +142,4 @@ def test_after_a_purge_no_trace_is_left_and_no_file_brings_the_plays_back(
     status = json.loads(operate("status", "--json").stdout)
     assert (status["files"]["REJECTED"], status["failed"], status["purges"]) == (1, [], [])
     day = deployed.kpi_rows()[0]["pk"].removeprefix("DAY#")
-    assert "published, claim" in operate("kpis", "--day", day, "--hours").stdout
+    assert "published, version" in operate("kpis", "--day", day, "--hours").stdout

@@ -41,7 +41,7 @@ FIRST: Final = {
     "streams/streams.csv": STREAMS,
     "streams/rejected.csv": REJECTED,
 }
-# The rows of the genre pop vanish; the plays are judged by the catalogue of before.
+# The day loses the genre pop; the plays are judged by the catalogue of before.
 SECOND: Final = {
     "songs/songs.csv": SONGS.replace(b",pop,", b",rock,"),
     "streams/again.csv": STREAMS,

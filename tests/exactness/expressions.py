@@ -97,9 +97,9 @@ def _one(tokens: _Tokens) -> Condition:
         is_wanted = tokens.take() == "attribute_exists"
         (argument,) = _arguments(tokens, 1)
         return lambda item, names, values: (argument(item, names, values) is not MISSING) is is_wanted
-    if tokens.takes("contains"):
-        whole, part = _arguments(tokens, 2)
-        return lambda item, names, values: _contains(whole(item, names, values), part(item, names, values))
+    if tokens.takes("begins_with"):
+        text, start = _arguments(tokens, 2)
+        return lambda item, names, values: text(item, names, values).startswith(start(item, names, values))
     return _comparison(tokens)
 
 
@@ -109,6 +109,15 @@ def _comparison(tokens: _Tokens) -> Condition:
         options = _arguments(tokens, None)
         return lambda item, names, values: any(
             left(item, names, values) == option(item, names, values) for option in options
+        )
+    if tokens.takes("BETWEEN"):
+        first = _operand(tokens)
+        tokens.take("AND")
+        last = _operand(tokens)
+        return lambda item, names, values: (
+            _sortable(first(item, names, values))
+            <= _sortable(left(item, names, values))
+            <= _sortable(last(item, names, values))
         )
     sign = tokens.take()
     if sign not in _COMPARISONS:
@@ -128,14 +137,6 @@ def _comparison(tokens: _Tokens) -> Condition:
 
 def _sortable(value: Any) -> Any:  # noqa: ANN401 - any value of an item
     return value.encode() if isinstance(value, str) else value
-
-
-def _contains(whole: Any, part: Any) -> bool:  # noqa: ANN401 - any values of an item
-    if whole is MISSING or part is MISSING:
-        return False
-    if isinstance(whole, str):
-        return isinstance(part, str) and part in whole
-    return isinstance(whole, set | list) and part in whole
 
 
 def _arguments(tokens: _Tokens, count: int | None) -> list[Operand]:
@@ -177,7 +178,7 @@ def _name(token: str) -> Callable[[Names], str]:
 def update(expression: str) -> tuple[Change, ...]:
     """Parses an update expression."""
     tokens = _Tokens(expression)
-    clauses = {"SET": _set, "REMOVE": _remove, "ADD": _add, "DELETE": _delete}
+    clauses = {"SET": _set, "REMOVE": _remove, "ADD": _add}
     changes: list[Change] = []
     while tokens.peek():
         clause = tokens.take().upper()
@@ -226,22 +227,6 @@ def _add(tokens: _Tokens) -> Change:
             after[name] = present + value
         else:
             raise ExpressionError(f"ADD of a {type(value).__name__} to a {type(present).__name__}")
-        return name
-
-    return change
-
-
-def _delete(tokens: _Tokens) -> Change:
-    name_of, operand = _name(tokens.take()), _operand(tokens)
-
-    def change(before: Item, after: Item, names: Names, values: Values) -> str:
-        name, value = name_of(names), operand(before, names, values)
-        present = before.get(name, set())
-        if not isinstance(value, set) or not isinstance(present, set):
-            raise ExpressionError("DELETE takes elements from a set")
-        after[name] = present - value
-        if not after[name]:
-            del after[name]
         return name
 
     return change

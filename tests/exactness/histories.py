@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.exactness.simulation import Code, Execution, FileVersion, Purge, Work, World, small_numbers
+from tests.exactness.simulation import Code, Execution, FileVersion, Purge, Reading, Work, World, small_numbers
 from tests.oracle import Play, Song, User
 
 START: Final = datetime(2024, 6, 25, 23, 30, tzinfo=UTC)
@@ -33,14 +33,15 @@ USERS: Final = (
 )
 KEYS: Final = ("raw/streams/a.csv", "raw/streams/b.csv")
 STEPS: Final = st.sampled_from(
-    [(1, ""), (2, ""), (4, ""), (9, ""), (99, "claim"), (99, "computed"), (99, "write"), (99, "publish"),
-     (99, "read rows"), (99, "wait"), (99, "move pointer"), (99, "record batch"), (999, "")]
+    [(1, ""), (2, ""), (4, ""), (9, ""), (99, "claim"), (99, "computed"), (99, "write"), (99, "flip"), (99, "note"),
+     (99, "collect"), (99, "read runs"), (99, "read rows"), (99, "change run"), (99, "move pointer"),
+     (99, "record batch"), (999, "")]
 )  # fmt: skip
 """How far something goes: so many steps, or until its next step of a kind."""
 
 
 class Histories(RuleBasedStateMachine):
-    """Uploads, events, crashes, zombies, redrives, recomputations and purges, interleaved in any way; then rest."""
+    """Uploads, events, crashes, zombies, redrives, recomputations, purges and readers, interleaved; then rest."""
 
     code: ClassVar[Code] = Code()
 
@@ -48,9 +49,9 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.world = World(self.code)
 
-    @initialize(conflict_every=st.sampled_from([0, 0, 2, 5]), has_catalogue=st.booleans())
-    def begin(self, conflict_every: int, has_catalogue: bool) -> None:
-        self.world = World(self.code, conflict_every)
+    @initialize(throttle_every=st.sampled_from([0, 0, 2, 5]), has_catalogue=st.booleans())
+    def begin(self, throttle_every: int, has_catalogue: bool) -> None:
+        self.world = World(self.code, throttle_every)
         if has_catalogue:
             self._start(self.world.upload("raw/songs/songs.csv", "songs", CATALOGUES[0]))
             self.world.come_to_rest()
@@ -138,6 +139,13 @@ class Histories(RuleBasedStateMachine):
         purge = Purge(user_id)
         self.world.begin(purge)
         self._go_on(purge, steps)
+
+    @precondition(lambda self: self.world.ledger.dates())
+    @rule(data=st.data(), steps=STEPS)
+    def somebody_reads_a_day(self, data: st.DataObject, steps: tuple[int, str]) -> None:
+        reading = Reading(data.draw(st.sampled_from(self.world.ledger.dates())))
+        self.world.begin(reading)
+        self._go_on(reading, steps)
 
     def teardown(self) -> None:
         try:

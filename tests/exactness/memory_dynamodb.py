@@ -1,12 +1,13 @@
 """A DynamoDB in memory: the part of boto3's Table and client that our code uses, a thousand times quicker than moto.
 
-`test_memory_dynamodb.py` proves it equal to moto's DynamoDB on random operations. A read that is not consistent gives
-what was there before the last write, the worst that DynamoDB may do.
+`test_memory_dynamodb.py` proves it equal to moto's DynamoDB on random operations. It is the worst that DynamoDB may be:
+a read that is not consistent gives what was there before the last write, a query is no snapshot (each page is a step of
+its own), and the writes of a BatchWriteItem happen one by one, so that a job can die between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -17,13 +18,16 @@ from tests.exactness import expressions
 from tests.exactness.expressions import ExpressionError, Item
 
 Key = tuple[str, ...]
-Before = Callable[[str, Mapping[str, Any]], None]
-"""Called with the operation and its request before the operation happens."""
-Written = Callable[[str, Mapping[Key, tuple[Item | None, Item | None]]], None]
-"""Called with a table's name and, by key, the items before and after, once for each write or transaction."""
+Before = Callable[[str, Mapping[str, Any]], bool]
+"""Called with the operation and its request before the operation happens; False leaves a write of a batch out."""
+Written = Callable[[str, Key, Item | None, Item | None], None]
+"""Called once for each write, with the table's name, the key, and the item before and after."""
 
-MAX_ACTIONS: Final = 100
-_KINDS: Final = ("ConditionCheck", "Put", "Update", "Delete")
+MAX_REQUESTS: Final = 25
+
+
+def _go_on(operation: str, request: Mapping[str, Any]) -> bool:
+    return True
 
 
 @dataclass
@@ -31,29 +35,25 @@ class _Stored:
     key_names: tuple[str, ...]
     items: dict[Key, Item] = field(default_factory=dict)
     lagging: dict[Key, Item] = field(default_factory=dict)
-    last_written: list[Key] = field(default_factory=list)
+    last_written: Key | None = None
 
     def key_of(self, attributes: Mapping[str, Any]) -> Key:
         return tuple(attributes[name] for name in self.key_names)
 
-    def write(self, changes: Mapping[Key, Item | None]) -> dict[Key, tuple[Item | None, Item | None]]:
-        _bring_up_to_date(self.lagging, self.items, self.last_written)
-        written = {key: (self.items.get(key), after) for key, after in changes.items()}
-        for key, after in changes.items():
-            if after is None:
-                self.items.pop(key, None)
-            else:
-                self.items[key] = after
-        self.last_written = list(changes)
-        return written
+    def write(self, key: Key, after: Item | None) -> Item | None:
+        if self.last_written is not None:
+            _store(self.lagging, self.last_written, self.items.get(self.last_written))
+        before = self.items.get(key)
+        _store(self.items, key, after)
+        self.last_written = key
+        return before
 
 
-def _bring_up_to_date(lagging: dict[Key, Item], items: Mapping[Key, Item], keys: Sequence[Key]) -> None:
-    for key in keys:
-        if key in items:
-            lagging[key] = items[key]
-        else:
-            lagging.pop(key, None)
+def _store(items: dict[Key, Item], key: Key, item: Item | None) -> None:
+    if item is None:
+        items.pop(key, None)
+    else:
+        items[key] = item
 
 
 class MemoryDynamoDB:
@@ -69,14 +69,14 @@ class MemoryDynamoDB:
         self,
         key_names: Mapping[str, tuple[str, ...]],
         *,
-        written: Written = lambda table, changes: None,
+        written: Written = lambda table, key, before, after: None,
         page_size: int = 3,
     ) -> None:
         self.stored = {name: _Stored(keys) for name, keys in key_names.items()}
         self.written = written
         self.page_size = page_size
 
-    def table(self, name: str, before: Before = lambda operation, request: None) -> MemoryTable:
+    def table(self, name: str, before: Before = _go_on) -> MemoryTable:
         """A client's own handle of a table, as `boto3.resource("dynamodb").Table(name)`."""
         return MemoryTable(self, name, before)
 
@@ -99,8 +99,7 @@ class MemoryTable:
 
     def get_item(self, *, Key: Mapping[str, str], ConsistentRead: bool = False) -> dict[str, Any]:  # noqa: N803
         self.before("get_item", {"table": self.name, "Key": Key})
-        stored = self.database.stored[self.name]
-        item = (stored.items if ConsistentRead else stored.lagging).get(stored.key_of(Key))
+        item = (self._stored.items if ConsistentRead else self._stored.lagging).get(self._stored.key_of(Key))
         return {} if item is None else {"Item": _copied(item)}
 
     def query(
@@ -110,118 +109,103 @@ class MemoryTable:
         ExpressionAttributeValues: Mapping[str, Any],  # noqa: N803
         ConsistentRead: bool = False,  # noqa: N803
         ExclusiveStartKey: Mapping[str, str] | None = None,  # noqa: N803
+        ProjectionExpression: str = "",  # noqa: N803
     ) -> dict[str, Any]:
         self.before("query", {"table": self.name, "Values": ExpressionAttributeValues})
-        stored = self.database.stored[self.name]
+        stored = self._stored
         holds = expressions.condition(KeyConditionExpression)
         items = stored.items if ConsistentRead else stored.lagging
         start = stored.key_of(ExclusiveStartKey) if ExclusiveStartKey else ()
         found = sorted(
-            (key for key, item in items.items() if key > start and holds(item, {}, ExpressionAttributeValues)),
-            key=lambda key: [part.encode() for part in key],
+            (
+                key
+                for key, item in items.items()
+                if _bytes(key) > _bytes(start) and holds(item, {}, ExpressionAttributeValues)
+            ),
+            key=_bytes,
         )
         page = found[: self.database.page_size]
         more = (
             {"LastEvaluatedKey": dict(zip(stored.key_names, page[-1], strict=True))} if len(found) > len(page) else {}
         )
-        return {"Items": [_copied(items[key]) for key in page], **more}
+        names = ProjectionExpression.split(", ") if ProjectionExpression else None
+        return {"Items": [_copied(items[key], names) for key in page], **more}
 
-    def put_item(self, *, Item: Mapping[str, Any]) -> None:  # noqa: N803
-        self.before("put_item", {"table": self.name, "Item": Item})
-        self._commit([{"Put": {"TableName": self.name, "Item": Item}}], "PutItem")
+    def put_item(self, *, Item: Mapping[str, Any], ReturnValues: str = "NONE", **request: Any) -> dict[str, Any]:  # noqa: ANN401, N803 - as boto3
+        self.before("put_item", {"table": self.name, "Item": Item, **request})
+        before = self._checked("PutItem", self._stored.key_of(Item), request)
+        self._write(self._stored.key_of(Item), stored_value(dict(Item)))
+        return {"Attributes": _copied(before)} if before is not None and ReturnValues == "ALL_OLD" else {}
 
     def update_item(self, *, Key: Mapping[str, str], ReturnValues: str = "NONE", **request: Any) -> dict[str, Any]:  # noqa: ANN401, N803 - as boto3
         self.before("update_item", {"table": self.name, "Key": Key, **request})
-        stored = self.database.stored[self.name]
-        old = stored.items.get(stored.key_of(Key))
-        self._commit([{"Update": {"TableName": self.name, "Key": Key, **request}}], "UpdateItem")
-        answer = {"NONE": None, "ALL_OLD": old, "ALL_NEW": stored.items[stored.key_of(Key)]}[ReturnValues]
+        key = self._stored.key_of(Key)
+        before = self._checked("UpdateItem", key, request)
+        after = dict(before or Key)
+        try:
+            changed = [
+                change(before or {}, after, *_names_and_values(request))
+                for change in expressions.update(request["UpdateExpression"])
+            ]
+        except ExpressionError as error:
+            raise _error("UpdateItem", "ValidationException", "the update does not fit the item") from error
+        if len(set(changed)) < len(changed):
+            raise _error("UpdateItem", "ValidationException", "an attribute is changed twice")
+        self._write(key, after)
+        answer = {"NONE": None, "ALL_OLD": before, "ALL_NEW": after}[ReturnValues]
         return {} if answer is None else {"Attributes": _copied(answer)}
 
-    def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> None:  # noqa: N803
-        self.before("transact_write_items", {"table": self.name, "TransactItems": TransactItems})
-        self._commit(TransactItems, "TransactWriteItems")
+    def batch_write_item(self, *, RequestItems: Mapping[str, list[Mapping[str, Any]]]) -> dict[str, Any]:  # noqa: N803
+        unprocessed: dict[str, list[Mapping[str, Any]]] = {}
+        for name, requests in RequestItems.items():
+            table = self.database.table(name)
+            keys = [table._stored.key_of(_target(request)) for request in requests]
+            if len(requests) > MAX_REQUESTS or len(set(keys)) < len(keys):
+                raise _error("BatchWriteItem", "ValidationException", "too many requests, or two for one item")
+            for key, request in zip(keys, requests, strict=True):
+                if not self.before("batch_write_item", {"table": name, **request}):
+                    unprocessed.setdefault(name, []).append(request)
+                else:
+                    table._write(
+                        key, stored_value(dict(request["PutRequest"]["Item"])) if "PutRequest" in request else None
+                    )
+        return {"UnprocessedItems": unprocessed}
 
-    def _commit(self, transact_items: Sequence[Mapping[str, Any]], operation: str) -> None:
-        """All conditions first, then the changes: where a condition fails, no other action is told of."""
-        actions = [(kind, entry[kind]) for entry in transact_items for kind in _KINDS if kind in entry]
-        targets = [self._target(action) for _, action in actions]
-        if len(actions) > MAX_ACTIONS or len(set(targets)) < len(targets):
-            raise _error(operation, "ValidationException", "too many actions, or two on one item")
-        presents = [self.database.stored[table].items.get(key) for table, key in targets]
-        _raise_any(
-            operation, [_checked(action, present) for (_, action), present in zip(actions, presents, strict=True)]
-        )
-        outcomes = [_outcome(kind, action, present) for (kind, action), present in zip(actions, presents, strict=True)]
-        _raise_any(operation, [outcome if isinstance(outcome, str) else "None" for outcome in outcomes])
-        changes: dict[str, dict[Key, Item | None]] = {}
-        for (kind, _), (table, key), outcome in zip(actions, targets, outcomes, strict=True):
-            if kind != "ConditionCheck" and not isinstance(outcome, str):
-                item = None if outcome is None else {**outcome, **self._key_attributes(table, key)}
-                changes.setdefault(table, {})[key] = item
-        for table, by_key in changes.items():
-            self.database.written(table, self.database.stored[table].write(by_key))
+    @property
+    def _stored(self) -> _Stored:
+        return self.database.stored[self.name]
 
-    def _target(self, action: Mapping[str, Any]) -> tuple[str, Key]:
-        table = action["TableName"]
-        return table, self.database.stored[table].key_of(action.get("Item") or action["Key"])
+    def _checked(self, operation: str, key: Key, request: Mapping[str, Any]) -> Item | None:
+        """The item, where the request's condition holds for it."""
+        present = self._stored.items.get(key)
+        if "ConditionExpression" in request:
+            holds = expressions.condition(request["ConditionExpression"])
+            if not holds(present or {}, *_names_and_values(request)):
+                raise _error(operation, "ConditionalCheckFailedException", "The conditional request failed")
+        return present
 
-    def _key_attributes(self, table: str, key: Key) -> dict[str, str]:
-        return dict(zip(self.database.stored[table].key_names, key, strict=True))
-
-
-def _checked(action: Mapping[str, Any], present: Item | None) -> str:
-    """The code of the reason why the action's condition stops it; `None` where it does not."""
-    if "ConditionExpression" not in action:
-        return "None"
-    holds = expressions.condition(action["ConditionExpression"])
-    return "None" if holds(present or {}, *_names_and_values(action)) else "ConditionalCheckFailed"
+    def _write(self, key: Key, after: Item | None) -> None:
+        before = self._stored.write(key, after)
+        if before is not None or after is not None:
+            self.database.written(self.name, key, before, after)
 
 
-def _outcome(kind: str, action: Mapping[str, Any], present: Item | None) -> Item | str | None:
-    """The item after the action; or the code of the reason why it cannot be."""
-    names, values = _names_and_values(action)
-    if kind == "Put":
-        return dict(stored_value(dict(action["Item"])))
-    if kind != "Update":
-        return present if kind == "ConditionCheck" else None
-    before = present or {}
-    after = dict(before)
-    try:
-        changed = [change(before, after, names, values) for change in expressions.update(action["UpdateExpression"])]
-    except ExpressionError:
-        return "ValidationError"
-    return after if len(set(changed)) == len(changed) else "ValidationError"
+def _target(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    put = request.get("PutRequest")
+    target: Mapping[str, Any] = put["Item"] if put else request["DeleteRequest"]["Key"]
+    return target
 
 
-def _names_and_values(action: Mapping[str, Any]) -> tuple[Mapping[str, str], Mapping[str, Any]]:
-    return action.get("ExpressionAttributeNames", {}), stored_value(dict(action.get("ExpressionAttributeValues", {})))
+def _bytes(key: Key) -> list[bytes]:
+    return [part.encode() for part in key]
 
 
-def _raise_any(operation: str, codes: Sequence[str]) -> None:
-    if any(code != "None" for code in codes):
-        raise _failure(operation, codes)
+def _names_and_values(request: Mapping[str, Any]) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    return request.get("ExpressionAttributeNames", {}), stored_value(dict(request.get("ExpressionAttributeValues", {})))
 
 
-def _failure(operation: str, codes: Sequence[str]) -> ClientError:
-    if operation == "TransactWriteItems":
-        message = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{', '.join(codes)}]"
-        return _error(operation, "TransactionCanceledException", message, codes)
-    if codes == ["ConditionalCheckFailed"]:
-        return _error(operation, "ConditionalCheckFailedException", "The conditional request failed")
-    return _error(operation, "ValidationException", "the update does not fit the item")
-
-
-def cancelled(codes: Sequence[str]) -> ClientError:
-    """What a cancelled transaction raises."""
-    return _failure("TransactWriteItems", codes)
-
-
-def _error(operation: str, code: str, message: str, reasons: Sequence[str] = ()) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": message}}
-    if reasons:
-        response["CancellationReasons"] = [{"Code": reason} for reason in reasons]
-    return ClientError(response, operation)
+def _error(operation: str, code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
 def stored_value(value: Any) -> Any:  # noqa: ANN401 - any value of an item
@@ -241,5 +225,9 @@ def stored_value(value: Any) -> Any:  # noqa: ANN401 - any value of an item
             raise TypeError(f"DynamoDB does not hold a {type(value).__name__}")
 
 
-def _copied(item: Item) -> Item:
-    return {name: value.copy() if isinstance(value, set | list | dict) else value for name, value in item.items()}
+def _copied(item: Item, names: list[str] | None = None) -> Item:
+    return {
+        name: value.copy() if isinstance(value, set | list | dict) else value
+        for name, value in item.items()
+        if names is None or name in names
+    }

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Final, NamedTuple
 
 from glue_scripts import batch_record, kpi_batch, kpi_table, ledger, publication
+from operations import kpis
 from tests.exactness.simulation import Code
 
 
@@ -33,35 +34,50 @@ class Mutant(NamedTuple):
         return Code()._replace(**{self.module.__name__.rpartition(".")[2]: changed})
 
 
-_LIST = """        self._table.update_item(
-            Key={LEDGER_PARTITION_KEY: f"DAYS#{date[:4]}"},
-            UpdateExpression="ADD dates :date",
-            ExpressionAttributeValues={":date": {date}},
-        )
+_COMMIT = """            if run := runs[date]:
+                self.ledger.commit_run(date, run)
 """
-_CLAIM = "            claims = [self.ledger.claim_day(date, run) for date, run in waiting.items()]\n"
+_CLAIM = "            return self.ledger.claim_day(date)\n"
+_VERSIONS = "            versions = list(pool.map(claim, runs))\n"
+_RUNS = "            committed = list(pool.map(self.ledger.runs, runs))\n"
 _TOMBSTONES = "            tombstones = self.ledger.purged_users()\n"
 _SNAPSHOTS = (
     '            snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}\n'
 )
-_CLAIMED = 'return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(_strings(item.get("runs", set()))))'
-_CLAIMED_RUNS = '_strings(item.get("runs", set()))))\n\n    def dates'
-_APPEND_LATE = """if run:
-            self._table.update_item(
-                Key={LEDGER_PARTITION_KEY: day_key(date)},
-                UpdateExpression="ADD runs :run",
-                ExpressionAttributeValues={":run": {run}},
-            )
-        runs = {*item.get("runs", set()), *([run] if run else [])}
-        return Claim(date=date, number=_integer(item["claim"]), runs=frozenset(runs))"""
+_WRITE = "        self.kpi_table.write(_genre_rows(claim, day))\n"
+_FLIP = "        before = self.kpi_table.flip(_summary_row(claim, day, made_of))\n"
+_COLLECT = "self.kpi_table.collect(claim.date, before)"
+_IF_OLDER = '"attribute_not_exists(version) OR version < :version"'
+_ADD_CLAIM = """        item = self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: _DAYS, LEDGER_SORT_KEY: date},
+            UpdateExpression="ADD claim :one",
+            ExpressionAttributeValues={":one": 1},
+            ReturnValues="ALL_NEW",
+        )["Attributes"]
+"""
+_LIST_LATE = """        self._table.update_item(
+            Key={LEDGER_PARTITION_KEY: _DAYS, LEDGER_SORT_KEY: date},
+            UpdateExpression="SET claim = :claim",
+            ExpressionAttributeValues={":claim": item["claim"]},
+        )
+"""
 _MAKE_CURRENT = """            for snapshot in batch.snapshots:
                 self._make_current(snapshot)
 """
-_LOOK_UP = "dict.fromkeys(self.ledger.days_that_may_lack_tracks())\n"
-_WAIT = "late = self._not_published_in_time(superseded)"
-_ORDER = "[*puts, *deletes, *summary]"
-
-_ADD = '        add = "ADD claim :one"'
+_LOOK_UP = "dict.fromkeys(self.publisher.days_that_may_lack_tracks())\n"
+_PUBLISH = "        self.publisher.publish(runs)\n"
+_MARK_LOADED = """        for file in accepted.files:
+            self._mark_loaded(file)
+"""
+_COMMIT_NEW = """            if is_committed and new:
+                self.commit_run(date, new)
+"""
+_RETURN_REPLACED = "            ):\n                return True\n"
+_COMMIT_NEW_LATE = """            ):
+                if is_committed and new:
+                    self.commit_run(date, new)
+                return True
+"""
 _VERDICTS = "        with ThreadPoolExecutor(max_workers=PARALLEL_VERDICTS) as pool:\n"
 _WRITE_FIRST = """        self._write(
             judgement.accepted for judgement in judgements.values() if judgement.status == FileStatus.ACCEPTED
@@ -70,57 +86,108 @@ _WRITE_FIRST = """        self._write(
 _RECORDED = "            if verdict.status not in (_ACCEPTED if is_ours else _JOINED):"
 
 MUTANTS: Final = (
-    Mutant("the transaction does not check the claim", kpi_table, (("[check, *named]", "named"),)),
     Mutant(
-        "the day is claimed before the run is appended",
-        ledger,
-        (
-            ('(", runs :run" if run else "")', '""'),
-            ('**({":run": {run}} if run else {})', "**{}"),
-            (_CLAIMED, _APPEND_LATE),
-        ),
+        "a version is made visible before its rows are written", publication, ((_WRITE, ""), (_FLIP, _FLIP + _WRITE))
     ),
     Mutant(
-        "the runs are listed before the claim",
-        ledger,
+        "an older version is made visible", kpi_table, ((_IF_OLDER, '"attribute_exists(pk) OR NOT pk = :version"'),)
+    ),
+    Mutant(
+        "the day is claimed before the run is committed",
+        publication,
         (
-            (_ADD, '        listed = self._get(day_key(date)).get("runs", set())\n' + _ADD),
-            (_CLAIMED_RUNS, "{*listed, *([run] if run else [])}))\n\n    def dates"),
+            (_COMMIT, ""),
+            (_CLAIM, f"            number = self.ledger.claim_day(date)\n{_COMMIT}            return number\n"),
         ),
     ),
-    Mutant("who is superseded ends at once", publication, ((_WAIT, "late: set[str] = set()"),)),
-    Mutant("a claim that is not the latest is published", ledger, (('"claim = :claim"', '"claim >= :claim"'),)),
-    Mutant("SUMMARY is written first", kpi_table, ((_ORDER, "[*summary, *puts, *deletes]"),)),
-    Mutant("rows that vanished stay", kpi_table, ((_ORDER, "[*puts, *summary]"),)),
-    Mutant("present rows are read from a replica that lags", kpi_table, (('Read": True', 'Read": False'),)),
-    Mutant("rows are written unchanged", kpi_table, (("before.get(sort_key) != _comparable(item)", "True"),)),
+    Mutant("the runs are read before the claim", publication, ((_RUNS, ""), (_VERSIONS, _RUNS + _VERSIONS))),
     Mutant(
         "the tombstones are read before the claim",
         publication,
-        ((_TOMBSTONES, ""), (_CLAIM, _TOMBSTONES + _CLAIM)),
+        ((_TOMBSTONES, ""), (_VERSIONS, _TOMBSTONES + _VERSIONS)),
     ),
     Mutant(
         "the snapshot pointers are read before the claim",
         publication,
-        ((_SNAPSHOTS, ""), (_CLAIM, _SNAPSHOTS + _CLAIM)),
+        ((_SNAPSHOTS, ""), (_VERSIONS, _SNAPSHOTS + _VERSIONS)),
     ),
-    Mutant("the day is listed after the claim", ledger, ((_LIST, ""), (_CLAIMED, _LIST.lstrip() + " " * 8 + _CLAIMED))),
+    Mutant("the keys of rows have no version", publication, (("version_prefix(claim.version)", "version_prefix(1)"),)),
+    Mutant(
+        "rows that somebody may still read are collected",
+        publication,
+        ((_COLLECT, _COLLECT.replace("before", "claim.version")),),
+    ),
+    Mutant(
+        "the visible rows are collected",
+        publication,
+        ((_COLLECT, _COLLECT.replace("before", "claim.version + 1")),),
+    ),
+    Mutant(
+        "rows are collected by the number of their version",
+        publication,
+        ((_COLLECT, _COLLECT.replace("before", "claim.version - 1")),),
+    ),
+    Mutant(
+        "a day that has lost its last play loses its SUMMARY",
+        publication,
+        (
+            (
+                _FLIP,
+                _FLIP + "        if day is None:\n"
+                '            self.kpi_table._request([{"DeleteRequest": {"Key": summary_key(claim.date)}}])\n',
+            ),
+        ),
+    ),
+    Mutant("a reader trusts that it has found all rows", kpis, (('len(genres) == summary["genre_rows"]', "True"),)),
+    Mutant(
+        "a reader reads SUMMARY from a replica that lags",
+        kpis,
+        (("summary_key(date), ConsistentRead=True", "summary_key(date), ConsistentRead=False"),),
+    ),
+    Mutant(
+        "the day is listed after it was claimed",
+        ledger,
+        ((_ADD_CLAIM, _ADD_CLAIM.replace("_DAYS", '"CLAIMS"') + _LIST_LATE),),
+    ),
     Mutant(
         "the days that lack tracks are looked up before the new catalogue is current",
         kpi_batch,
         ((_LOOK_UP, "lacking\n"), (_MAKE_CURRENT, "            lacking = " + _LOOK_UP + _MAKE_CURRENT)),
     ),
     Mutant(
-        "a run is replaced without a look at what is there", ledger, (('"#runs = :before"', '":before = :before"'),)
+        "days that are being computed do not count as lacking tracks",
+        publication,
+        (
+            (
+                "if not _is_published(day, visible) or (visible and visible.unknown_plays)",
+                "if visible and visible.unknown_plays",
+            ),
+        ),
+    ),
+    Mutant(
+        "files count as loaded before their days are visible",
+        kpi_batch,
+        ((_PUBLISH, _MARK_LOADED + _PUBLISH),),
+    ),
+    Mutant(
+        "a run is taken out before the one in its place is committed",
+        ledger,
+        ((_COMMIT_NEW, ""), (_RETURN_REPLACED, _COMMIT_NEW_LATE)),
+    ),
+    Mutant(
+        "a query of runs that misses a successor counts",
+        ledger,
+        (("if all(successor in successor_of for successor in successor_of.values() if successor):", "if True:"),),
     ),
     Mutant(
         "a run that was replaced is committed again",
         ledger,
         (
             (
-                '            "attribute_not_exists(#replaced_by)",\n            {"#status"',
-                '            "attribute_not_exists(nothing)",\n            {"#status"',
+                '            "attribute_not_exists(#replaced_by)",\n',
+                '            "attribute_not_exists(nothing)",\n',
             ),
+            ('SET committed_at = if_not_exists(committed_at, :now)"', 'SET committed_at = :now REMOVE #replaced_by"'),
         ),
     ),
     Mutant(

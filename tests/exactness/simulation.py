@@ -6,29 +6,33 @@ watches every write and raises `LawBrokenError` when one of them must not be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from glue_scripts import batch_record, kpi_batch, kpi_table, ledger, publication
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.batch_record import Judgement, Written
+from glue_scripts.kpi_items import DayKpis
+from glue_scripts.kpi_table import is_marker
 from glue_scripts.ledger import Claim, FileStatus, Snapshot, Tombstones, file_key
 from glue_scripts.publication import Snapshots
+from operations import kpis
 from tests import oracle
+from tests.day_kpis import days_of
 from tests.exactness.actors import Actor, CrashError
-from tests.exactness.memory_dynamodb import Key, MemoryDynamoDB, MemoryTable, cancelled
+from tests.exactness.memory_dynamodb import Key, MemoryDynamoDB, MemoryTable, stored_value
 from tests.oracle import Play, User
 
 TOP_SONGS: Final = 2
 TOP_GENRES: Final = 2
-BUSY_YEAR: Final = "DAYS#2024"
+MADE_WITH: Final = {"kpi_code": "code", "kpi_settings": {"top_songs": TOP_SONGS, "top_genres": TOP_GENRES}}
 MAX_STEPS: Final = 20_000
 MAX_REDRIVES: Final = 30
-BOOKKEEPING: Final = {"claim", "computed_at"}
 
 
 class LawBrokenError(AssertionError):
@@ -43,6 +47,7 @@ class Code(NamedTuple):
     publication: ModuleType = publication
     kpi_batch: ModuleType = kpi_batch
     batch_record: ModuleType = batch_record
+    kpis: ModuleType = kpis
 
 
 class InTurn:
@@ -57,17 +62,17 @@ class InTurn:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def map(self, function: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterator[Any]:
+    def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
         return iter([function(argument) for argument in arguments])
 
 
 @contextmanager
 def small_numbers(code: Code) -> Iterator[None]:
-    """Few rows a transaction, few polls, few days at once: small histories meet every limit."""
+    """Few writes a request and few days at once: small histories meet every limit."""
     settings = [
         (code.kpi_table, "MAX_WRITES", 2),
-        (code.publication, "MAX_POLLS", 3),
         (code.publication, "MAX_DAYS_AT_ONCE", 2),
+        (code.kpi_table, "ThreadPoolExecutor", InTurn),
         (code.publication, "ThreadPoolExecutor", InTurn),
         (code.batch_record, "ThreadPoolExecutor", InTurn),
     ]
@@ -128,7 +133,16 @@ class Zombie:
         return "zombie" if self.actor else "finished"
 
 
-Work = Execution | Purge | Zombie
+@dataclass(eq=False)
+class Reading:
+    """A reader of a day; it reads once and is then finished."""
+
+    date: str
+    actor: Actor | None = None
+    state: str = "reading"
+
+
+Work = Execution | Purge | Zombie | Reading
 
 
 class Effective(NamedTuple):
@@ -137,6 +151,7 @@ class Effective(NamedTuple):
     plays: frozenset[Play]
     purged: frozenset[str]
     catalogues: int
+    claimant: object
 
 
 class World:
@@ -144,12 +159,13 @@ class World:
 
     Args:
         code: the code under test.
-        conflict_every: one in so many transactions meets a conflict; 0 for none.
+        throttle_every: DynamoDB leaves out one in so many writes of a batch; 0 for none.
     """
 
-    def __init__(self, code: Code, conflict_every: int = 0) -> None:
+    def __init__(self, code: Code, throttle_every: int = 0) -> None:
         self.code = code
-        self.database = MemoryDynamoDB({"ledger": ("pk",), "kpis": ("pk", "sk")}, written=self._written)
+        keys = ("pk", "sk")
+        self.database = MemoryDynamoDB({"ledger": keys, "kpis": keys}, written=self._written, page_size=1)
         self.ledger = code.ledger.Ledger(self.database.table("ledger"))
         self.files: dict[tuple[str, str], FileVersion] = {}
         self.raw: set[tuple[str, str]] = set()
@@ -157,18 +173,17 @@ class World:
         self.error: set[tuple[str, str]] = set()
         self.runs: dict[tuple[str, str], frozenset[Play]] = {}
         self.snapshots: dict[str, tuple[Any, ...]] = {}
-        self.computed: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
-        self.plays_of_claim: dict[tuple[str, int], frozenset[Play]] = {}
+        self.computed: dict[tuple[str, int], DayKpis | None] = {}
+        self.plays_of_version: dict[tuple[str, int], frozenset[Play]] = {}
         self.execution_of: dict[str, str] = {}
-        self.claimant: dict[str, object] = {}
+        self.visible_before: dict[str, int] = {}
         self.effective: dict[tuple[str, int], Effective] = {}
         self.catalogues: list[str] = []
         self.purged: set[str] = set()
         self.journals: dict[str, set[str]] = {}
         self.work: list[Work] = []
         self.acting: object = None
-        self._conflict_every = conflict_every
-        self._transactions = 0
+        self._throttle_every = throttle_every
         self._numbers: dict[str, int] = {}
 
     def number(self, kind: str) -> int:
@@ -190,14 +205,16 @@ class World:
         arn = f"execution-{self.number('execution')}"
         return Execution(arn, files, tuple(recompute), state="compute" if recompute else "validate")
 
-    def begin(self, work: Execution | Purge) -> None:
-        """Starts an execution or a purge, or starts it again after a crash or failure."""
+    def begin(self, work: Execution | Purge | Reading) -> None:
+        """Starts something, or starts it again after a crash or failure."""
         if work not in self.work:
             self.work.append(work)
 
         def run(actor: Actor) -> None:
             if isinstance(work, Purge):
                 PurgeJob(self, actor).run(work)
+            elif isinstance(work, Reading):
+                self._read(actor, work)
             else:
                 ExecutionJob(self, actor).run(work)
 
@@ -217,7 +234,7 @@ class World:
                 error, work.actor = work.actor.error, None
                 if isinstance(error, LawBrokenError):
                     raise error
-                if error and not isinstance(error, JobFailedError | self.code.publication.DayNotPublishedError):
+                if error and not isinstance(error, JobFailedError):
                     raise error
 
     def crash(self, work: Work) -> None:
@@ -256,10 +273,18 @@ class World:
 
     # What must hold
 
-    def rows(self, date: str) -> dict[str, dict[str, Any]]:
-        """The visible rows of a day, by sort key."""
+    def summary(self, date: str) -> Mapping[str, Any]:
+        """What readers see of a day at this moment."""
+        return self.database.stored["kpis"].items.get((f"DAY#{date}", "SUMMARY"), {})
+
+    def visible(self, date: str) -> int:
+        """The version that readers see; 0 where there is none."""
+        return int(self.summary(date).get("version", 0))
+
+    def rows(self, date: str, version: int) -> dict[str, dict[str, Any]]:
+        """The rows of a version of a day, by genre."""
         items = self.database.stored["kpis"].items
-        return {sk: item for (pk, sk), item in items.items() if pk == f"DAY#{date}"}
+        return {sk: item for (pk, sk), item in items.items() if pk == f"DAY#{date}" and version_of(sk) == version}
 
     def accepted_plays(self) -> frozenset[Play]:
         """Every play of every accepted file, without those of purged users."""
@@ -276,7 +301,7 @@ class World:
         dates = {date_of(play) for play in plays}
         listed = set(self.ledger.dates())
         _require(dates <= listed, f"days missing in the ledger: {dates - listed}")
-        with_rows = {pk.removeprefix("DAY#") for pk, _ in self.database.stored["kpis"].items}
+        with_rows = {date for date in listed if not is_marker(self.summary(date))}
         _require(with_rows == dates, f"rows of {with_rows}, plays of {dates}")
         for date in sorted(listed):
             self._check_day_at_rest(date, frozenset(play for play in plays if date_of(play) == date))
@@ -290,14 +315,11 @@ class World:
             _require(status == ("ARCHIVED" if place[0] else "REJECTED"), f"{identity} is {status}")
 
     def _check_day_at_rest(self, date: str, plays: frozenset[Play]) -> None:
-        day = self.ledger.day(date)
-        _require(day is not None and day.is_published, f"{date} is not published: {day}")
-        rows = self.rows(date)
-        summary = rows.get("SUMMARY", {})
+        summary, version = self.summary(date), self.visible(date)
         songs = self.snapshots.get(str(summary.get("songs_snapshot")), ())
         users = self.snapshots.get(str(summary.get("users_snapshot")), ())
-        expected = by_sort_key(oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES))
-        _require(comparable(rows) == comparable(expected), f"{date}: {comparable(rows)} and not {comparable(expected)}")
+        expected = days_of(oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)).get(date)
+        self._check_complete(date, version, summary, expected)
         if summary.get("unknown_track_plays"):
             current = self.ledger.current_snapshot("songs")
             uri = current.uri if current else None
@@ -306,17 +328,16 @@ class World:
     def check_visible(self, execution: Execution) -> None:
         """Called when the KPI job of an execution ends well: its plays are visible."""
         for date in self.ledger.dates() if any(file.dataset == "songs" for file in execution.accepted) else ():
-            day = self.ledger.day(date)
-            if day and day.published and day.unknown_plays:
-                used = self.snapshots_rank(day.snapshots.get("songs"))
+            summary = self.summary(date)
+            if summary.get("unknown_track_plays"):
+                used = self.snapshots_rank(summary["songs_snapshot"])
                 newest = max(file.version_id for file in execution.accepted if file.dataset == "songs")
                 _require(used >= newest, f"the catalogue {newest} is loaded, and {date} lacks tracks with {used}")
         for file in execution.accepted:
             for play in self._streams(file):
-                day = self.ledger.day(date_of(play))
-                seen = self.plays_of_claim.get((date_of(play), day.published if day else 0), frozenset())
+                seen = self.plays_of_version.get((date_of(play), self.visible(date_of(play))), frozenset())
                 is_there = play in seen or play.user_id in self.purged
-                _require(is_there, f"the job has SUCCEEDED and {play} is not published")
+                _require(is_there, f"the job has SUCCEEDED and {play} is not visible")
 
     def snapshots_rank(self, uri: str | None) -> str:
         """The version of the file that a snapshot was made of; less than any for none."""
@@ -327,87 +348,116 @@ class World:
 
     # Every write
 
-    def _written(self, table: str, changes: Mapping[Key, tuple[Any, Any]]) -> None:
+    def _written(self, table: str, key: Key, before: Any, after: Any) -> None:  # noqa: ANN401 - items
+        partition, sort_key = key
         if table == "kpis":
-            self._check_kpis(changes)
-        else:
-            for (pk, *_), (before, after) in changes.items():
-                if pk.startswith("DAY#"):
-                    self._check_ledger_day(pk.removeprefix("DAY#"), before or {}, after)
-                if pk == "SNAPSHOT#songs":
-                    self.catalogues.append(after["uri"])
+            self._check_kpis(partition.removeprefix("DAY#"), sort_key, before, after)
+        elif partition == "DAYS":
+            self._check_day(sort_key, before or {}, after)
+        elif partition.startswith("RUNS#"):
+            self._check_run(partition.removeprefix("RUNS#"), sort_key, before or {}, after)
+        elif key == ("SNAPSHOTS", "songs"):
+            self.catalogues.append(after["uri"])
 
-    def _check_ledger_day(self, date: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        if "claim" not in after:  # a run was replaced before it was committed
-            return
-        runs = after.get("runs", ())
-        _require(len({self.execution_of[run] for run in runs}) == len(runs), f"{date} has two runs of a batch: {runs}")
+    def _check_day(self, date: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         claim, published = int(after["claim"]), int(after.get("published", 0))
-        _require(claim >= before.get("claim", 0), f"the claim of {date} decreased")
-        _require(published >= before.get("published", 0), f"the published claim of {date} decreased")
-        lost = self._plays_of(date, before) - self._plays_of(date, after)
-        _require(all(play.user_id in self.purged for play in lost), f"{date} has lost {lost}")
-        if claim != before.get("claim", 0):
-            self.claimant[date] = self.acting
-            self.effective[date, claim] = Effective(
-                self._plays_of(date, after), frozenset(self.purged), len(self.catalogues)
-            )
-            _require(date in self.ledger.dates(date, date), f"{date} is claimed and not listed")
-        if published != before.get("published", 0):
-            _require(published == claim, f"claim {published} of {date} was published after claim {claim}")
-            self._check_complete(date, published)
-            self._check_holds_what_was_effective(date, after)
+        _require(before.get("published", 0) <= published <= self.visible(date), f"{date} is not at {published}")
+        if "published" in after and claim == before.get("claim"):
+            return
+        _require(claim == before.get("claim", 0) + 1, f"{date} was claimed as {claim} after {before.get('claim')}")
+        self.effective[date, claim] = Effective(
+            self._plays_of(date), frozenset(self.purged), len(self.catalogues), self.acting
+        )
 
-    def _plays_of(self, date: str, day: Mapping[str, Any]) -> frozenset[Play]:
-        """The plays of a day's runs; a folder that is gone has none."""
-        return frozenset(play for run in day.get("runs", ()) for play in self.runs.get((date, run), ()))
+    def _check_run(self, date: str, run: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        for name, value in before.items():
+            _require(after.get(name) == value, f"{name} of {run} of {date} was {value} and is {after.get(name)}")
+        committed = [run for run, item in self._run_items(date) if "committed_at" in item and run.startswith("run-")]
+        executions = {self.execution_of[run] for run in committed}
+        _require(len(executions) == len(committed), f"{date} has two runs of a batch: {committed}")
+        if "replaced_by" in after and "committed_at" in before:
+            lost = self.runs.get((date, run), frozenset()) - self._plays_of(date)
+            _require(all(play.user_id in self.purged for play in lost), f"{date} has lost {lost}")
 
-    def _check_holds_what_was_effective(self, date: str, day: Mapping[str, Any]) -> None:
-        claim = int(day["published"])
-        effective, plays = self.effective[date, claim], self.plays_of_claim[date, claim]
+    def _run_items(self, date: str) -> list[tuple[str, Mapping[str, Any]]]:
+        items = self.database.stored["ledger"].items
+        return [(sk, item) for (pk, sk), item in items.items() if pk == f"RUNS#{date}"]
+
+    def _plays_of(self, date: str) -> frozenset[Play]:
+        """The plays of a day's committed runs; a folder that is gone has none."""
+        counting = (run for run, item in self._run_items(date) if "committed_at" in item and "replaced_by" not in item)
+        return frozenset(play for run in counting for play in self.runs.get((date, run), ()))
+
+    def _check_kpis(self, date: str, sort_key: str, before: Any, after: Any) -> None:  # noqa: ANN401 - items
+        visible = self.visible(date)
+        if sort_key == "SUMMARY":
+            _require(after is not None, f"{date} has lost its SUMMARY")
+            self._check_flip(date, int((before or {}).get("version", 0)), after)
+            return
+        version = version_of(sort_key)
+        if after is None:
+            kept = (visible, self.visible_before.get(date))
+            _require(version < visible and version not in kept, f"{date}: {sort_key} was deleted, visible is {kept}")
+            return
+        _require(before is None or before == after, f"{date}: {sort_key} was changed")
+        _require(version != visible, f"{date}: {sort_key} was written after it was made visible")
+        _require(self.effective[date, version].claimant is self.acting, f"{date}: {sort_key} is not the writer's")
+
+    def _check_flip(self, date: str, before: int, after: Mapping[str, Any]) -> None:
+        version = int(after["version"])
+        _require(version > before, f"{date} went from version {before} to {version}")
+        self.visible_before[date] = before
+        self._check_complete(date, version, after, self.computed[date, version])
+        self._check_holds_what_was_effective(date, version, after)
+
+    def _check_complete(self, date: str, version: int, summary: Mapping[str, Any], day: DayKpis | None) -> None:
+        rows = {row["genre"]: without(row, "pk", "sk") for row in self.rows(date, version).values()}
+        expected = {row["genre"]: row for row in day.genres} if day else {}
+        _require(rows == stored_value(expected), f"{date} version {version}: {rows} and not {expected}")
+        _require(is_marker(summary) == (day is None), f"{date} version {version}: {summary}")
+        if day:
+            totals = {name: summary[name] for name in day.summary}
+            _require(totals == stored_value(day.summary), f"{date} version {version}: {totals} and not {day.summary}")
+            _require(summary["genre_rows"] == len(rows), f"{date} version {version}: {summary['genre_rows']} rows")
+
+    def _check_holds_what_was_effective(self, date: str, version: int, summary: Mapping[str, Any]) -> None:
+        effective, plays = self.effective[date, version], self.plays_of_version[date, version]
         missing = {play for play in effective.plays - plays if play.user_id not in self.purged}
-        _require(not missing, f"claim {claim} of {date} lacks {missing}, committed before it")
+        _require(not missing, f"version {version} of {date} lacks {missing}, committed before its claim")
         purged = {play for play in plays if play.user_id in effective.purged}
-        _require(not purged, f"claim {claim} of {date} holds {purged}, purged before it")
-        used = day["snapshots"].get("songs")
+        _require(not purged, f"version {version} of {date} holds {purged}, purged before its claim")
+        used = summary.get("songs_snapshot")
         newer = self.catalogues[: effective.catalogues][-1:]
-        _require(not newer or used in self.catalogues[effective.catalogues - 1 :], f"{date}: {used} and not {newer}")
+        is_new = not newer or is_marker(summary) or used in self.catalogues[effective.catalogues - 1 :]
+        _require(is_new, f"{date}: {used} and not {newer}")
 
-    def _check_kpis(self, changes: Mapping[Key, tuple[Any, Any]]) -> None:
-        dates = {pk.removeprefix("DAY#") for pk, _ in changes}
-        _require(len(dates) == 1, f"a transaction writes several days: {dates}")
-        (date,) = dates
-        _require(self.claimant.get(date) is self.acting, f"a stale writer writes {date}")
-        for (_, sort_key), (before, after) in changes.items():
-            is_change = before is None or after is None or comparable({"": before}) != comparable({"": after})
-            _require(is_change or sort_key == "SUMMARY", f"{date} {sort_key} was written unchanged")
-            _require(before is not None or after is not None, f"{date} {sort_key} was deleted, which was not there")
-            if sort_key == "SUMMARY":
-                day = self.ledger.day(date)
-                self._check_complete(date, int(after["claim"]) if after else day.claim)
+    # A reader
 
-    def _check_complete(self, date: str, claim: int) -> None:
-        expected = self.computed.get((date, claim), {})
-        _require(comparable(self.rows(date)) == comparable(expected), f"{date}: claim {claim} is not complete")
+    def _read(self, actor: Actor, reading: Reading) -> None:
+        first = self.visible(reading.date)
+        summary, rows = self.code.kpis.read_rows(self.table("kpis", actor), reading.date)
+        version = int(summary.get("version", 0))
+        _require(version >= first, f"a reader of {reading.date} saw version {version}, after {first}")
+        if version:
+            self._check_read(reading.date, version, rows)
+        reading.state = "finished"
+
+    def _check_read(self, date: str, version: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        day = self.computed[date, version]
+        seen = {row["genre"]: without(row, "pk", "sk") for row in rows}
+        expected = stored_value({row["genre"]: row for row in day.genres} if day else {})
+        _require(seen == expected, f"a reader of {date} saw {seen} in place of {expected}")
 
     # The services
 
-    def before(self, actor: Actor) -> Callable[[str, Mapping[str, Any]], None]:
-        """What a job's handle of a table calls before an operation: a pause, and sometimes a conflict."""
+    def before(self, actor: Actor) -> Callable[[str, Mapping[str, Any]], bool]:
+        """What a job's handle of a table calls before an operation: a pause, and sometimes a throttled write."""
+        batch_writes = count(1)
 
-        def before(operation: str, request: Mapping[str, Any]) -> None:
-            key = str(request.get("Key", {}).get("pk", ""))
-            if (
-                operation == "get_item"
-                and key.startswith(("PURGED#", "DAYS#"))
-                and key not in ("PURGED#SALT", BUSY_YEAR)
-            ):
-                return  # of the shards of one read only one matters
-            actor.pause(step_of(operation, key, str(request.get("UpdateExpression", ""))))
-            if operation == "transact_write_items":
-                self._transactions += 1
-                if self._conflict_every and self._transactions % self._conflict_every == 0:
-                    raise cancelled(["TransactionConflict", *["None"] * (len(request["TransactItems"]) - 1)])
+        def before(operation: str, request: Mapping[str, Any]) -> bool:
+            actor.pause(step_of(operation, request))
+            is_batch = operation == "batch_write_item" and self._throttle_every
+            return not is_batch or next(batch_writes) % self._throttle_every != 0
 
         return before
 
@@ -466,9 +516,9 @@ class PlainEngine:
     world: World
     actor: Actor
 
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> list[dict[str, Any]]:
+    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> dict[str, DayKpis]:
         self.actor.pause("compute")
-        items = []
+        days: dict[str, DayKpis] = {}
         for claim in claims:
             missing = [run for run in claim.runs if (claim.date, run) not in self.world.runs]
             if missing:
@@ -476,12 +526,12 @@ class PlainEngine:
             plays = frozenset(play for run in claim.runs for play in self.world.runs[claim.date, run])
             plays = frozenset(play for play in plays if play.user_id not in tombstones)
             songs, users = (self._snapshot(snapshots[dataset]) for dataset in ("songs", "users"))
-            rows = oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
-            self.world.computed[claim.date, claim.number] = by_sort_key(rows)
-            self.world.plays_of_claim[claim.date, claim.number] = plays
-            items += rows
+            of_day = days_of(oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES))
+            self.world.computed[claim.date, claim.version] = of_day.get(claim.date)
+            self.world.plays_of_version[claim.date, claim.version] = plays
+            days |= of_day
         self.actor.pause("computed")
-        return items
+        return days
 
     def _snapshot(self, snapshot: Snapshot | None) -> tuple[Any, ...]:
         return self.world.snapshots[snapshot.uri] if snapshot else ()
@@ -543,14 +593,14 @@ class ExecutionJob:
         world, code = self.world, self.world.code
         engine = PlainEngine(world, self.actor)
         books = code.ledger.Ledger(world.table("ledger", self.actor))
-        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), "ledger", sleep=self._sleep)
-        publisher = code.publication.Publisher(books, rows, engine.compute, sleep=self._sleep)
+        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), sleep=self._sleep)
+        publisher = code.publication.Publisher(books, rows, engine.compute, MADE_WITH)
         accepted = AcceptedFiles(
             execution_arn=execution.arn,
             files=[accepted_file(file) for file in execution.accepted],
             recompute=execution.recompute,
         )
-        code.kpi_batch.KpiBatch(ledger=books, publisher=publisher, run=f"job-{world.number('job')}").load(accepted)
+        code.kpi_batch.KpiBatch(publisher=publisher, run=f"job-{world.number('job')}").load(accepted)
         if not self._is_given_up(execution):
             world.check_visible(execution)
 
@@ -559,7 +609,7 @@ class ExecutionJob:
         for file in execution.accepted:
             self._move(file, self.world.archive)
             table.update_item(
-                Key={"pk": file_key(*file.identity)},
+                Key=file_key(*file.identity),
                 UpdateExpression="SET #status = :archived",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues={":archived": "ARCHIVED"},
@@ -591,15 +641,14 @@ class PurgeJob:
         while dirty := self._dirty_runs(purge):
             for date, run in dirty:
                 self._clean(books, purge, date, run)
-        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), "ledger", sleep=self._sleep)
+        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), sleep=self._sleep)
         engine = PlainEngine(world, self.actor)
-        publisher = code.publication.Publisher(books, rows, engine.compute, sleep=self._sleep)
+        publisher = code.publication.Publisher(books, rows, engine.compute, MADE_WITH)
         self.actor.pause("read journal")
-        dates = sorted({*world.journals.get(purge.user_id, ()), *books.unpublished_days()})
+        dates = sorted({*world.journals.get(purge.user_id, ()), *code.publication.unpublished_days(books, rows)})
         publisher.publish(dict.fromkeys(dates))
         for date in dates:
-            day = world.ledger.day(date)
-            seen = world.plays_of_claim[date, day.published]
+            seen = world.plays_of_version[date, world.visible(date)]
             _require(all(play.user_id != purge.user_id for play in seen), f"{purge.user_id} is purged and in {date}")
         self.actor.pause("close journal")
         world.journals.pop(purge.user_id, None)
@@ -632,21 +681,27 @@ class PurgeJob:
         self.actor.pause("wait")
 
 
-def step_of(operation: str, key: str, update: str) -> str:
+def step_of(operation: str, request: Mapping[str, Any]) -> str:
     """The name of a step: what an interleaving is told by."""
-    if operation == "transact_write_items":
-        return "write"
+    if operation == "batch_write_item":
+        return "write" if "PutRequest" in request else "collect"
+    if operation == "put_item":
+        return "flip" if request["Item"]["sk"] == "SUMMARY" else "put"
     if operation == "query":
-        return "read rows"
-    if key.startswith("DAY#") and operation == "update_item":
-        return "claim" if "claim :one" in update else "publish" if "published" in update else "change day"
-    if key.startswith("SNAPSHOT#") and operation == "get_item":
-        return "read pointer"
-    if key.startswith("SNAPSHOT#"):
-        return "move pointer"
-    if key.startswith("BATCH#") and operation == "update_item":
-        return "record batch"
-    return f"{operation} {key.partition('#')[0]}"
+        return {"RUNS": "read runs", "DAYS": "list days", "PURGED": "read tombstones", "DAY": "read rows"}[
+            request["Values"].get(":partition", "DAY#").partition("#")[0]
+        ]
+    kind = str(request["Key"]["pk"]).partition("#")[0]
+    if operation == "update_item" and kind == "DAYS":
+        return "claim" if "claim" in request["UpdateExpression"] else "note"
+    names = {
+        ("update_item", "RUNS"): "change run",
+        ("update_item", "SNAPSHOTS"): "move pointer",
+        ("get_item", "SNAPSHOTS"): "read pointer",
+        ("update_item", "BATCH"): "record batch",
+        ("get_item", "DAY"): "read summary",
+    }
+    return names.get((operation, kind), f"{operation} {kind}")
 
 
 def date_of(play: Play) -> str:
@@ -654,15 +709,14 @@ def date_of(play: Play) -> str:
     return play.listen_time.strftime("%Y-%m-%d")
 
 
-def by_sort_key(items: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """A day's rows by sort key."""
-    return {item["sk"]: item for item in items}
+def version_of(sort_key: str) -> int:
+    """The version of a row; 0 of SUMMARY."""
+    return int(sort_key.split("#")[1]) if sort_key.startswith("V#") else 0
 
 
-def comparable(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Rows without what differs between two computations of the same."""
-    varying = BOOKKEEPING | {"songs_snapshot", "users_snapshot"}
-    return {sk: {name: value for name, value in row.items() if name not in varying} for sk, row in rows.items()}
+def without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The other attributes."""
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def accepted_file(file: FileVersion) -> AcceptedFile:

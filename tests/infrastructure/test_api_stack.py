@@ -179,7 +179,7 @@ def test_the_function_reads_the_kpis_and_nothing_else(deployment: Deployment) ->
     of_tables = {resource: value for resource, value in actions.items() if "dynamodb" in "".join(value)}
     table, index = sorted(of_tables)
     assert "KpisTable" in table
-    assert index == f"{table}/index/by_genre"
+    assert index == f"{table}/index/by_date"
     assert of_tables == {
         table: {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"},
         index: {"dynamodb:Query"},

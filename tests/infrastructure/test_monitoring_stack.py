@@ -91,7 +91,7 @@ def put(dynamodb_endpoint: str, tables: Tables, monkeypatch: pytest.MonkeyPatch)
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "DATA_BUCKET": "data",
-        "LEDGER_TABLE": tables.ledger.table_name,
+        "LEDGER_TABLE": tables.ledger_table.name,
     }.items():
         monkeypatch.setenv(name, value)
     boto3.client("s3").create_bucket(Bucket="data")

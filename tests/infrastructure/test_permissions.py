@@ -101,11 +101,11 @@ def test_listings_are_limited_to_prefixes(deployment: Deployment) -> None:
 
 
 def test_the_rights_on_the_tables_are_the_single_actions(deployment: Deployment) -> None:
-    books = {"GetItem", "UpdateItem"}
+    books = {"GetItem", "Query", "UpdateItem"}
     assert _of_service(deployment, "validate-batch", "Ledger", "dynamodb") == books
     assert _of_service(deployment, "validate-batch", "Kpis", "dynamodb") == set()
-    assert _of_service(deployment, "compute-kpis", "Ledger", "dynamodb") == books | {"ConditionCheckItem"}
-    rows = {"Query", "PutItem", "DeleteItem"}
+    assert _of_service(deployment, "compute-kpis", "Ledger", "dynamodb") == books
+    rows = {"GetItem", "Query", "PutItem", "BatchWriteItem"}
     assert _of_service(deployment, "compute-kpis", "Kpis", "dynamodb") == rows
     assert _of_service(deployment, "pipeline", "Ledger", "dynamodb") == {"UpdateItem"}
 
@@ -143,7 +143,7 @@ def test_the_function_that_measures_lists_by_status_and_puts_our_own_metrics_onl
     assert index == f"{table}/index/{names.STATUS_INDEX}"
     assert beside_logs_and_traces == {
         bucket: ("s3:ListBucketVersions", {"StringLike": {"s3:prefix": ["raw/*"]}}),
-        table: ("dynamodb:BatchGetItem", None),
+        table: (["dynamodb:GetItem", "dynamodb:Query"], None),
         index: ("dynamodb:Query", None),
         "*": ("cloudwatch:PutMetricData", {"StringEquals": {"cloudwatch:namespace": names.METRIC_NAMESPACE}}),
     }

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from glue_scripts import kpi_table
 from glue_scripts.count_plays import MAX_COUNTRIES
 from stacks import quotas
-from stacks.quotas import QuotaError, check_policies, largest_batch_bytes, largest_transaction_bytes
+from stacks.quotas import (
+    QuotaError,
+    check_policies,
+    largest_batch_bytes,
+    largest_genre_row_bytes,
+    largest_summary_bytes,
+)
 from stacks.settings import Settings, SettingsError, read_context
 from tests.infrastructure.templates import Deployment
 from validators import schemas
@@ -27,11 +32,6 @@ def test_the_limits_of_names_are_those_of_the_rules() -> None:
     assert quotas.NAME_BYTES == 4 * schemas.MAX_NAME_CHARACTERS
     assert quotas.COUNTRY_BYTES == schemas.MAX_COUNTRY_BYTES
     assert MAX_COUNTRIES + len(("other", "unknown")) <= quotas.COUNTRIES
-
-
-def test_a_transaction_has_at_most_100_actions() -> None:
-    assert quotas.WRITES == kpi_table.MAX_WRITES
-    assert kpi_table.MAX_WRITES + len(["the check of the claim"]) <= 100
 
 
 def _size(value: Any) -> int:  # noqa: ANN401
@@ -65,29 +65,35 @@ def _largest_genre_row(top_songs: int) -> dict[str, Any]:
         "listens": NUMBER,
     }
     genre = "g" * schemas.MAX_GENRE_BYTES
-    return {
-        "pk": "DAY#2024-06-25",
-        "sk": f"GENRE#{genre}",
-        "genre_pk": f"GENRE#{genre}",
-        "date": "2024-06-25",
-        "genre": genre,
+    measures = {
         "listens": NUMBER,
         "unique_listeners": NUMBER,
         "listening_time_ms": NUMBER,
         "avg_listening_time_ms_per_user": NUMBER,
         "avg_listening_time_ms_per_play": NUMBER,
+    }
+    return {
+        "pk": "DAY#2024-06-25",
+        "sk": f"V#0000000001#GENRE#{genre}",
+        "date": "2024-06-25",
+        "genre": genre,
+        **measures,
         "top_songs": [song] * top_songs,
-        "claim": NUMBER,
-        "computed_at": "2024-06-25T00:00:00.000000+00:00",
+        "hours": {f"{hour:02}": measures for hour in range(24)},
     }
 
 
 def _largest_summary(top_genres: int) -> dict[str, Any]:
     snapshot = "reference/songs/" + "s" * 200
+    file = {"key_hash": "0" * 64, "version_id": "v" * quotas.VERSION_ID_BYTES}
     return {
         "pk": "DAY#2024-06-25",
         "sk": "SUMMARY",
+        "index_pk": "SUMMARY",
         "date": "2024-06-25",
+        "version": NUMBER,
+        "computed_at": "2024-06-25T00:00:00Z",
+        "genre_rows": NUMBER,
         "listens": NUMBER,
         "unique_listeners": NUMBER,
         "listens_per_listener": NUMBER,
@@ -97,28 +103,29 @@ def _largest_summary(top_genres: int) -> dict[str, Any]:
         "listens_by_country": {f"{i:064d}": NUMBER for i in range(quotas.COUNTRIES)},
         "songs_snapshot": snapshot,
         "users_snapshot": snapshot,
-        "claim": NUMBER,
-        "computed_at": "2024-06-25T00:00:00.000000+00:00",
+        "snapshots": {"songs": file, "users": file},
+        "kpi_code": "0" * 12,
+        "kpi_settings": {"top_songs": NUMBER, "top_genres": NUMBER},
     }
 
 
-@pytest.mark.parametrize(("top_songs", "top_genres"), [(1, 1), (3, 5), (14, 500)])
-def test_a_transaction_is_never_larger_than_estimated(top_songs: int, top_genres: int) -> None:
-    rows = (kpi_table.MAX_WRITES - 1) * _size(_largest_genre_row(top_songs)) + _size(_largest_summary(top_genres))
-    estimate = largest_transaction_bytes(top_songs=top_songs, top_genres=top_genres)
-    assert rows <= estimate < 2 * rows
+@pytest.mark.parametrize("entries", [1, 5, 100, 500])
+def test_rows_are_never_larger_than_estimated(entries: int) -> None:
+    genre, summary = _size(_largest_genre_row(entries)), _size(_largest_summary(entries))
+    assert genre <= largest_genre_row_bytes(top_songs=entries) < 3 * genre
+    assert summary <= largest_summary_bytes(top_genres=entries) < 2 * summary
 
 
-def test_more_top_songs_than_a_transaction_takes_are_an_error() -> None:
-    assert _settings(top_songs=14).top_songs == 14
-    with pytest.raises(SettingsError, match=r"'dev': top_songs 15 and top_genres 5 make a transaction of 99 rows"):
-        _settings(top_songs=15)
+def test_more_top_songs_than_a_row_takes_are_an_error() -> None:
+    fixed, with_one = (largest_genre_row_bytes(top_songs=songs) for songs in (0, 1))
+    most = (quotas.ITEM_BYTES - fixed) // (with_one - fixed)
+    assert _settings(top_songs=most).top_songs == most
+    with pytest.raises(SettingsError, match=rf"'dev': top_songs {most + 1} makes rows of up to [\d,]+ bytes; DynamoDB"):
+        _settings(top_songs=most + 1)
 
 
-def test_a_row_is_smaller_than_an_item_may_be() -> None:
-    most = 400 * 1024
-    assert _size(_largest_genre_row(14)) < most
-    assert _size(_largest_summary(500)) < most
+def test_settings_take_no_more_genres_than_a_row() -> None:
+    assert largest_summary_bytes(top_genres=500) < quotas.ITEM_BYTES
 
 
 CHARACTERS = ("k", '"', "\\", "\x01", "\n", "\x7f", "é", "€", "😀")

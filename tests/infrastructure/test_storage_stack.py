@@ -96,17 +96,16 @@ def test_the_keys_of_tables_and_indexes_are_those_of_the_shared_names(dev: Deplo
     kpis = properties(dev.storage, "AWS::DynamoDB::Table", TableName="music-kpi-dev-kpis")
     ledger = properties(dev.storage, "AWS::DynamoDB::Table", TableName="music-kpi-dev-ledger")
     assert _keys(kpis["KeySchema"]) == {"HASH": names.KPIS_PARTITION_KEY, "RANGE": names.KPIS_SORT_KEY}
-    assert _keys(ledger["KeySchema"]) == {"HASH": names.LEDGER_PARTITION_KEY}
-    (by_genre,) = kpis["GlobalSecondaryIndexes"]
-    assert by_genre["IndexName"] == names.GENRE_INDEX
-    assert _keys(by_genre["KeySchema"]) == {
-        "HASH": names.GENRE_INDEX_PARTITION_KEY,
-        "RANGE": names.GENRE_INDEX_SORT_KEY,
-    }
+    assert _keys(ledger["KeySchema"]) == {"HASH": names.LEDGER_PARTITION_KEY, "RANGE": names.LEDGER_SORT_KEY}
+    (by_date,) = kpis["GlobalSecondaryIndexes"]
+    assert by_date["IndexName"] == names.DATE_INDEX
+    assert _keys(by_date["KeySchema"]) == {"HASH": names.DATE_INDEX_PARTITION_KEY, "RANGE": names.DATE_INDEX_SORT_KEY}
     (by_status,) = ledger["GlobalSecondaryIndexes"]
     assert by_status["IndexName"] == names.STATUS_INDEX
-    # No sort key: an item whose index sort key is over 1,024 bytes cannot be written, and `pk` can be.
-    assert _keys(by_status["KeySchema"]) == {"HASH": names.STATUS_INDEX_PARTITION_KEY}
+    assert _keys(by_status["KeySchema"]) == {
+        "HASH": names.STATUS_INDEX_PARTITION_KEY,
+        "RANGE": names.STATUS_INDEX_SORT_KEY,
+    }
 
 
 def test_data_outlives_the_stack_everywhere_but_in_dev(deployment: Deployment) -> None:

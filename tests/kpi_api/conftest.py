@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from glue_scripts.names import SUMMARY
 from lambdas.kpi_api import handler
 from tests.kpi_api.gateway import proxy_event
-from tests.kpi_api.rows import computed_rows
+from tests.kpi_api.rows import computed_rows, genre_key
 from tests.kpi_api.service import kpi_service
 
 ORIGINS = "https://reports.example.com, https://other.example.com"
@@ -46,8 +47,15 @@ class Kpis:
         answer = handler.handler(proxy_event(method, path, text, headers), None)
         return Answer(answer["statusCode"], answer["headers"], answer["body"])
 
-    def row(self, date: str, sort_key: str) -> dict[str, Any]:
-        """A row as it was written."""
+    def summary(self, date: str) -> dict[str, Any]:
+        """A day's SUMMARY as it was written."""
+        return self._row(date, SUMMARY)
+
+    def genre(self, date: str, genre: str) -> dict[str, Any]:
+        """A genre's row as it was written."""
+        return self._row(date, genre_key(genre))
+
+    def _row(self, date: str, sort_key: str) -> dict[str, Any]:
         return next(row for row in self.rows if (row["pk"], row["sk"]) == (f"DAY#{date}", sort_key))
 
 

@@ -17,7 +17,13 @@ Reply = Callable[[AWSPreparedRequest], AWSResponse | None]
 
 def client() -> Any:  # noqa: ANN401
     """The handler's client of DynamoDB."""
-    return handler._api()._store._client
+    return handler._api()._reader._store._client
+
+
+def answered(request: AWSPreparedRequest) -> bytes:
+    """DynamoDB's own answer to a request."""
+    content: bytes = client()._endpoint.http_session.send(request).content
+    return content
 
 
 @contextmanager
@@ -53,10 +59,15 @@ def operation(request: AWSPreparedRequest) -> str:
     return (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
 
 
+def body(request: AWSPreparedRequest) -> str | bytes:
+    """What an operation is asked with, as it is sent."""
+    assert isinstance(request.body, str | bytes)
+    return request.body
+
+
 def parameters(request: AWSPreparedRequest) -> dict[str, Any]:
     """What an operation is asked with."""
-    assert isinstance(request.body, str | bytes)
-    asked: dict[str, Any] = json.loads(request.body)
+    asked: dict[str, Any] = json.loads(body(request))
     return asked
 
 

@@ -1,12 +1,16 @@
-"""KPI rows of some days, with the genres that make trouble in paths and pages."""
+"""Items of table `kpis` for some days, with the genres that make trouble in paths and pages."""
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from glue_scripts.kpi_table import summary_key, version_prefix
+from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
+from lambdas.kpi_api.store import MEASURES
 from tests.oracle import Play, Song, User, kpi_items
 
 DAYS: Final = ("2024-06-23", "2024-06-24", "2024-06-25")
@@ -29,10 +33,25 @@ ODD_GENRES: Final = (
 )
 COUNTRIES: Final = ("Peru", "Côte d'Ivoire", "<b>Chad</b>", None)
 COMPUTED_AT: Final = "2024-06-26T01:02:03Z"
+MADE_OF: Final = {
+    "songs_snapshot": "s3://bucket/reference/songs/1/",
+    "users_snapshot": None,
+    "snapshots": {"songs": {"key_hash": hashlib.sha256(b"raw/songs/songs.csv").hexdigest(), "version_id": "a-version"}},
+    "kpi_code": "some-code",
+    "kpi_settings": {"top_songs": 3, "top_genres": 5},
+}
+"""What the publisher adds to a SUMMARY, beside the version and the time."""
+
+Item = dict[str, Any]
 
 
-def computed_rows(genres: Sequence[str] = ODD_GENRES, *, plays_per_day: int = 400) -> list[dict[str, Any]]:
-    """Rows of DAYS as the pipeline writes them; the same ones at every call."""
+def computed_rows(genres: Sequence[str] = ODD_GENRES, *, plays_per_day: int = 400) -> list[Item]:
+    """Items of DAYS as the pipeline writes them; the same ones at every call."""
+    return stored(flat_rows(genres, plays_per_day=plays_per_day))
+
+
+def flat_rows(genres: Sequence[str] = ODD_GENRES, *, plays_per_day: int = 400) -> list[Item]:
+    """The oracle's rows of DAYS; the same ones at every call."""
     rng = random.Random(5)
     songs = [
         Song(f"t{number}", f"Song {number}", None if number % 7 == 0 else f"Artist <{number}>", genre, 180_000 + number)
@@ -48,13 +67,52 @@ def computed_rows(genres: Sequence[str] = ODD_GENRES, *, plays_per_day: int = 40
         for day in DAYS
         for _ in range(plays_per_day)
     ]
-    return published(kpi_items(plays, songs, users, top_songs=3, top_genres=5))
+    return kpi_items(plays, songs, users, top_songs=3, top_genres=5)
 
 
-def published(items: Iterable[dict[str, Any]], *, claim: int = 1) -> list[dict[str, Any]]:
-    """Computed items with what the publisher adds."""
-    snapshots = {"songs_snapshot": "s3://bucket/reference/songs/1/", "users_snapshot": None}
-    return [
-        {**item, **(snapshots if item["sk"] == "SUMMARY" else {}), "claim": claim, "computed_at": COMPUTED_AT}
-        for item in items
+def stored(flat_rows: Iterable[Item], *, version: int = 1, computed_at: str = COMPUTED_AT) -> list[Item]:
+    """Items of table `kpis` of which one version of each day is visible.
+
+    Args:
+        flat_rows: `SUMMARY`, `GENRE#…` and `HOUR#…#GENRE#…`, of the oracle or of `kpis.json`, in any order.
+        version: of every day, where SUMMARY does not tell it.
+        computed_at: likewise.
+    """
+    days: dict[str, list[Item]] = {}
+    for row in flat_rows:
+        days.setdefault(row["date"], []).append(row)
+    return [item for date, rows in days.items() for item in _stored_day(date, rows, version, computed_at)]
+
+
+def genre_key(genre: str, version: int = 1) -> str:
+    """The sort key of a genre's row."""
+    return f"{version_prefix(version)}GENRE#{genre}"
+
+
+def _stored_day(date: str, rows: Sequence[Item], version: int, computed_at: str) -> list[Item]:
+    (totals,) = _of(rows, SUMMARY)
+    genres = {row["genre"]: {**_figures(row), "hours": {}} for row in _of(rows, "GENRE#")}
+    for row in _of(rows, "HOUR#"):
+        genres[row["genre"]]["hours"][row["hour"]] = _figures(row)
+    key = summary_key(date)
+    made = {"version": version, "computed_at": computed_at, **MADE_OF, "genre_rows": len(genres)}
+    summary = {**made, **without(totals, {"genre_pk", "claim"}), **key, DATE_INDEX_PARTITION_KEY: SUMMARY}
+    of_genre = [
+        {**key, KPIS_SORT_KEY: genre_key(genre, summary["version"]), "date": date, "genre": genre, **figures}
+        for genre, figures in genres.items()
     ]
+    return [*of_genre, summary]
+
+
+def without(row: Item, names: Collection[str]) -> Item:
+    """A row without some of its attributes."""
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _of(rows: Iterable[Item], prefix: str) -> list[Item]:
+    return [row for row in rows if row[KPIS_SORT_KEY].startswith(prefix)]
+
+
+def _figures(row: Item) -> Item:
+    names = (*MEASURES, "top_songs")
+    return {name: row[name] for name in names if name in row}

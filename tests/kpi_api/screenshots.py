@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 
 from tests.kpi_api.browser import chromium
 from tests.kpi_api.gateway import API_KEY, gateway
+from tests.kpi_api.rows import stored
 from tests.kpi_api.service import kpi_service
 
 WIDE: Final = 1280
@@ -49,7 +50,7 @@ def main() -> None:
     }
     with (
         tempfile.TemporaryDirectory() as folder,
-        kpi_service(rows, Path(folder)),
+        kpi_service(stored(rows), Path(folder)),
         gateway() as address,
         chromium() as browser,
     ):

@@ -25,7 +25,7 @@ def kpi_service(rows: Iterable[dict[str, Any]], folder: Path, *, allowed_origins
     """Sets the handler's environment; gives the table.
 
     Args:
-        rows: of the table.
+        rows: items of the table.
         folder: takes the server's log.
         allowed_origins: as the function's environment has them.
     """
@@ -48,7 +48,7 @@ def kpi_service(rows: Iterable[dict[str, Any]], folder: Path, *, allowed_origins
 def create_table() -> Any:  # noqa: ANN401
     """The table `kpis` as the storage stack has it."""
     keys = (names.KPIS_PARTITION_KEY, names.KPIS_SORT_KEY)
-    index = (names.GENRE_INDEX_PARTITION_KEY, names.GENRE_INDEX_SORT_KEY)
+    index = (names.DATE_INDEX_PARTITION_KEY, names.DATE_INDEX_SORT_KEY)
     return boto3.resource("dynamodb").create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
@@ -56,7 +56,7 @@ def create_table() -> Any:  # noqa: ANN401
         KeySchema=_key_schema(*keys),
         GlobalSecondaryIndexes=[
             {
-                "IndexName": names.GENRE_INDEX,
+                "IndexName": names.DATE_INDEX,
                 "KeySchema": _key_schema(*index),
                 "Projection": {"ProjectionType": "ALL"},
             }

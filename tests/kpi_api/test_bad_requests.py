@@ -157,8 +157,8 @@ def test_what_is_not_there(kpis: Kpis, path: str, kind: str, words: str) -> None
     assert words in problem(kpis.get(path), 404, kind)["detail"]
 
 
-def test_a_day_whose_summary_is_not_written_yet_is_unknown(kpis: Kpis) -> None:
-    row = {**kpis.row(DAY, "GENRE#pop"), "pk": "DAY#2024-07-01", "date": "2024-07-01"}
+def test_a_day_of_which_no_version_is_visible_yet_is_unknown(kpis: Kpis) -> None:
+    row = {**kpis.genre(DAY, "pop"), "pk": "DAY#2024-07-01", "date": "2024-07-01"}
     kpis.table.put_item(Item=row)
     try:
         for path in ("/v1/days/2024-07-01", "/v1/days/2024-07-01/genres", "/v1/days/2024-07-01/genres/pop"):

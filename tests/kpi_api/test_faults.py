@@ -30,10 +30,10 @@ class Call:
 
 CALLS: Final = [
     Call("dynamodb:GetItem", "a day", f"/v1/days/{DAYS[-1]}"),
+    Call("dynamodb:GetItem", "a genre's day", f"/v1/days/{DAYS[-1]}/genres/pop"),
     Call("dynamodb:Query", "a day's genres", f"/v1/days/{DAYS[-1]}/genres"),
-    Call("dynamodb:BatchGetItem", "a genre's day", f"/v1/days/{DAYS[-1]}/genres/pop"),
     Call("dynamodb:Query", "days", "/v1/days"),
-    Call("dynamodb:Query", "a genre's days", "/v1/genres/pop/days"),
+    Call("dynamodb:BatchGetItem", "a genre's days", "/v1/genres/pop/days"),
 ]
 
 

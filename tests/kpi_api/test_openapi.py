@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from lambdas.kpi_api import api, parameters
+from lambdas.kpi_api import api, parameters, reader
 from lambdas.kpi_api.cursors import cursor
 from tests.kpi_api.conftest import Kpis
 from tests.kpi_api.gateway import API_KEY, gateway
@@ -44,7 +44,7 @@ def test_its_limits_are_those_of_the_code(description: dict[str, Any]) -> None:
     known = description["components"]["parameters"]
     days, genres = known["LimitDays"]["schema"], known["LimitGenres"]["schema"]
 
-    assert (days["default"], days["maximum"]) == (api.DEFAULT_DAYS, api.MAX_DAYS)
+    assert (days["default"], days["maximum"]) == (api.DEFAULT_DAYS, reader.MAX_DAYS)
     assert (genres["default"], genres["maximum"]) == (api.DEFAULT_GENRES, api.MAX_GENRES)
     assert f"at most {parameters.MAX_GENRE_BYTES} bytes" in known["Genre"]["description"]
     longest = cursor(["genres"], ["\uffff" * (parameters.MAX_GENRE_BYTES // 3), "1" * 12])

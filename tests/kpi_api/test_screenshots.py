@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.kpi_api.rows import computed_rows
+from tests.kpi_api.rows import flat_rows
 
 REPOSITORY = Path(__file__).parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -20,7 +20,7 @@ def take(rows: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_it_takes_a_picture_of_a_day_and_of_a_genre(tmp_path: Path) -> None:
     rows = tmp_path / "kpis.json"
-    rows.write_text(json.dumps(computed_rows(), default=float), encoding="utf-8")
+    rows.write_text(json.dumps(flat_rows(), default=float), encoding="utf-8")
 
     ended = take(rows, tmp_path)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import boto3
 import pytest
 
 from glue_scripts import names
-from glue_scripts.ledger import Claim
+from glue_scripts.kpi_items import DayKpis
+from glue_scripts.ledger import Claim, Tombstones
 from glue_scripts.objects import Location, read_json
+from glue_scripts.publication import Publisher, Snapshots
 from local_aws.environment import client_environment
 from local_aws.iam.principals import ANYBODY
 from local_aws.pipes import Pipe, PipePoller
@@ -24,7 +27,34 @@ from tests.local.workflow_server import ACCOUNT, REGION, ROLE_ARN, WorkflowServe
 
 BUCKET = f"music-kpi-dev-data-{ACCOUNT}-{REGION}"
 DAY = "2024-06-25"
+COMPUTE_JOB = "music-kpi-dev-compute-kpis"
+COMMAND = {"Name": "glueetl", "ScriptLocation": "s3://x/y.py"}
+UPLOADED_AT = "2024-06-25T00:00:00Z"
+FIGURES: dict[str, Any] = {
+    "listens": 7,
+    "unique_listeners": 2,
+    "listening_time_ms": 61_000,
+    "avg_listening_time_ms_per_user": Decimal("30500.50"),
+    "avg_listening_time_ms_per_play": Decimal("1.25"),
+}
 PASS = {"QueryLanguage": "JSONata", "StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+
+
+def day_kpis(date: str, *genres: str, unknown_plays: int = 0) -> DayKpis:
+    """A day whose genres all have the same figures, and an hour."""
+    songs = [{"rank": 1, "track_id": "t", "track_name": "[red]Song", "artists": "A", "listens": 4}]
+    summary = {
+        "date": date,
+        "listens": 7,
+        "unique_listeners": 2,
+        "listening_time_ms": 61_000,
+        "unknown_track_plays": unknown_plays,
+        "listens_per_listener": Decimal("3.50"),
+        "top_genres": [{"rank": rank, "genre": genre, "listens": 7} for rank, genre in enumerate(genres, 1)],
+        "listens_by_country": {"Peru": 7},
+    }
+    rows = [{"date": date, "genre": genre, **FIGURES, "top_songs": songs, "hours": {"17": FIGURES}} for genre in genres]
+    return DayKpis(summary, rows)
 
 
 @dataclass(frozen=True)
@@ -44,15 +74,15 @@ class World:
         server: where it is.
         deployment: the environment as the commands see it.
         computed: the days of each run of the KPI job.
-        snapshots: what a run of the KPI job computes with, by dataset.
         capture: of pytest.
+        kpis: what a day that has runs is computed to, by date; a day of the genre pop where nothing is given.
     """
 
     server: WorkflowServer
     deployment: Deployment
     computed: list[list[str]]
-    snapshots: dict[str, str]
     capture: pytest.CaptureFixture[str]
+    kpis: dict[str, DayKpis] = field(default_factory=dict)
 
     def run(self, *arguments: str, environment: str = "dev") -> Ended:
         """Runs a command as `python -m operations` does."""
@@ -80,26 +110,43 @@ class World:
             if version["Key"] not in but
         }
 
-    def item(self, key: str) -> dict[str, Any]:
+    def item(self, key: Mapping[str, str]) -> dict[str, Any]:
         """An item of the ledger; empty where there is none."""
-        found = self.deployment.ledger_table.get_item(Key={names.LEDGER_PARTITION_KEY: key}, ConsistentRead=True)
-        return dict(found.get("Item", {}))
+        return dict(self.deployment.ledger_table.get_item(Key=key, ConsistentRead=True).get("Item", {}))
 
-    def publish(self, date: str, *runs: str, snapshots: dict[str, str] | None = None) -> Claim:
-        """Does what the KPI job does to the ledger."""
-        ledger = self.deployment.ledger
-        for run in runs[:-1]:
-            ledger.claim_day(date, run)
-        claim = ledger.claim_day(date, runs[-1] if runs else None)
-        assert ledger.publish_day(claim, unknown_plays=0, snapshots=snapshots or {})
-        return claim
+    def receive(self, key: str, version_id: str, uploaded_at: str = UPLOADED_AT) -> None:
+        """Does what the validation job does to the ledger when it begins with a file."""
+        self.deployment.ledger.receive_file(key, version_id, {"execution": "arn:e", "uploaded_at": uploaded_at})
+
+    def deploy(self, **changes: str) -> None:
+        """Creates the KPI job, or one with other arguments in its place, which AWS would refuse."""
+        arguments = {"--kpi_code": "c0de", "--top_songs": "3", "--top_genres": "5"}
+        arguments |= {f"--{name}": value for name, value in changes.items()}
+        self.server.client("glue").create_job(
+            Name=COMPUTE_JOB, Role=ROLE_ARN, Command=COMMAND, DefaultArguments=arguments
+        )
+
+    def publish(self, date: str, *runs: str) -> int:
+        """Publishes a day once for each run, or once as it is; returns the version that is visible then."""
+        arguments = self.deployment.glue.get_job(JobName=COMPUTE_JOB)["Job"]["DefaultArguments"]
+        made_with = {
+            "kpi_code": arguments["--kpi_code"],
+            "kpi_settings": {name: int(arguments[f"--{name}"]) for name in ("top_songs", "top_genres")},
+        }
+        for run in runs or [None]:
+            publisher = Publisher(self.deployment.ledger, self.deployment.kpi_table, self._kpis_of, made_with)
+            publisher.publish({date: run})
+        return self.deployment.kpi_table.visible([date])[date].version
+
+    def _kpis_of(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> dict[str, DayKpis]:
+        return {claim.date: self.kpis.get(claim.date, day_kpis(claim.date, "pop")) for claim in claims if claim.runs}
 
     def compute(self, arguments: dict[str, str]) -> str:
-        """A run of the KPI job that only keeps the books."""
+        """A run of the KPI job that computes nothing."""
         document = read_json(self.deployment.s3, Location.of_uri(arguments["--accepted_uri"]), names.ACCEPTED_FORMAT)
         self.computed.append(document["recompute"])
         for date in document["recompute"]:
-            self.publish(date, snapshots=self.snapshots)
+            self.publish(date)
         return "SUCCEEDED"
 
 
@@ -112,8 +159,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.setenv("COLUMNS", "240")
         monkeypatch.setattr(waiting, "POLL_SECONDS", 0.05)
         pipe = _create(server)
-        world = World(server, Deployment.find("dev"), [], {}, capsys)
-        server.glue.outcomes["music-kpi-dev-compute-kpis"] = world.compute
+        world = World(server, Deployment.find("dev"), [], capsys)
+        world.deploy()
+        server.glue.outcomes[COMPUTE_JOB] = world.compute
         poller = PipePoller([pipe], server.endpoint_url)
         poller.start()
         yield world
@@ -137,10 +185,7 @@ def _create(server: WorkflowServer) -> Pipe:
     server.client("stepfunctions").create_state_machine(
         name="music-kpi-dev-recompute", definition=recompute, roleArn=ROLE_ARN
     )
-    for job in ("validate-batch", "compute-kpis"):
-        server.client("glue").create_job(
-            Name=f"music-kpi-dev-{job}", Role=ROLE_ARN, Command={"Name": "glueetl", "ScriptLocation": "s3://x/y.py"}
-        )
+    server.client("glue").create_job(Name="music-kpi-dev-validate-batch", Role=ROLE_ARN, Command=COMMAND)
     properties = {
         "RoleArn": ROLE_ARN,
         "Source": arn,
@@ -152,34 +197,21 @@ def _create(server: WorkflowServer) -> Pipe:
 
 
 def _create_tables() -> None:
-    dynamodb = boto3.resource("dynamodb", region_name=REGION)
-    dynamodb.create_table(
-        TableName="music-kpi-dev-ledger",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": names.LEDGER_PARTITION_KEY, "AttributeType": "S"},
-            {"AttributeName": names.STATUS_INDEX_PARTITION_KEY, "AttributeType": "S"},
-        ],
-        KeySchema=[{"AttributeName": names.LEDGER_PARTITION_KEY, "KeyType": "HASH"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": names.STATUS_INDEX,
-                "KeySchema": [
-                    {"AttributeName": names.STATUS_INDEX_PARTITION_KEY, "KeyType": "HASH"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
-    dynamodb.create_table(
-        TableName="music-kpi-dev-kpis",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": names.KPIS_PARTITION_KEY, "AttributeType": "S"},
-            {"AttributeName": names.KPIS_SORT_KEY, "AttributeType": "S"},
-        ],
-        KeySchema=[
-            {"AttributeName": names.KPIS_PARTITION_KEY, "KeyType": "HASH"},
-            {"AttributeName": names.KPIS_SORT_KEY, "KeyType": "RANGE"},
-        ],
-    )
+    dynamodb: Any = boto3.resource("dynamodb", region_name=REGION)
+    status = (names.STATUS_INDEX, names.STATUS_INDEX_PARTITION_KEY, names.STATUS_INDEX_SORT_KEY)
+    date = (names.DATE_INDEX, names.DATE_INDEX_PARTITION_KEY, names.DATE_INDEX_SORT_KEY)
+    for table, (index, *index_keys) in {"ledger": status, "kpis": date}.items():
+        keys = [names.LEDGER_PARTITION_KEY, names.LEDGER_SORT_KEY]
+        dynamodb.create_table(
+            TableName=f"music-kpi-dev-{table}",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in (*keys, *index_keys)],
+            KeySchema=_key_schema(keys),
+            GlobalSecondaryIndexes=[
+                {"IndexName": index, "KeySchema": _key_schema(index_keys), "Projection": {"ProjectionType": "ALL"}}
+            ],
+        )
+
+
+def _key_schema(keys: Sequence[str]) -> list[dict[str, str]]:
+    return [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)]

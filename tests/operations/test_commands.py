@@ -6,22 +6,29 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from glue_scripts import names
-from glue_scripts.ledger import FileStatus, Snapshot, file_key
+from glue_scripts.ledger import Day, FileStatus, Snapshot, file_key
 from glue_scripts.objects import target_key
+from operations import kpis
 from operations.deployment import PREFIX
 from operations.executions import FAIL_STATES
 from operations.journal import Journal
 from stacks import settings
 from stacks.constructs.state_machine import DEFINITIONS
+from tests import oracle
+from tests.day_kpis import days_of
 from tests.local.workflow_server import REGION, wait_for
-from tests.operations.conftest import BUCKET, DAY, World
+from tests.operations.conftest import BUCKET, COMPUTE_JOB, DAY, World, day_kpis
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
 KEY = "raw/streams/a b.csv"
 
 
@@ -78,6 +85,9 @@ def test_the_region_is_the_one_that_either_variable_names(
         (["redrive", "nobody"], "There is no execution"),
         (["replay", "raw/streams/none.csv"], "Nothing of raw/streams/none.csv is in error/"),
         (["purge-user", " ", "--yes"], "the user id is empty"),
+        (["recompute"], "give --from and --to, or --outdated"),
+        (["recompute", "--from", "2024-01-01"], "give --from and --to, or --outdated"),
+        (["recompute", "--outdated", "--to", "2024-01-01"], "give --from and --to, or --outdated"),
     ],
 )
 def test_wrong_usage_is_told_in_one_sentence(world: World, arguments: list[str], message: str) -> None:
@@ -107,14 +117,15 @@ class TestStatus:
     def test_it_tells_what_is_under_way_and_what_needs_attention(self, world: World) -> None:
         ledger = world.deployment.ledger
         for number, status in enumerate((FileStatus.ACCEPTED, FileStatus.REJECTED)):
-            ledger.receive_file(f"raw/streams/{number}.csv", "v", {"execution": "e"})
+            world.receive(f"raw/streams/{number}.csv", "v")
             ledger.advance_file(f"raw/streams/{number}.csv", "v", status, {})
-        ledger.make_current(
-            Snapshot(dataset="songs", uri="s3://new/", key="k", version_id="v", last_modified="2024", rows=1)
-        )
-        world.publish("2024-06-24", "run", snapshots={"songs": "s3://old/"})
-        world.publish("2024-06-25", "run", snapshots={"songs": "s3://new/"})
-        ledger.claim_day("2024-06-26", "run")
+        world.kpis["2024-06-24"] = day_kpis("2024-06-24", "pop", unknown_plays=2)
+        for date in ("2024-06-24", "2024-06-25", "2024-06-27"):
+            world.publish(date, "run")
+        world.deploy(top_songs="4")
+        world.publish("2024-06-25")
+        for date in ("2024-06-26", "2024-06-27"):
+            ledger.claim_day(date)
         world.deployment.pipes.stop_pipe(Name="music-kpi-dev-uploads")
         wait_for(
             lambda: world.deployment.pipes.describe_pipe(Name="music-kpi-dev-uploads")["CurrentState"] == "STOPPED",
@@ -135,14 +146,93 @@ class TestStatus:
             "REPLACED": 0,
         }
         assert found["unfinished_files"]["ACCEPTED"] == ["raw/streams/0.csv#v"]
-        assert found["days"] == 3
-        assert found["days_not_published"] == ["2024-06-26"]
-        assert found["days_on_older_snapshots"] == ["2024-06-24"]
+        assert found["days"] == 4
+        assert found["days_not_published"] == ["2024-06-26", "2024-06-27"]
+        assert found["outdated_days"] == {"2024-06-24": ["top_songs"], "2024-06-27": ["top_songs"]}
+        assert found["days_with_unknown_tracks"] == {"2024-06-24": 2}
         assert (found["pipe"], found["queued"], found["dead_letters"]) == ("STOPPED", 1, 1)
         told = world.run("status")
         assert told.exit_code == 0
-        for word in ("2024-06-26", "2024-06-24", "replay --dead-letters", "raw/streams/0.csv#v", "STOPPED"):
+        for word in ("2024-06-26", "replay --dead-letters", "raw/streams/0.csv#v", "STOPPED"):
             assert word in told.out
+        assert "recompute --outdated computes them:" in told.out
+        assert "2024-06-24 (top_songs)" in told.out
+
+    def test_it_notes_what_is_published_where_a_job_died_before_it_did(self, world: World) -> None:
+        ledger = world.deployment.ledger
+        version = world.publish(DAY, "run")
+        hint = {names.LEDGER_PARTITION_KEY: "DAYS", names.LEDGER_SORT_KEY: DAY}
+        world.deployment.ledger_table.update_item(Key=hint, UpdateExpression="REMOVE published")
+        world.publish("2024-06-26", "run")
+        claimed = ledger.claim_day("2024-06-26")
+
+        assert json.loads(world.run("status", "--json").out)["days_not_published"] == ["2024-06-26"]
+
+        assert ledger.days() == [Day(DAY, version, version), Day("2024-06-26", claimed, claimed - 1)]
+
+
+class TestOutdatedDays:
+    """Days that would be computed with something newer: `status` lists them, `recompute --outdated` computes them."""
+
+    def outdated(self, world: World) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = json.loads(world.run("status", "--json").out)["outdated_days"]
+        return found
+
+    def make_current(self, world: World, dataset: str, version_id: str) -> None:
+        snapshot = Snapshot(dataset, f"s3://{version_id}/", "k", version_id, "2024-06-25T00:00:00Z", 1)
+        assert world.deployment.ledger.make_current(snapshot)
+
+    @pytest.mark.parametrize("dataset", ["songs", "users"])
+    def test_a_newer_snapshot_makes_days_outdated(self, world: World, dataset: str) -> None:
+        world.publish(DAY, "run")
+        assert self.outdated(world) == {}
+        self.make_current(world, dataset, "v1")
+        assert self.outdated(world) == {DAY: [dataset]}
+        world.publish(DAY)
+        assert self.outdated(world) == {}
+        self.make_current(world, dataset, "v2")
+        assert self.outdated(world) == {DAY: [dataset]}
+
+    def test_a_snapshot_that_a_purge_has_written_again_makes_none_outdated(self, world: World) -> None:
+        self.make_current(world, "users", "v1")
+        world.publish(DAY, "run")
+        pointer = {names.LEDGER_PARTITION_KEY: "SNAPSHOTS", names.LEDGER_SORT_KEY: "users"}
+        world.deployment.ledger_table.update_item(
+            Key=pointer, UpdateExpression="SET uri = :uri", ExpressionAttributeValues={":uri": "s3://without-them/"}
+        )
+
+        assert self.outdated(world) == {}
+
+    @pytest.mark.parametrize("argument", ["kpi_code", "top_songs", "top_genres"])
+    def test_newer_code_and_other_settings_make_days_outdated(self, world: World, argument: str) -> None:
+        world.publish(DAY, "run")
+        world.deploy(**{argument: "9"})
+
+        assert self.outdated(world) == {DAY: [argument]}
+
+        world.publish(DAY)
+        assert self.outdated(world) == {}
+
+    def test_a_day_without_plays_is_never_outdated(self, world: World) -> None:
+        world.publish(DAY)
+        world.deploy(kpi_code="newer")
+
+        assert self.outdated(world) == {}
+
+    def test_exactly_the_outdated_days_are_computed(self, world: World) -> None:
+        for date in ("2024-06-24", "2024-06-25", "2024-06-26"):
+            world.publish(date, "run")
+        world.deploy(kpi_code="newer")
+        world.publish("2024-06-25")
+
+        told = world.run("recompute", "--outdated", "--json")
+        again = world.run("recompute", "--outdated")
+
+        assert world.computed == [["2024-06-24", "2024-06-26"]]
+        assert [day["date"] for day in json.loads(told.out)] == ["2024-06-24", "2024-06-26"]
+        assert self.outdated(world) == {}
+        assert (again.exit_code, again.out) == (0, "No day is outdated: there is nothing to compute.\n")
+        assert json.loads(world.run("recompute", "--outdated", "--json").out) == []
 
 
 class TestRedrive:
@@ -201,7 +291,7 @@ class TestReplay:
             world.put(error_key, content, Metadata={"sender": "x"})
         report = {"format": names.REPORT_FORMAT, "key": key, "version_id": version_id}
         world.put(error_key + ".report.json", json.dumps(report).encode())
-        world.deployment.ledger.receive_file(key, version_id, {"execution": "e"})
+        world.receive(key, version_id)
         world.deployment.ledger.advance_file(key, version_id, FileStatus.REJECTED, {})
         return error_key
 
@@ -216,7 +306,7 @@ class TestReplay:
         assert len(world.contents("raw/")) == 1
         assert len(world.contents("error/")) == 2
 
-        world.deployment.ledger.receive_file(KEY, version_id, {"execution": "e"})
+        world.receive(KEY, version_id)
         world.deployment.ledger.advance_file(KEY, version_id, FileStatus.ACCEPTED, {})
         world.run("replay", "--clean")
         assert len(world.contents("error/")) == 2, "an accepted file can still fail to be loaded"
@@ -229,7 +319,7 @@ class TestReplay:
         self.reject(world)
         world.run("replay", KEY)
         first = world.item(file_key(KEY, "v1"))["replayed_as"]
-        world.deployment.ledger.receive_file(KEY, first, {"execution": "e"})
+        world.receive(KEY, first)
         world.deployment.ledger.advance_file(KEY, first, FileStatus.REJECTED, {})
 
         assert "is back as version" in world.run("replay", KEY).out
@@ -251,7 +341,7 @@ class TestReplay:
         assert (content, rest) == (header + others, [])
         assert f"is under way as version {successor}" in world.run("replay", KEY).out
         assert len(world.contents("error/")) == 2
-        world.deployment.ledger.receive_file(KEY, successor, {"execution": "e"})
+        world.receive(KEY, successor)
         world.deployment.ledger.advance_file(KEY, successor, FileStatus.ACCEPTED, {})
         world.deployment.ledger.advance_file(KEY, successor, FileStatus.LOADED, {})
         world.run("replay", "--clean")
@@ -326,7 +416,7 @@ class TestReplay:
         world.deployment.s3.put_object(Bucket=BUCKET, Key="raw/streams/null.csv", Body=b"user_id,track_id,listen_time")
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         known = world.put("raw/streams/known.csv", b"user_id,track_id,listen_time")
-        world.deployment.ledger.receive_file("raw/streams/known.csv", known, {"execution": "e"})
+        world.receive("raw/streams/known.csv", known)
         forgotten = world.put(KEY, b"user_id,track_id,listen_time")
         world.put("raw/streams/_SUCCESS", b"")
         young = world.run("replay", "--forgotten", "--yes")
@@ -358,7 +448,7 @@ class TestReplay:
         assert f"(version {version}) was not known to the ledger" in world.run("replay", KEY).out
 
         wait_for(lambda: len(self.events(world)) == 1, "the execution")
-        world.deployment.ledger.receive_file(KEY, version, {"execution": "e"})
+        world.receive(KEY, version)
         again = world.run("replay", KEY)
         assert (again.exit_code, f"Nothing of {KEY} is in error/" in again.err) == (2, True)
 
@@ -391,18 +481,22 @@ class TestRecompute:
         told = world.run("recompute", "--from", "2024-06-24", "--to", "2024-06-25", "--json")
 
         assert world.computed == [["2024-06-24", "2024-06-25"]]
-        assert [(day["date"], day["published"]) for day in json.loads(told.out)] == [
-            ("2024-06-24", 2),
-            ("2024-06-25", 2),
-        ]
-        assert "published, claim 3" in world.run("recompute", "--from", "2024-06-24", "--to", "2024-06-25").out
+        assert json.loads(told.out)[0] == {
+            "date": "2024-06-24",
+            "version": 2,
+            "plays": 7,
+            "unknown_plays": 0,
+            "snapshots": {},
+        }
+        shown = world.run("recompute", "--from", "2024-06-24", "--to", "2024-06-25").out
+        assert re.search(r"2024-06-25\W+3\W+7\W+0\W", shown), shown
 
     def test_a_failed_run_and_one_that_takes_longer_are_told(self, world: World) -> None:
         world.publish(DAY, "run")
         outcomes = world.server.glue.outcomes
-        outcomes["music-kpi-dev-compute-kpis"] = lambda arguments: "FAILED"
+        outcomes[COMPUTE_JOB] = lambda arguments: "FAILED"
         failed = world.run("recompute", "--from", DAY, "--to", DAY)
-        outcomes["music-kpi-dev-compute-kpis"] = lambda arguments: "RUNNING"
+        outcomes[COMPUTE_JOB] = lambda arguments: "RUNNING"
         late = world.run("recompute", "--from", DAY, "--to", DAY, "--minutes", "0")
 
         assert (failed.exit_code, "ended as FAILED" in failed.err) == (1, True)
@@ -412,48 +506,111 @@ class TestRecompute:
 class TestKpis:
     """`kpis`."""
 
-    def test_a_day_is_shown_with_its_claim(self, world: World) -> None:
-        claim = world.publish(DAY, "run")
-        figures = {
-            "listens": 7,
-            "unique_listeners": 2,
-            "listening_time_ms": 61_000,
-            "avg_listening_time_ms_per_user": Decimal("30500.50"),
-            "avg_listening_time_ms_per_play": Decimal("1.25"),
-        }
-        pk = f"DAY#{DAY}"
-        songs = [{"rank": 1, "track_id": "t", "track_name": "[red]Song", "artists": "A", "listens": 4}]
-        summary = {
-            "listens": 7,
-            "unique_listeners": 2,
-            "listens_per_listener": Decimal("3.50"),
-            "listening_time_ms": 61_000,
-            "unknown_track_plays": 1,
-            "top_genres": [{"rank": 1, "genre": "pop", "listens": 7}],
-            "listens_by_country": {"Peru": 7},
-            "songs_snapshot": "s3://songs/",
-            "users_snapshot": None,
-        }
-        for row in (
-            {"pk": pk, "sk": "SUMMARY", **summary, "claim": claim.number, "computed_at": "now"},
-            {"pk": pk, "sk": "GENRE#pop", "genre": "pop", "top_songs": songs, **figures},
-            {"pk": pk, "sk": "GENRE#rock", "genre": "rock", "top_songs": [], **figures},
-            {"pk": pk, "sk": "HOUR#17#GENRE#pop", "hour": "17", "genre": "pop", **figures},
-        ):
-            world.deployment.kpis_table.put_item(Item=row)  # type: ignore[arg-type]
+    def test_a_day_is_shown_with_its_version(self, world: World) -> None:
+        world.kpis[DAY] = day_kpis(DAY, "pop", "rock")
+        world.publish(DAY, "run")
 
         everything = world.run("kpis", "--day", DAY, "--hours").out
         pop = json.loads(world.run("kpis", "--day", DAY, "--genre", "pop", "--hours", "--json").out)
 
-        assert "published, claim 1" in everything
+        assert "published, version 1" in everything
         assert everything.index("SUMMARY") < everything.index("Genres") < everything.index("Hours")
         for word in ("3.50", "[red]Song", "rock", "0:01:01", "Peru 7"):
             assert word in everything
         assert [row["sk"] for row in (*pop["genres"], *pop["hours"])] == ["GENRE#pop", "HOUR#17#GENRE#pop"]
-        assert pop["summary"]["listens"] == 7
-        world.deployment.ledger.claim_day(DAY, "other run")
-        assert "being computed: claim 2 is begun" in world.run("kpis", "--day", DAY).out
+        assert (pop["summary"]["listens"], pop["claim"], pop["version"]) == (7, 1, 1)
+        world.deployment.ledger.claim_day(DAY)
+        later = world.run("kpis", "--day", DAY)
+        assert "version 1 is visible, a later computation (2) is under way" in later.out
         assert world.run("kpis", "--day", DAY, "--genre", "jazz").exit_code == 2
+
+    @pytest.mark.parametrize("arguments", [[], ["--genre", "pop"]])
+    def test_a_day_that_is_computed_for_the_first_time_has_no_kpis_yet(
+        self, world: World, arguments: list[str]
+    ) -> None:
+        world.deployment.ledger.claim_day(DAY)
+
+        told = world.run("kpis", "--day", DAY, *arguments)
+
+        assert (told.exit_code, told.out) == (
+            0,
+            f"{DAY}: the first computation is under way, no KPIs yet: see `status`\n",
+        )
+
+    def test_a_day_of_which_nothing_is_left_has_no_plays(self, world: World) -> None:
+        world.publish(DAY, "run")
+        world.deployment.ledger.replace_run(DAY, "run", None)
+        world.publish(DAY)
+
+        told = world.run("kpis", "--day", DAY, "--json")
+
+        assert json.loads(told.out) == {
+            "date": DAY,
+            "claim": 2,
+            "version": 2,
+            "summary": None,
+            "genres": [],
+            "hours": [],
+        }
+        assert world.run("kpis", "--day", DAY).out == f"{DAY}: published, version 2\nNo plays.\n"
+        computed = json.loads(world.run("recompute", "--from", DAY, "--to", DAY, "--json").out)
+        assert [(day["version"], day["plays"]) for day in computed] == [(3, 0)]
+        assert "Computed with" not in world.run("recompute", "--from", DAY, "--to", DAY).out
+
+    def test_a_day_that_changes_while_it_is_read_is_shown_as_one_version_has_it(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is published twice after SUMMARY was read: then the rows of that version are gone."""
+        world.kpis[DAY] = day_kpis(DAY, "pop", "rock")
+        world.publish(DAY, "run")
+        world.kpis[DAY] = day_kpis(DAY, "jazz")
+        self.publish_after_each_summary(world, monkeypatch, changes=2)
+
+        found = json.loads(world.run("kpis", "--day", DAY, "--hours", "--json").out)
+
+        assert found["version"] == 5
+        assert [(row["genre"], row["claim"]) for row in found["genres"]] == [("jazz", 5)]
+        assert {row["claim"] for row in (found["summary"], *found["hours"])} == {5}
+
+    def test_one_that_keeps_changing_is_told(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.publish(DAY, "run")
+        self.publish_after_each_summary(world, monkeypatch, changes=99)
+
+        told = world.run("kpis", "--day", DAY)
+
+        assert (told.exit_code, told.out) == (1, "")
+        assert f"{DAY} keeps being published" in told.err
+        assert "Repeat the command" in told.err
+
+    def publish_after_each_summary(self, world: World, monkeypatch: pytest.MonkeyPatch, *, changes: int) -> None:
+        """After each of the first reads of a SUMMARY the day is published twice."""
+        read = kpis.read_summary
+        left = iter(range(changes))
+
+        def read_summary(table: Table, date: str) -> dict[str, Any]:
+            summary = read(table, date)
+            if next(left, None) is not None:
+                world.publish(date)
+                world.publish(date)
+            return summary
+
+        monkeypatch.setattr(kpis, "read_summary", read_summary)
+
+
+def test_the_flat_form_is_that_of_the_oracle() -> None:
+    plays = oracle.parse_streams(
+        b"user_id,track_id,listen_time\nu,t,2024-06-25 10:00:00\nu,t,2024-06-25 23:00:00\n", NOW
+    )
+    songs = oracle.parse_songs(
+        b"track_id,track_name,artists,album_name,track_genre,duration_ms,popularity,explicit\nt,T,A,x,pop,1000,1,false\n"
+    )
+    expected = oracle.kpi_items(plays[0], songs[0], [], top_songs=3, top_genres=5)
+    (day,) = days_of(expected).values()
+
+    found = list(kpis.entries(day.summary, day.genres))
+
+    assert sorted(found, key=lambda row: row["sk"]) == sorted(expected, key=lambda row: row["sk"])
+    assert len(found) == 4
 
 
 @pytest.mark.parametrize(

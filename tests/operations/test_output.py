@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glue_scripts.ledger import FileStatus
+from glue_scripts.ledger import FileStatus, Snapshot
 from operations.output import add_row, data_console, data_table, json_text, lines
 from tests.operations.conftest import DAY, World
 
@@ -83,13 +83,13 @@ class TestStatus:
     """`status`, the names of which producers choose."""
 
     def reject(self, world: World, key: str, uploaded_at: str) -> None:
-        world.deployment.ledger.receive_file(key, "v", {"execution": "arn:e", "uploaded_at": uploaded_at})
+        world.receive(key, "v", uploaded_at)
         world.deployment.ledger.advance_file(key, "v", FileStatus.REJECTED, {})
 
     def test_a_hostile_key_is_shown_as_it_is_and_whole(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "80")
         key = "raw/streams/" + "long" * 40 + HOSTILE
-        world.deployment.ledger.receive_file(key, "v1", {"execution": "e"})
+        world.receive(key, "v1")
         self.reject(world, key, "2024-06-25T00:00:00Z")
 
         told = world.run("status")
@@ -154,7 +154,7 @@ class TestErrors:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         secret = "listener-of-no-trace"
-        world.deployment.ledger.receive_file(secret, "v", {"execution": "e"})
+        world.receive(secret, "v")
         monkeypatch.setattr(
             "operations.replay.find",
             lambda *_: world.deployment.s3.head_object(Bucket=world.deployment.bucket, Key=secret),
@@ -177,10 +177,11 @@ class TestErrors:
 
 
 def test_snapshots_of_several_days_are_printed_once(world: World) -> None:
-    snapshots = {"songs": "s3://bucket/reference/songs/a/", "users": "s3://bucket/reference/users/b/"}
-    world.publish("2024-06-24", "run", snapshots=snapshots)
-    world.publish("2024-06-25", "run", snapshots=snapshots)
-    world.snapshots.update(snapshots)
+    for dataset, name in {"songs": "a", "users": "b"}.items():
+        uri = f"s3://bucket/reference/{dataset}/{name}/"
+        world.deployment.ledger.make_current(Snapshot(dataset, uri, "k", "v", "2024-06-24T00:00:00Z", 1))
+    world.publish("2024-06-24", "run")
+    world.publish("2024-06-25", "run")
 
     told = world.run("recompute", "--from", "2024-06-24", "--to", "2024-06-25").out
 

@@ -23,7 +23,7 @@ from glue_scripts.stored_plays import RunOfDay, StoredPlays, document_key, objec
 from operations.pending import PendingFiles
 from operations.purge import purge_user
 from tests.local.workflow_server import wait_for
-from tests.operations.conftest import DAY, World
+from tests.operations.conftest import COMPUTE_JOB, DAY, UPLOADED_AT, World
 
 USER = "listener-of-no-trace"
 OTHER_DAY = "2024-06-26"
@@ -34,7 +34,16 @@ FILE = HEADER + THEIRS + ROWS
 CLEANED = HEADER + ROWS
 PIPE = "music-kpi-dev-uploads"
 BUCKETS = 2
-MUTATIONS = {"PutObject", "DeleteObject", "UpdateItem", "DeleteItem", "StopPipe", "StartPipe", "StartExecution"}
+MUTATIONS = {
+    "PutObject",
+    "DeleteObject",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "StopPipe",
+    "StartPipe",
+    "StartExecution",
+}
 
 
 def parquet(*users: str) -> bytes:
@@ -97,7 +106,10 @@ def interrupted_after(calls: int) -> Callable[..., object]:
     lock = threading.Lock()
 
     def limited(self: BaseClient, operation: str, arguments: dict[str, Any]) -> object:
-        is_of_command = threading.current_thread().name.startswith(("MainThread", "ThreadPoolExecutor"))
+        # The pools of the command work on objects, those of the KPI job on items.
+        is_of_command = threading.current_thread() is threading.main_thread() or (
+            threading.current_thread().name.startswith("ThreadPoolExecutor") and operation.endswith("Object")
+        )
         if is_of_command and operation in MUTATIONS:
             with lock:
                 if next(made) >= calls:
@@ -152,20 +164,21 @@ def assert_purged(world: World) -> None:
     assert list(traces(world)) == []
     left = {key: readable(content) for key, content in current(world).items()}
     runs = {key: json.loads(left.pop(key)) for key in sorted(left) if key.startswith(names.RUNS_PREFIX)}
-    days = {date: world.deployment.ledger.day(date) for date in (DAY, OTHER_DAY)}
-    (successor,) = {run for day in [days[DAY]] if day for run in day.runs} - {"r2"}
+    ledger = world.deployment.ledger
+    (successor,) = ledger.runs(DAY) - {"r2"}
     assert left == EXPECTED | {run_key(DAY, successor): b"u-2", run_key(DAY, successor, 1): b"u-3"}
     assert runs.keys() == {document_key("r2", DAY), document_key(successor, DAY)}
     sizes = [len(current(world)[run_key(DAY, successor, bucket)]) for bucket in range(BUCKETS)]
     objects = [{"bucket": bucket, "rows": 1, "size": size} for bucket, size in enumerate(sizes)]
     assert (runs[document_key(successor, DAY)]["rows"], runs[document_key(successor, DAY)]["objects"]) == (2, objects)
-    other = days[OTHER_DAY]
-    assert other is not None
-    assert other.runs == frozenset()
+    assert ledger.runs(OTHER_DAY) == frozenset()
     assert {date for run in world.computed for date in run} == {DAY, OTHER_DAY}
-    assert all(day and day.is_published and day.claim > 1 for day in days.values())
-    assert USER in world.deployment.ledger.purged_users()
-    assert json.loads(world.run("status", "--json").out)["purges"] == []
+    visible = world.deployment.kpi_table.visible([DAY, OTHER_DAY])
+    assert all(day.version > 1 for day in visible.values())
+    assert visible[OTHER_DAY].made_of == {}, "nothing is left of the day"
+    assert USER in ledger.purged_users()
+    status = json.loads(world.run("status", "--json").out)
+    assert (status["purges"], status["days_not_published"]) == ([], [])
     wait_for(lambda: pipe_state(world) == "RUNNING", "the pipe")
 
 
@@ -182,7 +195,8 @@ class TestRunsOfExecutionsThatFailed:
 
         assert list(traces(world)) == []
         assert world.computed == ([[DAY]] if is_committed else [])
-        (run,) = world.deployment.ledger.claim_day(DAY, "waiting").runs
+        world.deployment.ledger.commit_run(DAY, "waiting")
+        (run,) = world.deployment.ledger.runs(DAY)
         assert run != "waiting"
         document = json.loads(current(world)[document_key(run, DAY)])
         (stored,) = RunOfDay.of_document(document).objects
@@ -194,7 +208,8 @@ class TestRunsOfExecutionsThatFailed:
         assert world.run("purge-user", USER, "--yes").exit_code == 0
 
         assert current(world) == {}
-        assert world.deployment.ledger.claim_day(DAY, "waiting").runs == frozenset()
+        world.deployment.ledger.commit_run(DAY, "waiting")
+        assert world.deployment.ledger.runs(DAY) == frozenset()
 
 
 class TestNoTrace:
@@ -220,7 +235,10 @@ class TestNoTrace:
         found = json.loads(ended.out)
         assert found["rows"]["archive/"] == found["versions"]["archive/"] == 3
         assert found["unreadable"] == ["error/raw/streams/e.csv/v1"]
-        assert [(day["date"], day["published"]) for day in found["days"]] == [(DAY, 3), (OTHER_DAY, 2)]
+        assert [(day["date"], day["version"], day["plays"]) for day in found["days"]] == [
+            (DAY, 3, 7),
+            (OTHER_DAY, 2, 0),
+        ]
         assert_purged(filled)
 
     def test_a_second_time_there_is_nothing_to_remove(self, filled: World) -> None:
@@ -409,23 +427,21 @@ class TestPause:
         self, filled: World
     ) -> None:
         assert filled.run("purge-user", USER, "--yes").exit_code == 0
-        filled.deployment.ledger.claim_day(DAY, None)
+        claimed = filled.deployment.ledger.claim_day(DAY)
 
         assert filled.run("purge-user", USER, "--yes").exit_code == 0
 
         assert filled.computed[-1] == [DAY]
-        day = filled.deployment.ledger.day(DAY)
-        assert day is not None
-        assert day.is_published
+        assert filled.deployment.kpi_table.visible([DAY])[DAY].version > claimed
 
     def test_a_failed_computation_leaves_the_pipe_paused_until_it_is_repeated(self, filled: World) -> None:
         outcomes = filled.server.glue.outcomes
-        outcomes["music-kpi-dev-compute-kpis"] = lambda arguments: "FAILED"
+        outcomes[COMPUTE_JOB] = lambda arguments: "FAILED"
         failed = filled.run("purge-user", USER, "--yes")
         assert (failed.exit_code, "ended as FAILED" in failed.err) == (1, True)
         assert pipe_state(filled) == "STOPPED"
 
-        outcomes["music-kpi-dev-compute-kpis"] = filled.compute
+        outcomes[COMPUTE_JOB] = filled.compute
         assert filled.run("purge-user", USER, "--yes").exit_code == 0
         assert_purged(filled)
 
@@ -451,16 +467,18 @@ class TestPendingFiles:
         for former in versions[:2]:
             item = world.item(file_key(key, former))
             assert item["status"] == FileStatus.REPLACED
+            assert item["uploaded_at"], "the index by status needs it"
             assert (key, item["replaced_by"]) in contents
         assert (key, versions[2]) in contents, "a file without the person keeps its version"
 
     def test_the_status_of_a_file_in_a_failed_execution_stays(self, world: World) -> None:
         version = world.put("raw/streams/a.csv", FILE)
-        world.deployment.ledger.receive_file("raw/streams/a.csv", version, {"execution": "failed"})
+        world.receive("raw/streams/a.csv", version)
 
         world.run("purge-user", USER, "--yes")
 
-        assert world.deployment.ledger.file_status_and_execution("raw/streams/a.csv", version) == ("RECEIVED", "failed")
+        item = world.item(file_key("raw/streams/a.csv", version))
+        assert (item["status"], item["execution"], item["uploaded_at"]) == ("RECEIVED", "arn:e", UPLOADED_AT)
 
     def test_a_file_of_nobody_else_is_replaced_by_nothing(self, world: World) -> None:
         version = world.put("raw/streams/a.csv", HEADER + THEIRS)

@@ -141,7 +141,7 @@ def the_api_answers_with_an_error(stacks: Stacks, pipeline: Pipeline, grant: Dep
     """Some request to the API ends in a 5xx."""
     del pipeline
     day = f"v1/days/{DAYS[0]}"
-    asked = ["", "assets/page.js", "v1/days", day, f"{day}/genres", f"{day}/genres/pop"]
+    asked = ["", "assets/page.js", "v1/days", day, f"{day}/genres", f"{day}/genres/pop", "v1/genres/pop/days"]
 
     def statuses() -> list[int]:
         return [ask_api(stacks, path, "GET") for path in asked] + [ask_api(stacks, "v1/days", "HEAD")]

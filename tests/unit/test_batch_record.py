@@ -170,7 +170,7 @@ def test_a_file_whose_rows_are_in_the_batch_needs_no_rows_again(runs: Runs) -> N
 def test_a_file_that_was_archived_since_stays_accepted_of_its_own_execution_only(runs: Runs) -> None:
     runs.record("jr_1", {STREAMS: ACCEPTED})
     runs.tables.ledger_table.update_item(
-        Key={"pk": f"FILE#{STREAMS.key}#v1"},
+        Key={"pk": f"FILE#{STREAMS.key}", "sk": "v1"},
         UpdateExpression="SET #status = :archived",
         ExpressionAttributeNames={"#status": "status"},
         ExpressionAttributeValues={":archived": "ARCHIVED"},

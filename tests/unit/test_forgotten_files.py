@@ -96,7 +96,7 @@ def test_work_is_bounded_and_a_bound_is_told(
     assert (len(found.files), found.is_complete) == (4 if complete else 3, complete)
 
 
-def test_the_ledger_is_asked_for_more_files_than_one_call_takes(raw: Raw, tables: Tables) -> None:
+def test_the_ledger_is_asked_for_many_files(raw: Raw, tables: Tables) -> None:
     files = [(f"raw/streams/{number}.csv", "v") for number in range(230)]
     for key, version in files[::2]:
         raw.ledger.receive_file(key, version, {"execution": "e"})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pytest
 
+from glue_scripts import kpi_sql
 from glue_scripts.count_plays import Catalogue, compute_days, count_bucket
-from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, USERS, Query
+from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, KPI_CODE, USERS, Query
 from glue_scripts.ledger import NO_TOMBSTONES
 from tests.difficult_data import random_data
 from tests.stored import plays_of, share, songs_table, users_table
@@ -62,3 +64,41 @@ def test_ratios_round_half_up_in_integers(tmp_path: Path, total: int, count: int
         db.execute(HALF_UP)
         db.execute("SELECT half_up($total::HUGEINT, $count::HUGEINT)", {"total": total, "count": count})
         assert db.fetchall() == [(hundredths,)]
+
+
+SOURCE = Path(kpi_sql.__file__).read_text("utf-8")
+STATEMENTS = {**{query.table: query.sql for query in QUERIES}, "half_up": HALF_UP}
+
+
+def code_of(source: str) -> str:
+    """The version that a changed module has."""
+    module = ModuleType(kpi_sql.__name__)
+    exec(source, module.__dict__)
+    return str(module.KPI_CODE)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_another_statement_is_another_version_of_the_code(name: str) -> None:
+    sql = STATEMENTS[name]
+    assert SOURCE.count(sql) == 1
+    assert code_of(SOURCE.replace(sql, f"{sql} LIMIT 5")) != KPI_CODE
+
+
+def test_other_rules_in_python_are_another_version_of_the_code() -> None:
+    assert "_RULES_IN_PYTHON = 1\n" in SOURCE
+    assert code_of(SOURCE.replace("_RULES_IN_PYTHON = 1\n", "_RULES_IN_PYTHON = 2\n")) != KPI_CODE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda source: source.replace("Every text names its result", "Each text names its result"),
+        lambda source: source.replace("        -- ", "        -- In other words: "),
+        lambda source: re.sub(r"^ +--.*\n", "", source, flags=re.MULTILINE),
+        lambda source: re.sub(r"^        (?=[a-z])", "\t        \n  ", source, flags=re.MULTILINE),
+    ],
+    ids=["docstring", "comments", "no comments", "white space"],
+)
+def test_what_computes_the_same_is_the_same_version_of_the_code(change: Callable[[str], str]) -> None:
+    assert change(SOURCE) != SOURCE
+    assert code_of(change(SOURCE)) == code_of(SOURCE) == KPI_CODE

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date as calendar_date
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from glue_scripts.ledger import (
+    NO_TOMBSTONES,
     Batch,
-    Claim,
     Day,
-    DayStatus,
     FileStatus,
     RecordedVerdict,
     Snapshot,
     UnknownBatchError,
+    batch_key,
+    file_of,
     newest_of,
 )
 from glue_scripts.names import FIRST_DATE
 from tests.unit.conftest import Tables
 
 FILE = ("raw/streams/a#b.csv", "v1")
+DATE, OTHER_DATE = "2024-06-25", "2024-06-26"
+UPLOADED_AT = "2024-06-27T00:00:00Z"
 
 
 def snapshot(last_modified: str, key: str = "raw/songs/a.csv", version_id: str = "v1") -> Snapshot:
@@ -102,30 +107,229 @@ def test_a_repeated_step_is_no_error_and_tells_that_it_was_made_before(tables: T
     assert tables.ledger.advance_file(*FILE, FileStatus.LOADED, {}) is FileStatus.LOADED
 
 
-def test_a_claim_holds_every_run_committed_before_it(tables: Tables) -> None:
-    first = tables.ledger.claim_day("2024-06-25", "run-1")
-    second = tables.ledger.claim_day("2024-06-25", "run-2")
-    again = tables.ledger.claim_day("2024-06-25", None)
-    assert (first.number, second.number, again.number) == (1, 2, 3)
-    assert second.runs == again.runs == {"run-1", "run-2"}
+# Days
 
 
-def test_only_the_latest_claim_can_publish(tables: Tables) -> None:
-    first = tables.ledger.claim_day("2024-06-25", "run-1")
-    second = tables.ledger.claim_day("2024-06-25", "run-2")
-    assert not tables.ledger.publish_day(first, unknown_plays=0, snapshots={})
-    assert tables.ledger.published_claim("2024-06-25") == 0
-    assert tables.ledger.publish_day(second, unknown_plays=0, snapshots={})
-    assert tables.ledger.published_claim("2024-06-25") == 2
+def test_each_claim_of_a_day_has_a_number_of_its_own(tables: Tables) -> None:
+    assert [tables.ledger.claim_day(DATE) for _ in range(3)] == [1, 2, 3]
+    assert tables.ledger.claim_day(OTHER_DATE) == 1
 
 
-def test_days_that_may_lack_tracks_are_those_with_unknown_plays_and_those_being_computed(tables: Tables) -> None:
-    for date, unknown_plays in (("2024-06-25", 0), ("2024-06-24", 3)):
-        tables.ledger.publish_day(
-            tables.ledger.claim_day(date, "run-1"), unknown_plays=unknown_plays, snapshots={"songs": "s3://x"}
-        )
-    tables.ledger.claim_day("2024-06-23", "run-1")
-    assert tables.ledger.days_that_may_lack_tracks() == ["2024-06-23", "2024-06-24"]
+def test_every_claimed_day_is_listed_even_if_nothing_else_is_known_of_it(tables: Tables) -> None:
+    for date in ("2024-12-31", FIRST_DATE, "2024-06-25", "2024-06-25"):
+        tables.ledger.claim_day(date)
+    tables.ledger.commit_run("2024-06-24", "run-1")
+    assert tables.ledger.days() == [Day(FIRST_DATE, 1, 0), Day("2024-06-25", 2, 0), Day("2024-12-31", 1, 0)]
+    assert tables.ledger.dates() == [FIRST_DATE, "2024-06-25", "2024-12-31"]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "days"),
+    [
+        ("2024-06-25", "2024-06-25", [25]),
+        ("2024-06-01", "2024-06-24", []),
+        ("2024-06-26", "2024-06-28", [26, 27, 28]),
+    ],
+)
+def test_days_are_listed_from_a_first_to_a_last_both_included(
+    tables: Tables, first: str, last: str, days: list[int]
+) -> None:
+    for day in range(25, 31):
+        tables.ledger.claim_day(f"2024-06-{day}")
+    assert tables.ledger.dates(first, last) == [f"2024-06-{day}" for day in days]
+
+
+def test_many_days_are_listed_page_by_page(tables: Tables) -> None:
+    dates = [f"2024-06-{day:02}" for day in range(1, 31)]
+    for date in reversed(dates):
+        tables.ledger.claim_day(date)
+    small_pages(tables, 7)
+    assert tables.ledger.dates() == dates
+    assert tables.ledger.dates(dates[3], dates[-2]) == dates[3:-1]
+
+
+def test_a_day_tells_its_claims_and_what_is_noted_as_published(tables: Tables) -> None:
+    assert tables.ledger.day(DATE) is None
+    for _ in range(3):
+        tables.ledger.claim_day(DATE)
+    assert tables.ledger.day(DATE) == Day(DATE, claim=3, published=0)
+    tables.ledger.note_published(DATE, 2)
+    assert tables.ledger.day(DATE) == Day(DATE, claim=3, published=2)
+
+
+def test_what_is_noted_as_published_never_goes_back(tables: Tables) -> None:
+    tables.ledger.claim_day(DATE)
+    for version in (2, 11, 9):
+        tables.ledger.note_published(DATE, version)
+    assert tables.ledger.days() == [Day(DATE, claim=1, published=11)]
+
+
+# Runs of a day
+
+
+def test_a_run_counts_from_when_it_is_committed_on_its_day_only(tables: Tables) -> None:
+    assert tables.ledger.runs(DATE) == frozenset()
+    for run in ("a", "b"):
+        tables.ledger.commit_run(DATE, run)
+    assert tables.ledger.runs(DATE) == {"a", "b"}
+    assert tables.ledger.runs(OTHER_DATE) == frozenset()
+    assert tables.ledger.dates() == [], "it is the claim that lists a day"
+
+
+def test_a_run_that_is_committed_again_stays_as_it_was(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    for moment in ("2024-07-01T00:00:00Z", "2024-07-02T00:00:00Z"):
+        monkeypatch.setattr("glue_scripts.ledger.utc_now", lambda moment=moment: moment)
+        tables.ledger.commit_run(DATE, "a")
+    assert tables.ledger_table.scan()["Items"] == [
+        {"pk": f"RUNS#{DATE}", "sk": "a", "committed_at": "2024-07-01T00:00:00Z"}
+    ]
+
+
+def test_many_runs_are_read_page_by_page(tables: Tables) -> None:
+    runs = {f"run-{number}" for number in range(30)}
+    for run in runs:
+        tables.ledger.commit_run(DATE, run)
+    small_pages(tables, 7)
+    assert tables.ledger.runs(DATE) == runs
+
+
+def test_a_run_is_replaced_once_however_often_it_is_asked_for(tables: Tables) -> None:
+    for run in ("a", "b"):
+        tables.ledger.commit_run(DATE, run)
+    assert tables.ledger.replace_run(DATE, "a", "c")
+    assert tables.ledger.replace_run(DATE, "a", "c")
+    assert tables.ledger.runs(DATE) == {"b", "c"}
+    assert tables.ledger.is_replaced(DATE, "a")
+    assert not tables.ledger.is_replaced(DATE, "b")
+
+
+def test_a_run_that_somebody_else_has_replaced_stays_so(tables: Tables) -> None:
+    tables.ledger.commit_run(DATE, "a")
+    assert tables.ledger.replace_run(DATE, "a", "c")
+    assert not tables.ledger.replace_run(DATE, "a", "d")
+    assert not tables.ledger.replace_run(DATE, "a", None)
+    assert tables.ledger.runs(DATE) == {"c"}
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_of_two_that_replace_a_run_at_the_same_moment_one_hears_that_it_was_too_late(
+    tables: Tables, is_committed: bool
+) -> None:
+    """The other one comes between what the first has read and what it writes. No play is lost by that."""
+    if is_committed:
+        tables.ledger.commit_run(DATE, "a")
+    other = once(lambda: tables.ledger.replace_run(DATE, "a", "c"))
+    tables.before_each_request(lambda operation, params: other() if marks(params, "a") else None)
+    assert not tables.ledger.replace_run(DATE, "a", "d")
+    tables.ledger.commit_run(DATE, "a")
+    assert tables.ledger.is_replaced(DATE, "a")
+    assert tables.ledger.runs(DATE) >= {"c"}
+
+
+def test_a_run_that_is_committed_while_it_is_replaced_is_replaced_by_a_committed_one(tables: Tables) -> None:
+    commit = once(lambda: tables.ledger.commit_run(DATE, "a"))
+    tables.before_each_request(lambda operation, params: commit() if marks(params, "a") else None)
+    assert tables.ledger.replace_run(DATE, "a", "b")
+    assert tables.ledger.runs(DATE) == {"b"}
+
+
+def test_a_run_that_replaces_another_is_committed_before_the_other_is_marked(tables: Tables) -> None:
+    """In between both count, which are the same plays; the other way round neither would."""
+    tables.ledger.commit_run(DATE, "a")
+    seen: list[frozenset[str]] = []
+    tables.before_each_request(
+        lambda operation, params: seen.append(tables.ledger.runs(DATE)) if marks(params, "a") else None
+    )
+    tables.ledger.replace_run(DATE, "a", "b")
+    assert seen == [{"a", "b"}]
+
+
+def test_a_day_may_lose_all_its_runs_and_get_new_ones(tables: Tables) -> None:
+    tables.ledger.commit_run(DATE, "a")
+    assert tables.ledger.replace_run(DATE, "a", None)
+    assert tables.ledger.replace_run(DATE, "a", None)
+    assert tables.ledger.runs(DATE) == frozenset()
+    tables.ledger.commit_run(DATE, "b")
+    assert tables.ledger.runs(DATE) == {"b"}
+
+
+def test_a_run_that_was_replaced_is_not_committed_again(tables: Tables) -> None:
+    """A KPI job commits it and dies, a purge replaces it, and the redrive commits it again."""
+    tables.ledger.commit_run(DATE, "a")
+    tables.ledger.replace_run(DATE, "a", "b")
+    tables.ledger.replace_run(DATE, "b", "c")
+    tables.ledger.commit_run(DATE, "a")
+    assert tables.ledger.runs(DATE) == {"c"}
+    tables.ledger.replace_run(DATE, "c", None)
+    tables.ledger.commit_run(DATE, "a")
+    assert tables.ledger.runs(DATE) == frozenset()
+
+
+def test_a_run_can_be_replaced_before_it_is_committed(tables: Tables) -> None:
+    """A purge between a validation and the redrive of the KPI job."""
+    assert tables.ledger.replace_run(DATE, "a", "b")
+    assert tables.ledger.replace_run(DATE, "b", "c")
+    assert tables.ledger.replace_run(DATE, "other", None)
+    assert tables.ledger.runs(DATE) == frozenset()
+    assert tables.ledger.dates() == []
+    for run in ("a", "other"):
+        tables.ledger.commit_run(DATE, run)
+    assert tables.ledger.runs(DATE) == {"c"}
+
+
+def test_a_run_that_is_swapped_between_two_pages_is_not_lost(tables: Tables) -> None:
+    """The first page was read before the successor was committed, the second one after the other was marked."""
+    for run in ("b", "c"):
+        tables.ledger.commit_run(DATE, run)
+    small_pages(tables, 1)
+    swap = once(lambda: tables.ledger.replace_run(DATE, "c", "a"))
+    tables.before_each_request(lambda operation, params: swap() if "ExclusiveStartKey" in params else None)
+    requests = tables.recorded()
+    assert tables.ledger.runs(DATE) == {"a", "b"}
+    assert len([params for operation, params in requests if is_first_page(operation, params)]) == 2
+
+
+def test_a_run_that_is_swapped_for_one_on_a_later_page_counts_with_it(tables: Tables) -> None:
+    for run in ("a", "b"):
+        tables.ledger.commit_run(DATE, run)
+    small_pages(tables, 1)
+    swap = once(lambda: tables.ledger.replace_run(DATE, "a", "c"))
+    tables.before_each_request(lambda operation, params: swap() if "ExclusiveStartKey" in params else None)
+    assert tables.ledger.runs(DATE) == {"a", "b", "c"}, "the same plays twice count once"
+    assert tables.ledger.runs(DATE) == {"b", "c"}
+
+
+def small_pages(tables: Tables, items: int) -> None:
+    """Lets each answer of Query hold few items."""
+
+    def limit(operation: str, params: dict[str, Any]) -> None:
+        if operation == "Query":
+            params["Limit"] = items
+
+    tables.before_each_request(limit)
+
+
+def is_first_page(operation: str, params: dict[str, Any]) -> bool:
+    return operation == "Query" and "ExclusiveStartKey" not in params
+
+
+def once(happens: Callable[[], object]) -> Callable[[], None]:
+    """What happens at the first call only, those that it leads to itself included."""
+    happenings = [happens]
+
+    def happen() -> None:
+        if happenings:
+            happenings.pop()()
+
+    return happen
+
+
+def marks(params: dict[str, Any], run: str) -> bool:
+    """Whether a request marks a run as replaced."""
+    return params.get("Key", {}).get("sk") == run and ":new" in params.get("ExpressionAttributeValues", {})
+
+
+# Snapshots
 
 
 def test_a_snapshot_becomes_current_only_if_it_is_newer(tables: Tables) -> None:
@@ -144,78 +348,7 @@ def test_of_two_snapshots_of_one_second_key_and_version_decide(tables: Tables) -
     assert tables.ledger.make_current(snapshot(moment, "raw/songs/b.csv", "v2"))
 
 
-def test_every_claimed_day_is_listed_even_if_nothing_else_is_known_of_it(tables: Tables) -> None:
-    for date in ("2024-12-31", "2001-01-01", "2024-06-25", "2024-06-25"):
-        tables.ledger.claim_day(date, None)
-    assert tables.ledger.dates() == ["2001-01-01", "2024-06-25", "2024-12-31"]
-    assert tables.ledger.dates("2024-06-25", "2024-12-30") == ["2024-06-25"]
-
-
-def test_a_day_tells_what_it_is_made_of_and_what_is_published(tables: Tables) -> None:
-    assert tables.ledger.day("2024-06-25") is None
-    first = tables.ledger.claim_day("2024-06-25", "run-1")
-    tables.ledger.publish_day(first, unknown_plays=2, snapshots={"songs": "s3://x"})
-    day = tables.ledger.day("2024-06-25")
-    assert day == Day(
-        date="2024-06-25",
-        status=DayStatus.PUBLISHED_WITH_UNKNOWN_TRACKS,
-        runs=frozenset({"run-1"}),
-        claim=1,
-        published=1,
-        unknown_plays=2,
-        snapshots={"songs": "s3://x"},
-    )
-    assert day.is_published
-    tables.ledger.claim_day("2024-06-25", None)
-    again = tables.ledger.day("2024-06-25")
-    assert again is not None
-    assert not again.is_published
-
-
-def runs_of(tables: Tables, date: str) -> frozenset[str]:
-    day = tables.ledger.day(date)
-    assert day is not None
-    return day.runs
-
-
-def test_a_run_is_replaced_once_however_often_it_is_asked_for(tables: Tables) -> None:
-    for run in ("a", "b"):
-        tables.ledger.claim_day("2024-06-25", run)
-    assert tables.ledger.replace_run("2024-06-25", "a", "c")
-    assert tables.ledger.replace_run("2024-06-25", "a", "c")
-    assert runs_of(tables, "2024-06-25") == {"b", "c"}
-
-
-def test_a_run_that_somebody_else_has_replaced_stays_so(tables: Tables) -> None:
-    tables.ledger.claim_day("2024-06-25", "a")
-    assert tables.ledger.replace_run("2024-06-25", "a", "c")
-    assert not tables.ledger.replace_run("2024-06-25", "a", "d")
-    assert runs_of(tables, "2024-06-25") == {"c"}
-
-
-def test_a_day_may_lose_all_its_runs_and_get_new_ones(tables: Tables) -> None:
-    tables.ledger.claim_day("2024-06-25", "a")
-    assert tables.ledger.replace_run("2024-06-25", "a", None)
-    assert runs_of(tables, "2024-06-25") == frozenset()
-    assert tables.ledger.claim_day("2024-06-25", "b").runs == {"b"}
-
-
-def test_a_run_that_was_replaced_is_not_committed_again(tables: Tables) -> None:
-    """A KPI job commits it and dies, a purge replaces it, and the redrive commits it again."""
-    tables.ledger.claim_day("2024-06-25", "a")
-    tables.ledger.replace_run("2024-06-25", "a", "b")
-    tables.ledger.replace_run("2024-06-25", "b", "c")
-    assert tables.ledger.claim_day("2024-06-25", "a").runs == {"c"}
-    tables.ledger.replace_run("2024-06-25", "c", None)
-    assert tables.ledger.claim_day("2024-06-25", "a").runs == frozenset()
-
-
-def test_a_run_can_be_replaced_before_it_is_committed(tables: Tables) -> None:
-    """A purge between a validation and the redrive of the KPI job."""
-    assert tables.ledger.replace_run("2024-06-25", "a", "b")
-    assert tables.ledger.day("2024-06-25") is None
-    assert tables.ledger.dates() == []
-    assert tables.ledger.claim_day("2024-06-25", "a") == Claim("2024-06-25", 1, frozenset({"b"}))
+# Batches
 
 
 BATCH = Batch(
@@ -246,8 +379,11 @@ def test_a_batch_of_every_day_since_the_first_fits_into_an_item(tables: Tables) 
     long = replace(BATCH.snapshots[0], key="k" * 1024, version_id="v" * 1024)
     tables.ledger.record_batch(replace(BATCH, dates=dates, snapshots=[long, long]))
     assert tables.ledger.batch(BATCH.execution_arn).dates == dates
-    item = tables.ledger_table.get_item(Key={"pk": f"BATCH#{BATCH.execution_arn}"})["Item"]
+    item = tables.ledger_table.get_item(Key=batch_key(BATCH.execution_arn))["Item"]
     assert len(json.dumps(item, default=int)) < 400 * 1024
+
+
+# Purged users
 
 
 def test_a_tombstone_is_a_salted_hash_that_only_its_user_matches(tables: Tables) -> None:
@@ -262,14 +398,84 @@ def test_a_tombstone_is_a_salted_hash_that_only_its_user_matches(tables: Tables)
     assert "ann" not in str(tables.ledger_table.scan()["Items"])
 
 
-def test_a_snapshot_is_swapped_for_another_of_the_same_file_and_no_other_one(tables: Tables) -> None:
-    june, july = snapshot("2024-06-01T00:00:00Z"), snapshot("2024-07-01T00:00:00Z")
-    clean = replace(june, uri="s3://bucket/reference/songs/clean/", rows=6)
-    tables.ledger.make_current(june)
-    assert tables.ledger.replace_snapshot(june, clean)
-    assert tables.ledger.current_snapshot("songs") == clean
-    assert not tables.ledger.replace_snapshot(june, clean)
-    assert not tables.ledger.make_current(june)
-    assert tables.ledger.make_current(july)
-    assert not tables.ledger.replace_snapshot(clean, june)
-    assert tables.ledger.current_snapshot("songs") == july
+def test_the_tombstones_of_many_users_are_read_page_by_page_and_consistently(tables: Tables) -> None:
+    users = [f"user {number}" for number in range(30)]
+    for user in users:
+        tables.ledger.purge_user(user)
+    small_pages(tables, 7)
+    requests = tables.recorded()
+    tombstones = tables.ledger.purged_users()
+    assert all(user in tombstones for user in users)
+    assert len(tombstones.hashes) == 30
+    assert len(requests) == 5
+    assert all(params["ConsistentRead"] for _, params in requests)
+
+
+def test_the_first_tombstone_makes_the_salt_of_all(tables: Tables) -> None:
+    assert tables.ledger.purged_users() == NO_TOMBSTONES
+    tables.ledger.purge_user("ann")
+    salt = tables.ledger.purged_users().salt
+    tables.ledger.purge_user("bob")
+    assert tables.ledger.purged_users().salt == salt != ""
+
+
+# Keys and the index of files
+
+
+@pytest.mark.parametrize(
+    ("key", "version_id"),
+    [
+        ("raw/streams/" + "k" * 1012, "v" * 1024),
+        ("raw/streams/" + "\U0001f3b5" * 253, "null"),
+        ("raw/streams/a#b.csv", "v#1"),
+        ("raw/streams/FILE#\x01\t ä/ .csv", "_.-"),
+        ("raw/streams/a.csv ", "v1"),
+    ],
+    ids=["1,024 letters", "1,024 bytes of notes", "number signs", "controls", "blank at the end"],
+)
+def test_a_file_of_any_key_that_s3_takes_has_an_item_of_its_own(tables: Tables, key: str, version_id: str) -> None:
+    ledger = tables.ledger
+    assert len(key.encode()) <= 1024
+    others = [(key, "other"), (key[:-1], version_id)]
+    for name in (*others, (key, version_id)):
+        ledger.receive_file(*name, {"execution": "one", "uploaded_at": UPLOADED_AT})
+    assert ledger.advance_file(key, version_id, FileStatus.ACCEPTED, {"key": key}) is FileStatus.RECEIVED
+    assert ledger.file_status_and_execution(key, version_id) == (FileStatus.ACCEPTED, "one")
+    assert [ledger.file_status_and_execution(*name)[0] for name in others] == [FileStatus.RECEIVED] * 2
+    assert {file_of(item) for item in ledger.files_with_status(FileStatus.RECEIVED)} == set(others)
+    assert [file_of(item) for item in ledger.files_with_status(FileStatus.ACCEPTED)] == [(key, version_id)]
+    assert ledger.known_files([(key, version_id), (key, "unknown"), *others]) == {(key, version_id), *others}
+
+
+def test_a_key_and_a_version_are_not_mistaken_for_another_key_and_version(tables: Tables) -> None:
+    tables.ledger.receive_file("raw/a#v1", "v2", {"execution": "one"})
+    assert tables.ledger.file_status_and_execution("raw/a", "v1#v2") == (None, None)
+
+
+def test_files_with_a_status_are_listed_those_uploaded_last_first_and_nothing_else_is(tables: Tables) -> None:
+    ledger = tables.ledger
+    for day in (3, 1, 30, 2):
+        ledger.receive_file(f"raw/{day}", "v1", {"execution": "one", "uploaded_at": f"2024-06-{day:02}T00:00:00Z"})
+    ledger.receive_file("raw/gone", "v1", {"execution": "one"})
+    ledger.advance_file("raw/2", "v1", FileStatus.ACCEPTED, {})
+    ledger.record_batch(BATCH)
+    ledger.commit_run(DATE, "run-1")
+    ledger.claim_day(DATE)
+    ledger.make_current(snapshot(UPLOADED_AT))
+    ledger.purge_user("ann")
+    small_pages(tables, 2)
+    received = list(ledger.files_with_status(FileStatus.RECEIVED))
+    assert [file_of(item) for item in received] == [("raw/30", "v1"), ("raw/3", "v1"), ("raw/1", "v1")]
+    assert received[0]["execution"] == "one", "with all their attributes"
+    assert [file_of(item) for item in ledger.files_with_status(FileStatus.ACCEPTED)] == [("raw/2", "v1")]
+    assert list(ledger.files_with_status(FileStatus.LOADED)) == []
+
+
+def test_many_files_are_looked_up_each_by_its_key_and_consistently(tables: Tables) -> None:
+    files = [(f"raw/{number}", f"v{number % 3}") for number in range(40)]
+    for name in files[::2]:
+        tables.ledger.receive_file(*name, {"execution": "one"})
+    requests = tables.recorded()
+    assert tables.ledger.known_files(files) == set(files[::2])
+    assert [(operation, params["ConsistentRead"]) for operation, params in requests] == [("GetItem", True)] * 40
+    assert tables.ledger.known_files([]) == set()

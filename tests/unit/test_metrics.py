@@ -56,7 +56,7 @@ def cloudwatch(dynamodb_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Cloud
 def of_the_function(cloudwatch: CloudWatch, tables: Tables) -> dict[str, str]:
     """The variables of the function that measures; its bucket is made."""
     boto3.client("s3").create_bucket(Bucket="data")
-    return {"DATA_BUCKET": "data", "LEDGER_TABLE": tables.ledger.table_name, "ENVIRONMENT": cloudwatch.environment}
+    return {"DATA_BUCKET": "data", "LEDGER_TABLE": tables.ledger_table.name, "ENVIRONMENT": cloudwatch.environment}
 
 
 @pytest.fixture
@@ -222,18 +222,17 @@ class TestPipelineHealth:
             ledger.receive_file(key, "v1", {"uploaded_at": uploaded, "execution": "one"})
             for status in statuses:
                 ledger.advance_file(key, "v1", status, {})
-        ledger.receive_file("gone", "v1", {"execution": "one"})
-        first = ledger.claim_day("2024-06-25", "run-1")
-        ledger.publish_day(first, unknown_plays=0, snapshots={})
-        ledger.claim_day("2024-06-26", "run-1")
+        for date in ("2024-06-25", "2024-06-26"):
+            ledger.claim_day(date)
+        ledger.note_published("2024-06-25", 1)
 
         assert measured(ledger, UPLOADED + timedelta(hours=1)) == {
             names.OLDEST_UNPUBLISHED: 25 * 3600,
-            names.UNPUBLISHED_FILES: 3,
+            names.UNPUBLISHED_FILES: 2,
             names.UNPUBLISHED_DAYS: 1,
         }
         handler({}, None)
-        assert cloudwatch.put(names.UNPUBLISHED_FILES)["Maximum"] == 3
+        assert cloudwatch.put(names.UNPUBLISHED_FILES)["Maximum"] == 2
 
     def test_files_that_nobody_knows_of_are_counted_after_an_hour(
         self, cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from benchmarks.flat_rows import flat
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts import judging, spread
 from glue_scripts.batch_record import Written
@@ -101,9 +102,9 @@ class Lake:
         snapshots: dict[str, Snapshot | None],
         tombstones: Tombstones = NO_TOMBSTONES,
     ) -> list[Item]:
-        """The rows of days, given with their runs."""
+        """The KPIs of days, given with their runs, in the flat form of the oracle."""
         claims = [Claim(date, 1, frozenset(of_day)) for date, of_day in runs.items()]
-        return self.engine.compute(claims, snapshots, tombstones)
+        return flat(self.engine.compute(claims, snapshots, tombstones))
 
     def run_of_day(self, run: str, date: str) -> RunOfDay:
         return RunOfDay.of_document(json.loads((self.folder / document_key(run, date)).read_bytes()))

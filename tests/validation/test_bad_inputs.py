@@ -51,6 +51,12 @@ def test_what_tools_leave_beside_files_is_noted_in_the_ledger_and_left_alone(bat
     assert reasons["raw/streams/out/_SUCCESS"] == "a marker of a Spark or Hadoop job, which stays where it is"
 
 
+def test_the_index_by_status_lists_every_file_also_a_version_that_was_gone(batch: JudgedBatch) -> None:
+    """It lists what has a moment of upload; of a version that is gone S3 tells none."""
+    assert named("an object that is gone").object_key in batch.ledger
+    assert [key for key, item in batch.ledger.items() if not {"status", "uploaded_at"} <= item.keys()] == []
+
+
 def test_the_copy_of_a_version_that_is_too_large_is_made_by_the_job(batch: JudgedBatch) -> None:
     key = named("an object over 5 GB").object_key
     (entry,) = [entry for entry in batch.verdict["rejected"] if entry["key"] == key]

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
 
+from benchmarks.tables import KPIS, LEDGER
 from glue_scripts import names
 from glue_scripts.objects import file_name
 from stacks.packaging import build_zip
 from tests.local.s3_and_glue import BUCKET, Aws, ended, log_of, running_jobs, serving
+from tests.validation.validation_job import empty_tables
 
 ROOT = Path(__file__).parents[2]
 USER = "u-4711-amelie"
@@ -106,8 +107,7 @@ CASES = {
 def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Crash]:
     """The jobs' own entries, in packages with a defect, on a file that meets it; the one before it does not."""
     with serving(tmp_path_factory.mktemp("crashes")) as aws, running_jobs(aws):
-        for table, keys in (("ledger", ["pk"]), ("kpis", ["pk", "sk"])):
-            _create_table(aws, table, keys)
+        empty_tables(aws)
         # What the KPI job counts is written by the validation job as it is.
         _write(aws, names.MANIFEST_NAME, {"format": names.MANIFEST_FORMAT, "files": [_stage(aws, "streams", STREAMS)]})
         validation = Case("validate_batch", (), (), "")
@@ -123,30 +123,15 @@ def crashes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Crash]:
 
 def _arguments(script: str) -> dict[str, str]:
     folder = f"s3://{BUCKET}/{FOLDER}"
-    given = {"environment": "test", "data_bucket": BUCKET, "ledger_table": "ledger", "kpis_table": "kpis"}
+    given = {"environment": "test", "data_bucket": BUCKET, "ledger_table": LEDGER, "kpis_table": KPIS}
     given |= {"tolerances": "{}", "error_days": "90", "runbook": "docs/runbook.md", "top_songs": "3", "top_genres": "5"}
-    given |= {"dpus": "2", "manifest_uri": folder + names.MANIFEST_NAME, "accepted_uri": folder + names.ACCEPTED_NAME}
+    given |= {"dpus": "2", "kpi_code": "0123456789ab"}
+    given |= {"manifest_uri": folder + names.MANIFEST_NAME, "accepted_uri": folder + names.ACCEPTED_NAME}
     declared = {
         "validate_batch": (*names.VALIDATE_BATCH_RUN_ARGUMENTS, *names.VALIDATE_BATCH_JOB_ARGUMENTS),
         "compute_kpis": (*names.COMPUTE_KPIS_RUN_ARGUMENTS, *names.COMPUTE_KPIS_JOB_ARGUMENTS),
     }
     return {f"--{name}": given[name] for name in declared[script]}
-
-
-def _create_table(aws: Aws, name: str, keys: list[str]) -> None:
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=aws.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    )
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],  # type: ignore[typeddict-item]
-    )
 
 
 def _packages_with(changes: Sequence[Change], folder: Path) -> bytes:

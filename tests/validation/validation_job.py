@@ -11,14 +11,14 @@ from typing import Any
 import boto3
 from mypy_boto3_dynamodb.service_resource import Table
 
+from benchmarks.tables import LEDGER, create_tables
 from glue_scripts import names
-from glue_scripts.ledger import Ledger, Snapshot
+from glue_scripts.ledger import Ledger, Snapshot, file_of
 from glue_scripts.objects import file_name
 from stacks.packaging import build_zip
 from tests.local.s3_and_glue import BUCKET, Aws, ended, log_of, running_jobs, serving
 
 ROOT = Path(__file__).parents[2]
-LEDGER_TABLE = "ledger"
 JOB = "validate-batch"
 UPLOADED = "2024-06-26T00:00:00Z"
 FOLDER = "processing/execution/"
@@ -89,7 +89,7 @@ def judge(work_dir: Path, files: Sequence[Staged], *, snapshot_rows: Mapping[str
         snapshot_rows: rows of the current snapshot by dataset.
     """
     with serving(work_dir) as aws, running_jobs(aws):
-        table = _create_ledger(aws)
+        table, _ = empty_tables(aws)
         for dataset, rows in (snapshot_rows or {}).items():
             Ledger(table).make_current(
                 Snapshot(dataset, f"s3://{BUCKET}/reference/{dataset}/old/", "old", "v0", "2024-06-01T00:00:00Z", rows)
@@ -106,19 +106,16 @@ def judge(work_dir: Path, files: Sequence[Staged], *, snapshot_rows: Mapping[str
         return _collect(aws, table, log, [(file.key, version) for file, version in zip(files, versions, strict=True)])
 
 
-def _create_ledger(aws: Aws) -> Table:
-    return boto3.resource(
+def empty_tables(aws: Aws) -> tuple[Table, Table]:
+    """Makes the ledger, and the table of KPIs."""
+    dynamodb = boto3.resource(
         "dynamodb",
         endpoint_url=aws.endpoint_url,
         region_name="us-east-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",
-    ).create_table(
-        TableName=LEDGER_TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": names.LEDGER_PARTITION_KEY, "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": names.LEDGER_PARTITION_KEY, "KeyType": "HASH"}],
     )
+    return create_tables(dynamodb)
 
 
 def _create_job(aws: Aws, work_dir: Path) -> None:
@@ -128,7 +125,7 @@ def _create_job(aws: Aws, work_dir: Path) -> None:
     arguments = {
         "environment": "test",
         "data_bucket": BUCKET,
-        "ledger_table": LEDGER_TABLE,
+        "ledger_table": LEDGER,
         "tolerances": "{}",
         "error_days": "90",
         "runbook": "docs/runbook.md",
@@ -180,9 +177,9 @@ def _collect(aws: Aws, table: Table, log: str, files: Sequence[tuple[str, str]])
         entry["key"], entry["version_id"] = files[entry["file"]]
     email = json.loads(aws.content(FOLDER + names.REJECTION_EMAIL_NAME)) if verdict["rejected"] else {}
     accepted = json.loads(aws.content(FOLDER + names.ACCEPTED_NAME))["files"]
-    items = {str(item["pk"]): item for item in table.scan()["Items"]}
+    items = {file_of(item): item for item in table.scan()["Items"]}
     entries = [*verdict["accepted"], *verdict["rejected"], *verdict["skipped"]]
-    ledger = {entry["key"]: items[f"FILE#{entry['key']}#{entry['version_id']}"] for entry in entries}
+    ledger = {entry["key"]: items[entry["key"], entry["version_id"]] for entry in entries}
     reports = {
         key: json.loads(aws.content(str(item["report_key"]))) for key, item in ledger.items() if "report_key" in item
     }

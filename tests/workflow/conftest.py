@@ -84,4 +84,4 @@ def pipeline(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, faults: Faults
 def no_snapshots(pipeline: Pipeline) -> None:
     """No snapshot is current: those of other tests have no objects."""
     for dataset in SNAPSHOT_DATASETS:
-        pipeline.ledger.delete_item(Key={names.LEDGER_PARTITION_KEY: f"SNAPSHOT#{dataset}"})
+        pipeline.ledger.delete_item(Key={names.LEDGER_PARTITION_KEY: "SNAPSHOTS", names.LEDGER_SORT_KEY: dataset})

@@ -21,11 +21,13 @@ from glue_scripts.batch_judge import BatchJudge
 from glue_scripts.failures import describe
 from glue_scripts.file_metrics import measure_freshness, measure_verdicts
 from glue_scripts.kpi_batch import KpiBatch
+from glue_scripts.kpi_sql import KPI_CODE
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import Ledger
 from glue_scripts.metrics import Metrics, metered
 from glue_scripts.object_store import ObjectStore
 from glue_scripts.objects import Location
+from glue_scripts.publication import Publisher
 from glue_scripts.spread import task_share
 from glue_scripts.sql_engine import SqlEngine
 from glue_scripts.staged_files import check_batch, read_manifest
@@ -181,16 +183,17 @@ class KpiJob:
             accepted = AcceptedFiles.read(session.client("s3", **given), Location.of_uri(arguments["--accepted_uri"]))
             dynamodb = session.resource("dynamodb", **given)
             ledger = Ledger(dynamodb.Table(pipeline.ledger.name))
-            kpi_table = KpiTable(dynamodb.Table(pipeline.kpis.name), ledger.table_name, sleep=lambda _: None)
+            kpi_table = KpiTable(dynamodb.Table(pipeline.kpis.name), sleep=lambda _: None)
             run = f"{pipeline.folder}{self._runs}"
+            settings = {"top_songs": TOP, "top_genres": TOP}
             engine = SqlEngine(
                 objects=ObjectStore(pipeline.bucket),
                 context=_no_spark,
-                top_songs=TOP,
-                top_genres=TOP,
+                **settings,
                 share=task_share(),
             )
-            batch = KpiBatch.of(engine=engine, ledger=ledger, kpi_table=kpi_table, run=run)
+            made_with = {"kpi_code": KPI_CODE, "kpi_settings": settings}
+            batch = KpiBatch(publisher=Publisher(ledger, kpi_table, engine.compute, made_with), run=run)
             with object_store_on(session.client("s3", **given, config=object_store._CONFIG)):
                 measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
 

@@ -333,8 +333,7 @@ class Pipeline:
 
     def status(self, file: File) -> str | None:
         """Return how far a file has come in the ledger."""
-        key = {names.LEDGER_PARTITION_KEY: file_key(file.key, file.version_id)}
-        item = self.ledger.get_item(Key=key, ConsistentRead=True).get("Item")
+        item = self.ledger.get_item(Key=file_key(file.key, file.version_id), ConsistentRead=True).get("Item")
         return item["status"] if item else None
 
     def emails(self, arn: str) -> list[dict[str, str]]:

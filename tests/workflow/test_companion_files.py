@@ -22,7 +22,7 @@ def test_companion_files_are_skipped_and_a_second_event_for_them_too(
     skipped = [pipeline.upload(name, b"") for name in (*names, "out_$folder$", "plays.csv.md5", "Thumbs.db")]
     marker = pipeline.upload_as(pipeline.folder + "marker", b"", ContentType="application/x-directory")
     good = [pipeline.upload("out/part-0.csv", GOOD)] * has_good_file
-    before = len(Ledger(pipeline.ledger).items_with_status(FileStatus.RECEIVED))
+    before = len(list(Ledger(pipeline.ledger).files_with_status(FileStatus.RECEIVED)))
 
     for _ in range(2):
         ended = pipeline.run([*skipped, marker, *good])
@@ -37,4 +37,4 @@ def test_companion_files_are_skipped_and_a_second_event_for_them_too(
 
     assert all(pipeline.is_in_raw(file) for file in (*skipped, marker))
     assert [pipeline.status(file) for file in good] == ["ARCHIVED"] * has_good_file
-    assert len(Ledger(pipeline.ledger).items_with_status(FileStatus.RECEIVED)) == before
+    assert len(list(Ledger(pipeline.ledger).files_with_status(FileStatus.RECEIVED))) == before

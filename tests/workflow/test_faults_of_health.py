@@ -20,9 +20,9 @@ CALLER: Final = "Lambda `pipeline_health`"
 CALLS: Final = [
     Call("dynamodb:Query", "RECEIVED", "files that were received"),
     Call("dynamodb:Query", "ACCEPTED", "files that were accepted"),
-    Call("dynamodb:Query", "CLAIMED", "days that are not published"),
+    Call("dynamodb:Query", "DAYS", "days that are not published"),
     Call("s3:ListObjectVersions", "raw", "what is in raw/"),
-    Call("dynamodb:BatchGetItem", "", "which files of it are known"),
+    Call("dynamodb:GetItem", "FILE#", "whether a file of it is known"),
     Call("cloudwatch:PutMetricData", "", "metrics"),
 ]
 

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import pytest
 
+from glue_scripts.ledger import FileStatus, Ledger, file_of, utc_now
+from tests.workflow.job_calls import ValidationJob, Wire
 from tests.workflow.pipeline import REPORT, File, Pipeline, client
 
 CUSTOMER_KEY: Final = b"k" * 32
@@ -85,6 +87,18 @@ def test_one_object_that_s3_refuses_is_rejected_and_the_others_go_on(pipeline: P
     assert _versions(pipeline, refused.key) == versions, "of what was not copied nothing is deleted"
     assert [pipeline.status(file) for file in (refused, good)] == ["REJECTED", "ARCHIVED"]
     assert len(pipeline.rejection_emails(ended["executionArn"])) == len(pipeline.emails(ended["executionArn"])) == 1
+
+
+@pytest.mark.usefixtures("no_snapshots")
+def test_a_version_that_is_gone_is_listed_by_the_moment_of_its_receipt(pipeline: Pipeline) -> None:
+    pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, Wire()).run
+    gone, begun = _deleted(pipeline), utc_now()
+
+    assert pipeline.run([gone])["status"] == "SUCCEEDED"
+
+    rejected = Ledger(pipeline.ledger).files_with_status(FileStatus.REJECTED)
+    uploaded_at = {file_of(item): item["uploaded_at"] for item in rejected}
+    assert begun <= uploaded_at[gone.key, gone.version_id] <= utc_now()
 
 
 def _versions(pipeline: Pipeline, key: str) -> list[str]:

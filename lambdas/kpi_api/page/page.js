@@ -134,12 +134,14 @@ function refusal(status, body) {
     const isGenre = body.type?.endsWith("unknown-genre");
     return new ApiError("unknown", isGenre ? `No plays of ${genre}` : "No KPIs", `${isGenre ? "None" : "No plays"} of ${day ? longDate.format(dateOf(day)) : "this day"} have been counted.`);
   }
-  if (status === 409) return new ApiError("changed", "The day was computed again", "Try again to see the new figures.");
+  if (status === 409) return dayChanged();
   if (status === 429) return new ApiError("busy", "Too many requests", "The limit of this key is reached. Wait a moment, then try again.");
   if (status === 503) return new ApiError("busy", "The database is busy", "Nothing is wrong with the figures. Wait a moment, then try again.");
   const request = body.request_id ? ` The request is ${body.request_id}.` : "";
   return new ApiError("internal", "Something went wrong", `The API answered ${status}.${request} Try again; if it stays, tell whoever runs it.`);
 }
+
+const dayChanged = () => new ApiError("changed", "The day was computed again", "Try again to see the new figures.");
 
 async function listDays(signal) {
   const page = await get("v1/days", { limit: PAGE_OF_DAYS, cursor: known.cursor }, signal);
@@ -152,7 +154,6 @@ async function listGenres(day, signal) {
   for (let cursor = first.next_cursor; cursor; ) {
     const next = await get(`v1/days/${day}/genres`, { limit: PAGE_OF_GENRES, cursor }, signal);
     first.genres.push(...next.genres);
-    first.is_being_recomputed ||= next.is_being_recomputed;
     cursor = next.next_cursor;
   }
   return first;
@@ -263,16 +264,17 @@ function errorView(error) {
     action));
 }
 
-function recomputedNotice(isBeingRecomputed) {
-  return isBeingRecomputed && el("p", { class: "notice", role: "note" }, "This day is being computed again: figures may not fit each other for some seconds.");
+/** Each answer is of one version of the day; a view shows answers of the same one only. */
+function ofOneVersion(summary, answer) {
+  if (summary.version !== answer.version) throw dayChanged();
 }
 
 async function dayView(day, signal) {
   const [summary, genres] = await Promise.all([get(`v1/days/${day}`, {}, signal), listGenres(day, signal)]);
+  ofOneVersion(summary, genres);
   const earlier = known.days[known.days.findIndex((one) => one.date === day) + 1];
   const before = known.days.some((one) => one.date === day) ? earlier : undefined;
   show(longDate.format(dateOf(day)),
-    recomputedNotice(genres.is_being_recomputed),
     el("div", { class: "title" },
       el("h1", {}, longDate.format(dateOf(day))),
       el("p", { class: "muted small" }, `Computed ${moment.format(new Date(summary.computed_at))} UTC`)),
@@ -297,11 +299,11 @@ async function genreView(day, genre, signal) {
     get(`v1/days/${day}/genres/${name}`, {}, signal),
     get(`v1/genres/${name}/days`, { limit: SERIES_DAYS }, signal),
   ]);
+  ofOneVersion(summary, answer);
   const days = series.days.toReversed();
   const before = days[days.findIndex((one) => one.date === day) - 1];
   const versus = (field) => change(answer[field], before?.[field], before);
   show(`${genre}, ${longDate.format(dateOf(day))}`,
-    recomputedNotice(answer.is_being_recomputed),
     el("a", { class: "back", href: link(day) }, icon("M12 4l-6 6 6 6"), `All genres of ${shortDate.format(dateOf(day))}`),
     el("div", { class: "title" },
       el("h1", {}, genre),
