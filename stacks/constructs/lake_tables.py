@@ -127,7 +127,8 @@ QUARANTINE: Final = LakeTable(
 
 PLAYS: Final = LakeTable(
     name="plays",
-    description="Accepted plays. A play may stand in several runs, and in a run once for each file that has it: "
+    description="Raw material: the plays of all runs in the lake, also of runs that are not committed or replaced. "
+    "The ledger knows which runs count. A play may stand in several runs, and in a run once for each file that has it: "
     "count distinct user_id, track_id and listen_time, without file, the file's hash. "
     + _NAME_A_DAY.format("listen_date"),
     prefix=names.PLAYS_PREFIX,
