@@ -323,7 +323,7 @@ _RULES_IN_PYTHON = 1
 
 def _code() -> str:
     queries = [query.sql for query in (*CATALOGUE, USERS, DISTINCT_PLAYS, *BUCKET_RESULTS, *DAY_RESULTS)]
-    statements = [re.sub(r"\s+", " ", re.sub(r"--.*", "", sql)) for sql in (*queries, HALF_UP)]
+    statements = [re.sub(r"\s+", " ", re.sub(r"--.*", "", sql)).strip() for sql in (*queries, HALF_UP)]
     return hashlib.sha256("\n".join([str(_RULES_IN_PYTHON), *statements]).encode()).hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ MAX_WRITES = 25
 PARALLEL_READS = 8
 MAX_TRIES = 12
 MAX_WAIT_SECONDS = 20.0
+_THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded")
+"""What BatchWriteItem answers where it can take none of the rows."""
 
 
 class ThrottledError(RuntimeError):
@@ -91,7 +93,9 @@ class KpiTable:
             ).get("Attributes", {})
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return None
+                # boto3 sends a request again whose answer was lost: it may be this version that is visible.
+                visible = self.visible([str(summary[KPIS_PARTITION_KEY]).removeprefix("DAY#")])
+                return 0 if summary["version"] in {day.version for day in visible.values()} else None
             raise
         return int(str(before.get("version", 0)))
 
@@ -112,25 +116,28 @@ class KpiTable:
         }
         self._request([{"DeleteRequest": {"Key": dict(row)}} for row in queried(self._table, query)])
 
-    def visible(self, dates: Iterable[str]) -> dict[str, VisibleDay]:
+    def visible(self, dates: Collection[str]) -> dict[str, VisibleDay]:
         """What the SUMMARYs of some days say, consistently read; without the days that were never published."""
 
         def summary(date: str) -> Mapping[str, Any]:
             return self._table.get_item(Key=summary_key(date), ConsistentRead=True).get("Item", {})
 
-        dates = list(dates)
         with ThreadPoolExecutor(PARALLEL_READS) as pool:
             summaries = dict(zip(dates, pool.map(summary, dates), strict=True))
         return {date: _visible_day(summary) for date, summary in summaries.items() if summary}
 
-    def _request(self, requests: Sequence[Mapping[str, Any]]) -> None:
+    def _request(self, requests: Sequence[Any]) -> None:
         """Puts and deletes, in any order; what DynamoDB leaves out is sent again."""
-        due = list(requests)
-        tries = 0
+        due, tries = list(requests), 0
         while due:
             asked, due = due[:MAX_WRITES], due[MAX_WRITES:]
-            answer = self._table.meta.client.batch_write_item(RequestItems={self._table.name: asked})  # type: ignore[dict-item]
-            left = answer["UnprocessedItems"].get(self._table.name, [])
+            try:
+                answer = self._table.meta.client.batch_write_item(RequestItems={self._table.name: asked})
+                left: Sequence[Any] = answer["UnprocessedItems"].get(self._table.name, [])
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _THROTTLED:
+                    raise
+                left = asked
             due += left
             tries = tries + 1 if len(left) == len(asked) else 0
             if tries == MAX_TRIES:

@@ -343,18 +343,14 @@ class Ledger:
 
         If the run was replaced, this commits the run in its place, or none if nothing was left of it.
         """
-        while run and not self._commit_run(date, run):
-            run = str(self._get(run_key(date, run))["replaced_by"])
-
-    def _commit_run(self, date: str, run: str) -> bool:
-        """Commits a run; False where it was replaced."""
-        return self._update_if(
+        while run and not self._update_if(
             run_key(date, run),
             "SET committed_at = if_not_exists(committed_at, :now)",
             "attribute_not_exists(#replaced_by)",
             {"#replaced_by": "replaced_by"},
             {":now": utc_now()},
-        )
+        ):
+            run = str(self._get(run_key(date, run))["replaced_by"])
 
     def claim_day(self, date: str) -> int:
         """Claims a day, which lists it as well, in one atomic step; returns the version of the rows to be computed."""
@@ -373,10 +369,10 @@ class Ledger:
         The query is then repeated: a run is committed before the other one is marked.
         """
         while True:
-            items = self._items(f"RUNS#{date}")
-            successor_of = {_sort_key(item): item.get("replaced_by") for item in items if "committed_at" in item}
-            if all(successor in successor_of for successor in successor_of.values() if successor):
-                return frozenset(run for run, successor in successor_of.items() if successor is None)
+            items = {_sort_key(item): item for item in self._items(f"RUNS#{date}")}
+            committed = {run for run, item in items.items() if "committed_at" in item}
+            if {_last_successor(items, run) for run in committed} <= committed | {_NOTHING}:
+                return frozenset(run for run in committed if "replaced_by" not in items[run])
 
     def replace_run(self, date: str, old: str, new: str | None) -> bool:
         """Puts a run of a day in another's place; doing it again changes nothing.
@@ -423,7 +419,8 @@ class Ledger:
         Returns:
             Days from first to last, both included, by ascending date.
         """
-        return [_day(item) for item in self._items(_DAYS, first, last)]
+        # DynamoDB refuses a range that ends before it begins.
+        return [_day(item) for item in self._items(_DAYS, first, last)] if first <= last else []
 
     def dates(self, first: str = FIRST_DATE, last: str = _LAST_DATE) -> list[str]:
         """The dates of `days`."""
@@ -618,6 +615,13 @@ def run_key(date: str, run: str) -> dict[str, str]:
 
 def _snapshot_key(dataset: str) -> dict[str, str]:
     return {LEDGER_PARTITION_KEY: "SNAPSHOTS", LEDGER_SORT_KEY: dataset}
+
+
+def _last_successor(items: Mapping[str, Mapping[str, Any]], run: str) -> str:
+    """The run that a run's plays are in: itself, or the last of those that have replaced each other."""
+    while "replaced_by" in items.get(run, {}):
+        run = str(items[run]["replaced_by"])
+    return run
 
 
 def _sort_key(item: Mapping[str, Any]) -> str:

@@ -60,7 +60,7 @@ class Publisher:
         return [
             day.date
             for day, visible in _days(self.ledger, self.kpi_table)
-            if not _is_published(day, visible) or (visible and visible.unknown_plays)
+            if visible is None or visible.version < day.claim or visible.unknown_plays
         ]
 
     def _publish_together(self, runs: Mapping[str, str | None]) -> None:
@@ -79,11 +79,7 @@ class Publisher:
             snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}
             kpis = self.compute(claims, snapshots, tombstones)
             made_of = {**self.made_with, **_names_of(snapshots)}
-
-            def publish_day(claim: Claim) -> None:
-                self._publish_day(claim, kpis.get(claim.date), made_of)
-
-            list(pool.map(publish_day, claims))
+            list(pool.map(lambda claim: self._publish_day(claim, kpis.get(claim.date), made_of), claims))
 
     def _publish_day(self, claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) -> None:
         # 7. Write the rows of the version, which nobody reads yet.
@@ -103,7 +99,8 @@ def unpublished_days(ledger: Ledger, kpi_table: KpiTable) -> list[str]:
 
     Where no job works, each is one whose job has died.
     """
-    return [day.date for day, visible in _days(ledger, kpi_table) if not _is_published(day, visible)]
+    days = _days(ledger, kpi_table)
+    return [day.date for day, visible in days if visible is None or visible.version < day.claim]
 
 
 def _days(ledger: Ledger, kpi_table: KpiTable) -> list[tuple[Day, VisibleDay | None]]:
@@ -111,10 +108,6 @@ def _days(ledger: Ledger, kpi_table: KpiTable) -> list[tuple[Day, VisibleDay | N
     days = ledger.days()
     visible = kpi_table.visible([day.date for day in days])
     return [(day, visible.get(day.date)) for day in days]
-
-
-def _is_published(day: Day, visible: VisibleDay | None) -> bool:
-    return visible is not None and visible.version >= day.claim
 
 
 def _genre_rows(claim: Claim, day: DayKpis | None) -> list[Item]:

@@ -31,7 +31,7 @@ class Days:
     def read(cls, deployment: Deployment) -> Self:
         """Reads them, the claims first: what is visible then is at least what was published before."""
         claimed = deployment.ledger.days()
-        return cls(claimed, deployment.kpi_table.visible(day.date for day in claimed))
+        return cls(claimed, deployment.kpi_table.visible([day.date for day in claimed]))
 
     @property
     def not_published(self) -> list[str]:

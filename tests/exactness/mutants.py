@@ -159,7 +159,7 @@ MUTANTS: Final = (
         publication,
         (
             (
-                "if not _is_published(day, visible) or (visible and visible.unknown_plays)",
+                "if visible is None or visible.version < day.claim or visible.unknown_plays",
                 "if visible and visible.unknown_plays",
             ),
         ),
@@ -177,7 +177,7 @@ MUTANTS: Final = (
     Mutant(
         "a query of runs that misses a successor counts",
         ledger,
-        (("if all(successor in successor_of for successor in successor_of.values() if successor):", "if True:"),),
+        (("if {_last_successor(items, run) for run in committed} <= committed | {_NOTHING}:", "if True:"),),
     ),
     Mutant(
         "a run that was replaced is committed again",

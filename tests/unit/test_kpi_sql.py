@@ -102,3 +102,11 @@ def test_other_rules_in_python_are_another_version_of_the_code() -> None:
 def test_what_computes_the_same_is_the_same_version_of_the_code(change: Callable[[str], str]) -> None:
     assert change(SOURCE) != SOURCE
     assert code_of(change(SOURCE)) == code_of(SOURCE) == KPI_CODE
+
+
+def test_white_space_at_the_ends_of_a_query_is_no_other_version() -> None:
+    stripped = SOURCE
+    for query in QUERIES:
+        stripped = stripped.replace(query.sql, f"\n{query.sql.strip()}")
+    assert stripped != SOURCE
+    assert code_of(stripped) == kpi_sql.KPI_CODE

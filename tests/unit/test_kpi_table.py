@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import pytest
+import urllib3
 from boto3.dynamodb.types import TypeSerializer
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 
 from glue_scripts.kpi_items import Item
@@ -181,7 +186,7 @@ def test_what_is_visible_is_told_of_many_days(tables: Tables) -> None:
     for number, date in enumerate(dates[:-1], start=1):
         tables.kpi_table.flip(summary(number, date=date, unknown_track_plays=number % 3))
     tables.kpi_table.flip({**summary_key(OTHER_DATE), "version": 99, "computed_at": "2024-07-01T00:00:00Z"})
-    visible = tables.kpi_table.visible(iter(dates))
+    visible = tables.kpi_table.visible(dates)
     assert visible.keys() == set(dates[:-1]), "a day that was never published is not among them"
     assert visible["2024-06-04"] == VisibleDay(version=4, unknown_plays=1, made_of=MADE_OF)
     assert visible[OTHER_DATE] == VisibleDay(version=99, unknown_plays=0, made_of={}), "a day without plays"
@@ -248,3 +253,53 @@ def test_rows_sort_as_their_versions_do() -> None:
     versions = [0, 1, 9, 10, 99, 100, 10**9, 10**10 - 1]
     assert sorted(map(version_prefix, versions)) == list(map(version_prefix, versions))
     assert {len(version_prefix(version)) for version in versions} == {len("V#0000000001#")}
+
+
+@dataclass
+class Refusal:
+    """Refuses whole requests to write, as DynamoDB does where it has capacity for none of the rows.
+
+    Attributes:
+        code: of the error.
+        times: how many of the next requests are refused.
+        waits: seconds that were waited.
+    """
+
+    code: str
+    times: int
+    waits: list[float] = field(default_factory=list)
+
+    def on(self, tables: Tables) -> KpiTable:
+        tables.kpis_table.meta.client.meta.events.register("before-send.dynamodb.BatchWriteItem", self._refuse)  # type: ignore[arg-type]
+        return KpiTable(tables.kpis_table, self.waits.append)
+
+    def _refuse(self, request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
+        if self.times == 0:
+            return None
+        self.times -= 1
+        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{self.code}", "message": "too much"})
+        raw = urllib3.HTTPResponse(BytesIO(body.encode()), preload_content=False)
+        return AWSResponse(request.url, 400, HTTPHeaders(), raw)
+
+
+@pytest.fixture
+def _without_the_waits_of_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+
+
+@pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "ThrottlingException"])
+@pytest.mark.usefixtures("_without_the_waits_of_boto3")
+def test_a_request_that_is_refused_as_a_whole_is_sent_again_after_a_wait(tables: Tables, code: str) -> None:
+    rows = [genre_row(1, "pop"), genre_row(1, "rock")]
+    refusal = Refusal(code, 25)
+    refusal.on(tables).write(rows)
+    assert keys(tables) == keys_of(rows)
+    assert len(refusal.waits) == 2, "boto3 makes ten tries before us"
+
+
+@pytest.mark.usefixtures("_without_the_waits_of_boto3")
+def test_refusals_that_do_not_end_are_an_error_that_says_what_to_do(tables: Tables) -> None:
+    refusal = Refusal("ThrottlingException", 10_000)
+    with pytest.raises(ThrottledError, match="has taken no row"):
+        refusal.on(tables).write([genre_row(1, "pop")])
+    assert len(refusal.waits) == MAX_TRIES - 1

@@ -479,3 +479,36 @@ def test_many_files_are_looked_up_each_by_its_key_and_consistently(tables: Table
     assert tables.ledger.known_files(files) == set(files[::2])
     assert [(operation, params["ConsistentRead"]) for operation, params in requests] == [("GetItem", True)] * 40
     assert tables.ledger.known_files([]) == set()
+
+
+def give_up(operation: str, requests: int) -> None:
+    if operation == "Query" and requests > 50:
+        pytest.fail("it reads again and again")
+
+
+def test_a_run_whose_successor_was_replaced_before_it_was_committed_is_replaced_by_the_last_one(tables: Tables) -> None:
+    """An interrupted purge had written b; another one replaced b, and the first one is repeated."""
+    ledger = tables.ledger
+    ledger.commit_run(DATE, "a")
+    ledger.replace_run(DATE, "b", "c")
+    queries = tables.recorded()
+    tables.before_each_request(lambda operation, _: give_up(operation, len(queries)))
+    assert ledger.replace_run(DATE, "a", "b")
+    assert ledger.replace_run(DATE, "a", "b")
+    assert ledger.runs(DATE) == {"c"}
+
+
+def test_a_run_whose_successor_was_replaced_by_nothing_before_it_was_committed_is_gone(tables: Tables) -> None:
+    ledger = tables.ledger
+    ledger.commit_run(DATE, "a")
+    ledger.replace_run(DATE, "b", None)
+    queries = tables.recorded()
+    tables.before_each_request(lambda operation, _: give_up(operation, len(queries)))
+    assert ledger.replace_run(DATE, "a", "b")
+    assert ledger.runs(DATE) == frozenset()
+
+
+def test_days_from_a_first_after_the_last_are_none_and_are_not_asked_for(tables: Tables) -> None:
+    requests = tables.recorded()
+    assert tables.ledger.days("2024-06-26", "2024-06-25") == []
+    assert requests == []

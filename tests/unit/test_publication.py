@@ -20,7 +20,7 @@ from botocore.httpsession import URLLib3Session
 from glue_scripts import names
 from glue_scripts.kpi_items import DayKpis
 from glue_scripts.kpi_table import VisibleDay, version_prefix
-from glue_scripts.ledger import Claim, Snapshot, Tombstones
+from glue_scripts.ledger import Claim, Day, Snapshot, Tombstones
 from glue_scripts.publication import (
     MAX_DAYS_AT_ONCE,
     Compute,
@@ -452,3 +452,11 @@ def test_days_that_may_lack_tracks_are_those_with_unknown_plays_and_those_being_
     for date in ("2024-06-23", "2024-06-22"):
         tables.ledger.claim_day(date)
     assert publisher(tables).days_that_may_lack_tracks() == ["2024-06-22", "2024-06-23", "2024-06-24"]
+
+
+def test_a_flip_whose_answer_is_lost_is_noted_all_the_same(tables: Tables) -> None:
+    publisher(tables).publish({DATE: "run-1"})
+    with answers_lost(tables, "PutItem"):
+        publisher(tables).publish({DATE: "run-2"})
+    assert visible(tables) == (2, {("run-1", "run-2")})
+    assert tables.ledger.day(DATE) == Day(DATE, claim=2, published=2)

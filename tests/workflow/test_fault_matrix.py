@@ -222,7 +222,7 @@ def test_a_call_of_the_kpi_job_fails(pipeline: Pipeline, call: Call, error: str,
         files=load.files,
         job=pipeline.compute_job,
         state="ComputeKpis",
-        told=(call.operation.partition(":")[2], "ReadTimeoutError", "ConnectionError"),
+        told=(call.operation.partition(":")[2], "has taken no row", "ReadTimeoutError", "ConnectionError"),
     )
     load.assert_is_complete(ended)
     assert len(pipeline.emails(arn)) == (1 if outcome == "redriven" else 0)
