@@ -242,7 +242,7 @@ def test_jobs_that_each_claim_before_the_one_before_has_published_all_end_and_th
 
 
 @pytest.mark.parametrize(
-    "step", ["change run", "claim", "read runs", "read pointer", "write", "flip", "note", "collect"]
+    "step", ["change run", "claim", "read runs", "read pointer", "write", "flip", "note", "read rows"]
 )
 def test_a_kpi_job_that_is_killed_before_a_step_and_run_again(jobs: Jobs, step: str) -> None:
     jobs.run("songs", {"songs/songs.csv": SONGS})
