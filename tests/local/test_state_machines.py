@@ -51,8 +51,8 @@ class Pipeline:
         self.dynamodb = server.client("dynamodb")
         self.dynamodb.create_table(
             TableName="ledger",
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
             BillingMode="PAY_PER_REQUEST",
         )
         sns = server.client("sns")
@@ -133,9 +133,10 @@ def test_a_batch_ends_with_every_file_where_it_belongs(pipeline: Pipeline, rejec
     assert all(file["reasons"] == ["bad rows"] for file in ended["output"]["rejected"])
     assert ended["output"]["skipped"] == []
 
-    ledger = {item["pk"]["S"]: item for item in pipeline.dynamodb.scan(TableName="ledger")["Items"]}
+    items = pipeline.dynamodb.scan(TableName="ledger")["Items"]
+    ledger = {(item["pk"]["S"], item["sk"]["S"]): item for item in items}
     objects = [event["object"] for event in events[rejected:]]
-    assert set(ledger) == {f"FILE#{item['key']}#{item['version-id']}" for item in objects}
+    assert set(ledger) == {(f"FILE#{item['key']}", item["version-id"]) for item in objects}
     assert all(item["status"] == {"S": "ARCHIVED"} for item in ledger.values())
 
     emails = [{"subject": email["subject"], "message": email["message"]} for email in pipeline.server.emails()]
