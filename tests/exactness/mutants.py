@@ -175,11 +175,6 @@ MUTANTS: Final = (
         ((_COMMIT_NEW, ""), (_RETURN_REPLACED, _COMMIT_NEW_LATE)),
     ),
     Mutant(
-        "a query of runs that misses a successor counts",
-        ledger,
-        (("if {_last_successor(items, run) for run in committed} <= committed | {_NOTHING}:", "if True:"),),
-    ),
-    Mutant(
         "a run that was replaced is committed again",
         ledger,
         (
