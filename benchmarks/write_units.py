@@ -1,8 +1,7 @@
 """Write units of DynamoDB that publishing a day takes: `python -m benchmarks.write_units [FOLDER]`.
 
 FOLDER has `users.csv.gz`, `songs.csv.gz` and `streams1.csv.gz`; without it, a day of as many plays is made up. The KPI
-job's own publication runs on moto, and what it asks for is counted. Beside it stands what the layout before it took,
-until November 2026: a row for each genre and for each of its hours, only those that change, each in a transaction.
+job's own publication runs on moto, and what it asks for is counted.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import math
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +24,6 @@ import pyarrow.parquet as pq
 from moto import mock_aws
 
 from benchmarks.dataset import Size, make
-from benchmarks.flat_rows import flat
 from benchmarks.kpi_kernels import valid_rows
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS
 from benchmarks.tables import create_tables
@@ -92,35 +90,21 @@ def _day(folder: Path, plays: pa.Table) -> DayKpis:
 
 
 def report(before: DayKpis, after: DayKpis) -> str:
-    """The units of both layouts in Markdown."""
-    new = list(units_by_version([before, after, after]))
-    was, now = flat_rows(before), flat_rows(after)
-    old = [
-        units_of_flat_rows(now),
-        units_of_flat_rows(now, is_first=False),
-        units_of_flat_rows([row for row in now if row not in was], is_first=False),
-    ]
-    table = (
-        ("the first time", old[0], new[0]),
-        ("the second time, all rows changed", old[1], new[1]),
-        ("each later time, all rows changed", old[1], new[2]),
-        (f"each later time, {MORE_PLAYS} plays more", old[2], new[2]),
-    )
+    """The units of publishing a day three times, in Markdown."""
+    first, second, third = units_by_version([before, after, after])
+    table = {"the first time": first, "the second time": second, "each later time": third}
     sizes = [item_bytes(row) for row in genre_rows(after)]
     lines = [
-        f"{after.summary['listens']:,} plays, {len(after.genres)} genres, {len(now):,} flat rows",
+        f"{after.summary['listens']:,} plays, {len(after.genres)} genres",
         f"bytes of a genre's row: {min(sizes):,} to {max(sizes):,}, {sum(sizes) // len(sizes):,} on average",
         "",
-        "| a day is published | rows in transactions | rows by version | of them |",
-        "| --- | ---: | ---: | --- |",
+        "| a day is published | write units | of them |",
+        "| --- | ---: | --- |",
     ]
-    for what, of_old, of_new in table:
-        parts = ", ".join(f"{kind} {count:,}" for kind, count in of_new.items())
-        lines.append(f"| {what} | {of_old.total():,} | {of_new.total():,} | {parts} |")
+    for what, units in table.items():
+        parts = ", ".join(f"{kind} {count:,}" for kind, count in units.items())
+        lines.append(f"| {what} | {units.total():,} | {parts} |")
     return "\n".join(lines)
-
-
-# The layout by version
 
 
 @dataclass
@@ -202,38 +186,6 @@ def genre_rows(kpis: DayKpis) -> list[Row]:
     """The rows of genres as they are written, but for the version."""
     date = kpis.summary["date"]
     return [{"pk": f"DAY#{date}", "sk": f"V#{1:010}#GENRE#{row['genre']}", **row} for row in kpis.genres]
-
-
-# The layout before
-
-CHANGES_OF_TRANSACTION: Final = 99
-UNITS_OF_TRANSACTIONAL_WRITE: Final = 2
-
-
-def flat_rows(kpis: DayKpis) -> list[Row]:
-    """A row for each genre and each of its hours, and SUMMARY."""
-    stamp = {"claim": 1, "computed_at": "2024-06-26T00:00:00Z"}
-    uris = {f"{dataset}_snapshot": snapshot(dataset).uri for dataset in ("users", "songs")}
-    rows = ({**row, **(uris if row["sk"] == names.SUMMARY else {})} for row in flat({"": kpis}))
-    return [{**row, **stamp} for row in rows]
-
-
-def units_of_flat_rows(changed: Iterable[Row], *, is_first: bool = True) -> Counter[str]:
-    """Units of rows that are written in transactions, each of which checks the day's item in the ledger.
-
-    SUMMARY and the rows of genres are in an index, and the day's item in another one: by its status, which a claim and
-    its release change.
-    """
-    changed = list(changed)
-    transactions = math.ceil(len(changed) / CHANGES_OF_TRANSACTION)
-    return Counter(
-        {
-            "rows": UNITS_OF_TRANSACTIONAL_WRITE * sum(map(write_units, changed)),
-            "checks": UNITS_OF_TRANSACTIONAL_WRITE * transactions,
-            "index": sum(write_units(row) for row in changed if "genre_pk" in row),
-            "ledger": 2 + (3 if is_first else 4),
-        }
-    )
 
 
 # Sizes, https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
