@@ -12,32 +12,32 @@ if TYPE_CHECKING:
 
 LEDGER: Final = "ledger"
 KPIS: Final = "kpis"
+_KEYS: Final = {
+    LEDGER: (names.LEDGER_PARTITION_KEY, names.LEDGER_SORT_KEY),
+    KPIS: (names.KPIS_PARTITION_KEY, names.KPIS_SORT_KEY),
+}
+_INDEXES: Final = {
+    LEDGER: (names.STATUS_INDEX, names.STATUS_INDEX_PARTITION_KEY, names.STATUS_INDEX_SORT_KEY),
+    KPIS: (names.DATE_INDEX, names.DATE_INDEX_PARTITION_KEY, names.DATE_INDEX_SORT_KEY),
+}
 
 
-def create_tables(dynamodb: DynamoDBServiceResource) -> tuple[Table, Table]:
-    """Makes the tables LEDGER and KPIS."""
-    ledger = _create_table(
-        dynamodb,
-        LEDGER,
-        (names.LEDGER_PARTITION_KEY, names.LEDGER_SORT_KEY),
-        names.STATUS_INDEX,
-        (names.STATUS_INDEX_PARTITION_KEY, names.STATUS_INDEX_SORT_KEY),
-    )
-    kpis = _create_table(
-        dynamodb,
-        KPIS,
-        (names.KPIS_PARTITION_KEY, names.KPIS_SORT_KEY),
-        names.DATE_INDEX,
-        (names.DATE_INDEX_PARTITION_KEY, names.DATE_INDEX_SORT_KEY),
-    )
-    return ledger, kpis
+def create_tables(dynamodb: DynamoDBServiceResource, prefix: str = "") -> tuple[Table, Table]:
+    """Makes the tables LEDGER and KPIS.
+
+    Args:
+        dynamodb: the boto3 resource.
+        prefix: what their names begin with.
+    """
+    return create_table(dynamodb, LEDGER, prefix), create_table(dynamodb, KPIS, prefix)
 
 
-def _create_table(
-    dynamodb: DynamoDBServiceResource, name: str, keys: Sequence[str], index: str, index_keys: Sequence[str]
-) -> Table:
+def create_table(dynamodb: DynamoDBServiceResource, of: str, prefix: str = "") -> Table:
+    """Makes one of the tables, LEDGER or KPIS."""
+    keys = _KEYS[of]
+    index, *index_keys = _INDEXES[of]
     return dynamodb.create_table(
-        TableName=name,
+        TableName=f"{prefix}{of}",
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in (*keys, *index_keys)],
         KeySchema=_key_schema(keys),

@@ -33,6 +33,7 @@ from glue_scripts.kpi_items import DayKpis, kpis_by_day
 from glue_scripts.kpi_sql import KPI_CODE, USERS
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import NO_TOMBSTONES, Ledger, Snapshot
+from glue_scripts.names import genre_sort_key, summary_key
 from glue_scripts.publication import Publisher
 from glue_scripts.stored_plays import Plays
 from validators.closed_duckdb import Share, closed_connection
@@ -184,8 +185,8 @@ def snapshot(dataset: str) -> Snapshot:
 
 def genre_rows(kpis: DayKpis) -> list[Row]:
     """The rows of genres as they are written, but for the version."""
-    date = kpis.summary["date"]
-    return [{"pk": f"DAY#{date}", "sk": f"V#{1:010}#GENRE#{row['genre']}", **row} for row in kpis.genres]
+    key = summary_key(kpis.summary["date"])
+    return [{**key, names.KPIS_SORT_KEY: genre_sort_key(1, row["genre"]), **row} for row in kpis.genres]
 
 
 # Sizes, https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html

@@ -328,4 +328,4 @@ def _code() -> str:
 
 
 KPI_CODE: Final = _code()
-"""The version of the KPI code, as SUMMARY names it: of what the queries compute, whatever their comments say."""
+"""The version of the KPI code, which SUMMARY names: a hash of the queries without their comments."""

@@ -22,7 +22,14 @@ from botocore.exceptions import ClientError
 
 from glue_scripts.kpi_items import Item
 from glue_scripts.ledger import queried
-from glue_scripts.names import KPIS_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
+from glue_scripts.names import (
+    KPIS_PARTITION_KEY,
+    KPIS_SORT_KEY,
+    day_key,
+    is_marker,
+    summary_key,
+    version_prefix,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -94,8 +101,9 @@ class KpiTable:
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 # boto3 sends a request again whose answer was lost: it may be this version that is visible.
-                visible = self.visible([str(summary[KPIS_PARTITION_KEY]).removeprefix("DAY#")])
-                return 0 if summary["version"] in {day.version for day in visible.values()} else None
+                key = {name: summary[name] for name in (KPIS_PARTITION_KEY, KPIS_SORT_KEY)}
+                visible = self._table.get_item(Key=key, ConsistentRead=True)["Item"]
+                return 0 if visible["version"] == summary["version"] else None
             raise
         return int(str(before.get("version", 0)))
 
@@ -147,26 +155,6 @@ class KpiTable:
                 )
             if left:
                 self._sleep(random.uniform(0, min(MAX_WAIT_SECONDS, 0.1 * 2**tries)))
-
-
-def day_key(date: str) -> str:
-    """The partition key of a day."""
-    return f"DAY#{date}"
-
-
-def summary_key(date: str) -> dict[str, str]:
-    """The key of a day's SUMMARY."""
-    return {KPIS_PARTITION_KEY: day_key(date), KPIS_SORT_KEY: SUMMARY}
-
-
-def version_prefix(version: int) -> str:
-    """What the sort keys of a version's rows begin with; they sort as their versions do."""
-    return f"V#{version:010}#"
-
-
-def is_marker(summary: Mapping[str, Any]) -> bool:
-    """Whether a SUMMARY is that of a day without plays, or no SUMMARY at all."""
-    return "listens" not in summary
 
 
 def _visible_day(summary: Mapping[str, Any]) -> VisibleDay:

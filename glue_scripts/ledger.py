@@ -288,7 +288,7 @@ class Ledger:
         """
         names, sets, values = _assignments({**attributes, "status": status})
         allowed = {f":from{position}": before for position, before in enumerate(_MAY_BECOME[status])}
-        before = self._updated_if(
+        before = self._update_if(
             file_key(key, version_id),
             sets,
             f"#status IN ({', '.join(allowed)})",
@@ -343,12 +343,16 @@ class Ledger:
 
         If the run was replaced, this commits the run in its place, or none if nothing was left of it.
         """
-        while run and not self._update_if(
-            run_key(date, run),
-            "SET committed_at = if_not_exists(committed_at, :now)",
-            "attribute_not_exists(#replaced_by)",
-            {"#replaced_by": "replaced_by"},
-            {":now": utc_now()},
+        while (
+            run
+            and self._update_if(
+                run_key(date, run),
+                "SET committed_at = if_not_exists(committed_at, :now)",
+                "attribute_not_exists(#replaced_by)",
+                {"#replaced_by": "replaced_by"},
+                {":now": utc_now()},
+            )
+            is None
         ):
             run = str(self._get(run_key(date, run))["replaced_by"])
 
@@ -395,13 +399,16 @@ class Ledger:
             if is_committed and new:
                 self.commit_run(date, new)
             # A run that was committed meanwhile fails the condition.
-            if self._update_if(
-                run_key(date, old),
-                "SET #replaced_by = :new",
-                "attribute_not_exists(#replaced_by) AND "
-                f"attribute_{'' if is_committed else 'not_'}exists(committed_at)",
-                {"#replaced_by": "replaced_by"},
-                {":new": new or _NOTHING},
+            if (
+                self._update_if(
+                    run_key(date, old),
+                    "SET #replaced_by = :new",
+                    "attribute_not_exists(#replaced_by) AND "
+                    f"attribute_{'' if is_committed else 'not_'}exists(committed_at)",
+                    {"#replaced_by": "replaced_by"},
+                    {":new": new or _NOTHING},
+                )
+                is not None
             ):
                 return True
 
@@ -488,7 +495,7 @@ class Ledger:
         Returns:
             False where the current one is of a newer file, or of the same one.
         """
-        return self._update_if(
+        before = self._update_if(
             _snapshot_key(snapshot.dataset),
             "SET age = :age, uri = :uri, #key = :key, version_id = :version_id, last_modified = :last_modified, "
             "#rows = :rows",
@@ -503,6 +510,7 @@ class Ledger:
                 ":rows": snapshot.rows,
             },
         )
+        return before is not None
 
     def _get(self, key: Mapping[str, str]) -> Mapping[str, Any]:
         return self._table.get_item(Key=key, ConsistentRead=True).get("Item", {})
@@ -520,22 +528,7 @@ class Ledger:
         return list(queried(self._table, query))
 
     def _update_if(
-        self,
-        key: Mapping[str, str],
-        update: str,
-        condition: str,
-        names: Mapping[str, str],
-        values: Mapping[str, Any],
-    ) -> bool:
-        return self._updated_if(key, update, condition, names, values) is not None
-
-    def _updated_if(
-        self,
-        key: Mapping[str, str],
-        update: str,
-        condition: str,
-        names: Mapping[str, str],
-        values: Mapping[str, Any],
+        self, key: Mapping[str, str], update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
         """What the item was before; empty where there was none. None where the condition does not hold."""
         try:

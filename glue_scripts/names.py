@@ -92,6 +92,32 @@ DATE_INDEX_PARTITION_KEY: Final = "index_pk"
 DATE_INDEX_SORT_KEY: Final = "date"
 """The index lists the days that have plays: only their SUMMARY rows have both attributes."""
 
+
+def day_key(date: str) -> str:
+    """The partition key of a day in table `kpis`."""
+    return f"DAY#{date}"
+
+
+def summary_key(date: str) -> dict[str, str]:
+    """The key of a day's SUMMARY."""
+    return {KPIS_PARTITION_KEY: day_key(date), KPIS_SORT_KEY: SUMMARY}
+
+
+def version_prefix(version: int) -> str:
+    """What the sort keys of a version's rows begin with; they sort as their versions do."""
+    return f"V#{version:010}#"
+
+
+def genre_sort_key(version: int, genre: str) -> str:
+    """The sort key of a genre's row; genres sort by their UTF-8 bytes."""
+    return f"{version_prefix(version)}GENRE#{genre}"
+
+
+def is_marker(summary: Mapping[str, object]) -> bool:
+    """Whether a SUMMARY is that of a day without plays, or no SUMMARY at all."""
+    return "listens" not in summary
+
+
 LEDGER_PARTITION_KEY: Final = "pk"
 LEDGER_SORT_KEY: Final = "sk"
 STATUS_INDEX: Final = "by_status"

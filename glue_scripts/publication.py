@@ -6,15 +6,15 @@ The order of the steps is the proof that KPIs are right under any history of fil
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from glue_scripts.kpi_items import DayKpis, Item
-from glue_scripts.kpi_table import KpiTable, VisibleDay, summary_key, version_prefix
+from glue_scripts.kpi_table import KpiTable, VisibleDay
 from glue_scripts.ledger import Claim, Day, Ledger, Snapshot, Tombstones, utc_now
-from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
+from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY, genre_sort_key, summary_key
 
 PARALLEL_DAYS = 8
 MAX_DAYS_AT_ONCE = 31
@@ -56,12 +56,9 @@ class Publisher:
             self._publish_together({date: runs[date] for date in dates[start : start + MAX_DAYS_AT_ONCE]})
 
     def days_that_may_lack_tracks(self) -> list[str]:
-        """Days with plays of unknown tracks, and days being computed, which may have them: ascending dates."""
-        return [
-            day.date
-            for day, visible in _days(self.ledger, self.kpi_table)
-            if visible is None or visible.version < day.claim or visible.unknown_plays
-        ]
+        """Days with plays of unknown tracks, and unpublished days, which may have them: ascending dates."""
+        claimed, visible = read_days(self.ledger, self.kpi_table)
+        return sorted({*unpublished(claimed, visible), *(date for date, day in visible.items() if day.unknown_plays)})
 
     def _publish_together(self, runs: Mapping[str, str | None]) -> None:
         def claim(date: str) -> int:
@@ -94,26 +91,23 @@ class Publisher:
             self.kpi_table.collect(claim.date, before)
 
 
-def unpublished_days(ledger: Ledger, kpi_table: KpiTable) -> list[str]:
-    """Days whose latest claim is not visible, consistently read: ascending dates.
+def read_days(ledger: Ledger, kpi_table: KpiTable) -> tuple[list[Day], dict[str, VisibleDay]]:
+    """Every day that was claimed, by ascending date, and by date what is visible of those that were ever published.
 
-    Where no job works, each is one whose job has died.
+    Claims are read first: a day that is claimed later also reads the snapshot pointers later.
     """
-    days = _days(ledger, kpi_table)
-    return [day.date for day, visible in days if visible is None or visible.version < day.claim]
+    claimed = ledger.days()
+    return claimed, kpi_table.visible([day.date for day in claimed])
 
 
-def _days(ledger: Ledger, kpi_table: KpiTable) -> list[tuple[Day, VisibleDay | None]]:
-    """Every day, and what is visible of it. Claims are read first: what is claimed later reads the pointers later."""
-    days = ledger.days()
-    visible = kpi_table.visible([day.date for day in days])
-    return [(day, visible.get(day.date)) for day in days]
+def unpublished(claimed: Iterable[Day], visible: Mapping[str, VisibleDay]) -> list[str]:
+    """Days whose latest claim is not visible: a job is computing each, or has died."""
+    return [day.date for day in claimed if day.date not in visible or visible[day.date].version < day.claim]
 
 
 def _genre_rows(claim: Claim, day: DayKpis | None) -> list[Item]:
-    prefix = version_prefix(claim.version)
-    key = summary_key(claim.date)
-    return [{**key, KPIS_SORT_KEY: f"{prefix}GENRE#{row['genre']}", **row} for row in day.genres] if day else []
+    key, genres = summary_key(claim.date), day.genres if day else []
+    return [{**key, KPIS_SORT_KEY: genre_sort_key(claim.version, row["genre"]), **row} for row in genres]
 
 
 def _summary_row(claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) -> Item:
@@ -126,8 +120,7 @@ def _summary_row(claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) 
 
 def _names_of(snapshots: Snapshots) -> Item:
     """The snapshots by their folder, and by their file, which stays the same when a purge writes the folder again."""
-    used = {dataset: snapshot for dataset, snapshot in snapshots.items() if snapshot}
     return {
         **{f"{dataset}_snapshot": snapshot.uri if snapshot else None for dataset, snapshot in snapshots.items()},
-        "snapshots": {dataset: snapshot.file for dataset, snapshot in used.items()},
+        "snapshots": {dataset: snapshot.file for dataset, snapshot in snapshots.items() if snapshot},
     }

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from glue_scripts import names
-from glue_scripts.kpi_table import is_marker
 from glue_scripts.ledger import FILE_PREFIX, FileStatus, Ledger, file_of
+from glue_scripts.names import is_marker
 from laptop.inputs import Input
 from operations.kpis import entries, read_rows, read_summary
 

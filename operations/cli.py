@@ -14,8 +14,9 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from glue_scripts.forgotten_files import FORGOTTEN_AFTER, RawVersion
+from glue_scripts.publication import read_days
 from operations import executions, kpis, purge, recompute, replay, show, status
-from operations.days import Days
+from operations.days import outdated as outdated_days
 from operations.deployment import Deployment
 from operations.errors import ExitCode, OperationError, RefusedError, aws_failure
 from operations.output import data_console, json_text, lines
@@ -187,7 +188,7 @@ def recompute_days(
     minutes: Minutes = 240,
     as_json: AsJson = False,
 ) -> None:
-    """Compute days anew from all their plays, with the current snapshots, KPI code and settings.
+    """Compute days again from all their plays, with the current snapshots, KPI code and settings.
 
     Give the days, as after a correction of the catalogue, or --outdated.
     """
@@ -198,7 +199,8 @@ def recompute_days(
     if first and last:
         dates = recompute.days_between(deployment, first.strftime(DAY), last.strftime(DAY))
     else:
-        dates = list(Days.read(deployment).outdated(deployment))
+        _, visible = read_days(deployment.ledger, deployment.kpi_table)
+        dates = list(outdated_days(deployment, visible))
     days = recompute.recompute(deployment, dates, minutes=minutes, tell=_tell)
     if as_json:
         _print_json(days)

@@ -1,13 +1,14 @@
-"""Days: which ones are published, what of them is visible, and what they were computed with."""
+"""What days were computed with, and which of them would be computed with something else today."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from glue_scripts.kpi_table import VisibleDay, is_marker
+from glue_scripts.kpi_table import VisibleDay
 from glue_scripts.ledger import Day
+from glue_scripts.names import is_marker
 from operations.deployment import Deployment
 from operations.kpis import read_summary
 from validators.schemas import SNAPSHOT_DATASETS
@@ -15,54 +16,23 @@ from validators.schemas import SNAPSHOT_DATASETS
 SETTINGS: Final = ("top_songs", "top_genres")
 
 
-@dataclass(frozen=True)
-class Days:
-    """Every day that was ever claimed, and what is visible of it, consistently read.
+def mend_hints(deployment: Deployment, claimed: Iterable[Day], visible: Mapping[str, VisibleDay]) -> None:
+    """Notes in the ledger what is visible, where a job died after it published and before it noted that."""
+    for day in claimed:
+        if day.date in visible and visible[day.date].version > day.published:
+            deployment.ledger.note_published(day.date, visible[day.date].version)
 
-    Attributes:
-        claimed: by ascending date.
-        visible: by date, without the days that were never published.
+
+def outdated(deployment: Deployment, visible: Mapping[str, VisibleDay]) -> dict[str, list[str]]:
+    """Days that would be computed with something newer, or with other settings, today.
+
+    Returns:
+        By date what is older, of `songs` and `users`, the snapshots, `kpi_code`, and the settings `top_songs` and
+        `top_genres`. Without days that have no plays.
     """
-
-    claimed: list[Day]
-    visible: dict[str, VisibleDay]
-
-    @classmethod
-    def read(cls, deployment: Deployment) -> Self:
-        """Reads them, the claims first: what is visible then is at least what was published before."""
-        claimed = deployment.ledger.days()
-        return cls(claimed, deployment.kpi_table.visible([day.date for day in claimed]))
-
-    @property
-    def not_published(self) -> list[str]:
-        """Days whose latest claim is not visible."""
-        return [day.date for day in self.claimed if self._version(day) < day.claim]
-
-    @property
-    def unknown_plays(self) -> dict[str, int]:
-        """Plays of unknown tracks by day, where there are any."""
-        return {date: day.unknown_plays for date, day in self.visible.items() if day.unknown_plays}
-
-    def mend_hints(self, deployment: Deployment) -> None:
-        """Notes in the ledger what is visible, where a job died after it published and before it noted that."""
-        for day in self.claimed:
-            if self._version(day) > day.published:
-                deployment.ledger.note_published(day.date, self._version(day))
-
-    def outdated(self, deployment: Deployment) -> dict[str, list[str]]:
-        """Days that would be computed with something newer, or with other settings, today.
-
-        Returns:
-            By date what is older, of `songs` and `users`, the snapshots, `kpi_code`, and the settings `top_songs` and
-            `top_genres`. Without days that have no plays.
-        """
-        current = _current(deployment)
-        found = {date: _older(day.made_of, current) for date, day in self.visible.items() if day.made_of}
-        return {date: older for date, older in found.items() if older}
-
-    def _version(self, day: Day) -> int:
-        visible = self.visible.get(day.date)
-        return visible.version if visible else 0
+    current = _current(deployment)
+    found = {date: _older(day.made_of, current) for date, day in visible.items() if day.made_of}
+    return {date: older for date, older in found.items() if older}
 
 
 def _current(deployment: Deployment) -> dict[str, Any]:

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from glue_scripts.kpi_items import Item
-from glue_scripts.kpi_table import day_key, is_marker, summary_key, version_prefix
 from glue_scripts.ledger import queried
-from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
+from glue_scripts.names import (
+    DATE_INDEX_PARTITION_KEY,
+    KPIS_PARTITION_KEY,
+    KPIS_SORT_KEY,
+    SUMMARY,
+    day_key,
+    is_marker,
+    summary_key,
+    version_prefix,
+)
 from operations.deployment import Deployment
 from operations.errors import OperationError, UnknownThingError
 
@@ -84,8 +92,8 @@ def read_summary(table: Table, date: str) -> Item:
 def read_rows(table: Table, date: str) -> tuple[Item, list[Item]]:
     """A day's SUMMARY, and the rows of its version.
 
-    A version's rows are complete when SUMMARY names it, and never change. Two publications later they are gone: whoever
-    finds fewer of them than SUMMARY counts begins again.
+    A version's rows are complete when SUMMARY names it, and never change. Two publications later they are deleted. If
+    there are fewer of them than SUMMARY counts, the read starts over.
 
     Args:
         table: the table `kpis`.

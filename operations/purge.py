@@ -30,7 +30,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from glue_scripts import names
 from glue_scripts.ledger import salted_hash
 from glue_scripts.objects import Location, json_line, read_json
-from glue_scripts.publication import unpublished_days
+from glue_scripts.publication import read_days, unpublished
 from glue_scripts.stored_plays import RUN_FORMAT, RunOfDay, document_key, object_key, run_of_document_key
 from operations import csv_rows, documents, parquet_rows
 from operations.csv_rows import Cleaned, Person, UnreadableTextError
@@ -166,7 +166,7 @@ def purge_user(deployment: Deployment, user_id: str, *, minutes: float, tell: Ca
         _pause(deployment, minutes=minutes, tell=tell)
         removed = _remove(deployment, person, user, journal, tell=tell)
         # Besides the noted days those that a computation of a purge died over, whose note another command has closed.
-        days = sorted({*journal.days(user), *unpublished_days(deployment.ledger, deployment.kpi_table)})
+        days = sorted({*journal.days(user), *unpublished(*read_days(deployment.ledger, deployment.kpi_table))})
         if days:
             removed.days = recompute(deployment, days, minutes=minutes, tell=tell)
         _resume(deployment, was_running=entry.resume_pipe, tell=tell)

@@ -1,4 +1,4 @@
-"""Computes days anew: after a catalogue correction, with newer code or settings, or after a purge."""
+"""Computes days again: after a catalogue correction, with newer code or settings, or after a purge."""
 
 from __future__ import annotations
 

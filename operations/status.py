@@ -9,8 +9,9 @@ from typing import Final
 
 from glue_scripts.ledger import FileStatus, file_of
 from glue_scripts.names import STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+from glue_scripts.publication import read_days, unpublished
 from operations import replay
-from operations.days import Days
+from operations.days import mend_hints, outdated
 from operations.deployment import Deployment
 from operations.executions import FailedExecution, failed_executions, running_executions, unfinished_job_runs
 from operations.journal import Entry, Incomplete, Journal
@@ -50,7 +51,7 @@ class Status:
         has_more_forgotten: whether there may be more of them, because raw/ holds very many.
         days: number of days ever computed, or begun to be.
         days_not_published: days whose latest claim is not visible.
-        outdated_days: by day what is older than what it would be computed with today, see `Days.outdated`.
+        outdated_days: by day what is older than what it would be computed with today, see `operations.days.outdated`.
         days_with_unknown_tracks: plays of unknown tracks by day.
         queued: events of new files that wait, or are being collected into a batch.
         dead_letters: events of new files that could not be delivered or worked on.
@@ -92,8 +93,8 @@ def status(deployment: Deployment, *, older_than: float) -> Status:
     forgotten = replay.forgotten(deployment, minutes=older_than)
     ledger = deployment.ledger
     journal = Journal(deployment.ledger_table)
-    days = Days.read(deployment)
-    days.mend_hints(deployment)
+    claimed, visible = read_days(ledger, deployment.kpi_table)
+    mend_hints(deployment, claimed, visible)
     return Status(
         pipe=deployment.pipes.describe_pipe(Name=deployment.pipe)["DesiredState"],
         files={file_status.value: _count(deployment, file_status) for file_status in FileStatus},
@@ -104,10 +105,10 @@ def status(deployment: Deployment, *, older_than: float) -> Status:
         rejected_files=list(islice(_rejected(deployment), REJECTED_LISTED)),
         forgotten_files=[f"{file.key}#{file.version_id}" for file in forgotten.files],
         has_more_forgotten=not forgotten.is_complete,
-        days=len(days.claimed),
-        days_not_published=days.not_published,
-        outdated_days=days.outdated(deployment),
-        days_with_unknown_tracks=days.unknown_plays,
+        days=len(claimed),
+        days_not_published=unpublished(claimed, visible),
+        outdated_days=outdated(deployment, visible),
+        days_with_unknown_tracks={date: day.unknown_plays for date, day in visible.items() if day.unknown_plays},
         queued=_messages(deployment, deployment.upload_queue_url),
         dead_letters=_messages(deployment, deployment.dead_letter_queue_url),
         notifier_dead_letters=_messages(deployment, deployment.notifier_dead_letter_queue_url),

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from glue_scripts.kpi_items import DayKpis
 
+_NOT_IN_ROWS: Final = ("pk", "sk", "genre_pk", "claim", "computed_at")
+
 
 def days_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, DayKpis]:
-    """Days by date, from rows SUMMARY, GENRE#… and HOUR#…#GENRE#…, in any order."""
-    rows = sorted(rows, key=lambda row: (row["date"], row["sk"] != "SUMMARY", row["sk"]))
+    """Days by date, from rows SUMMARY, GENRE#… and HOUR#…#GENRE#…, of the oracle or of `kpis.json`, in any order."""
     days: dict[str, DayKpis] = {}
     genres: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        values = {name: value for name, value in row.items() if name not in ("pk", "sk", "genre_pk")}
+    for row in sorted(rows, key=lambda row: (row["date"], row["sk"] != "SUMMARY", row["sk"])):
         if row["sk"] == "SUMMARY":
-            days[row["date"]] = DayKpis(values, [])
+            days[row["date"]] = DayKpis(without(row, "pk", "sk", "genre_pk", "claim"), [])
         elif row["sk"].startswith("GENRE#"):
-            genre = {**values, "hours": {}}
-            genres[row["date"], row["genre"]] = genre
+            genre = genres[row["date"], row["genre"]] = {**without(row, *_NOT_IN_ROWS), "hours": {}}
             days[row["date"]].genres.append(genre)
         else:
-            hours = genres[row["date"], row["genre"]]["hours"]
-            hours[row["hour"]] = {
-                name: value for name, value in values.items() if name not in ("date", "genre", "hour")
-            }
+            measures = without(row, *_NOT_IN_ROWS, "date", "genre", "hour")
+            genres[row["date"], row["genre"]]["hours"][row["hour"]] = measures
     return days
+
+
+def without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The other attributes."""
+    return {name: value for name, value in row.items() if name not in names}

@@ -1,4 +1,4 @@
-"""Reads that are each of one version of a day, whatever is published meanwhile.
+"""Reads of a day, each of one version, even if another version is published meanwhile.
 
 A day's SUMMARY names the visible version. The rows of that version, and of the one that was visible before it, are
 neither changed nor deleted. So if rows are missing and SUMMARY still names the version, the version has no such rows.

@@ -24,6 +24,9 @@ from glue_scripts.names import (
     KPIS_PARTITION_KEY,
     KPIS_SORT_KEY,
     SUMMARY,
+    day_key,
+    genre_sort_key,
+    is_marker,
 )
 from lambdas.kpi_api.parameters import Span
 from lambdas.kpi_api.problems import BusyError, InternalError
@@ -102,12 +105,11 @@ class Store:
     def summary(self, date: str) -> Row | None:
         """A day's SUMMARY, None where the day has no plays: 1 GetItem, consistent."""
         summary = self._item(_key(date, SUMMARY))
-        # A day that lost its last play has a marker, which names a version and no figures.
-        return summary if summary and "listens" in summary else None
+        return None if summary is None or is_marker(summary) else summary
 
     def genre(self, date: str, version: int, genre: str) -> Row | None:
         """A genre's row of a version of a day, None where there is none: 1 GetItem, consistent."""
-        return self._item(_key(date, _sort_key(version, genre)))
+        return self._item(_key(date, genre_sort_key(version, genre)))
 
     def genres(self, date: str, version: int, *, after: str | None, limit: int) -> Page:
         """Genres of a version of a day in the order of their UTF-8 bytes, without hours and songs.
@@ -120,11 +122,14 @@ class Store:
             after: the genre that the last page ended with.
             limit: how many at most; fewer where MAX_QUERIES end before that many.
         """
-        start = {} if after is None else {"ExclusiveStartKey": _key(date, _sort_key(version, after))}
+        start = {} if after is None else {"ExclusiveStartKey": _key(date, genre_sort_key(version, after))}
         return self._query(
             {
                 "KeyConditionExpression": f"{KPIS_PARTITION_KEY} = :day AND begins_with({KPIS_SORT_KEY}, :prefix)",
-                "ExpressionAttributeValues": {":day": {"S": _day(date)}, ":prefix": {"S": _sort_key(version, "")}},
+                "ExpressionAttributeValues": {
+                    ":day": {"S": day_key(date)},
+                    ":prefix": {"S": genre_sort_key(version, "")},
+                },
                 "ConsistentRead": True,
                 **start,
             },
@@ -157,7 +162,7 @@ class Store:
             genre: of the rows.
             versions: the version wanted of each day, by date.
         """
-        keys = [_key(date, _sort_key(version, genre)) for date, version in versions.items()]
+        keys = [_key(date, genre_sort_key(version, genre)) for date, version in versions.items()]
         return {row["date"]: row for row in self._batch(keys, ("date", *MEASURES))}
 
     def _item(self, key: Mapping[str, Any]) -> Row | None:
@@ -249,16 +254,8 @@ def _value(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a value of a 
             return value
 
 
-def _day(date: str) -> str:
-    return f"DAY#{date}"
-
-
-def _sort_key(version: int, genre: str) -> str:
-    return f"V#{version:010}#GENRE#{genre}"
-
-
 def _key(date: str, sort_key: str) -> dict[str, Any]:
-    return {KPIS_PARTITION_KEY: {"S": _day(date)}, KPIS_SORT_KEY: {"S": sort_key}}
+    return {KPIS_PARTITION_KEY: {"S": day_key(date)}, KPIS_SORT_KEY: {"S": sort_key}}
 
 
 def _projection(names: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -61,7 +61,7 @@ class Watcher:
             while not self._is_over.wait(0.05):
                 for day in self._ask("v1/days")["days"]:
                     self._look_at(f"v1/days/{day['date']}")
-        except BaseException as error:  # noqa: BLE001 - told by whoever waits for the thread
+        except BaseException as error:  # noqa: BLE001 - raised again in __exit__
             self._errors.append(error)
 
     def _look_at(self, path: str) -> None:

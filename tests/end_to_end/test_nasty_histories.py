@@ -23,7 +23,7 @@ from moto.dynamodb.models import DynamoDBBackend
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.names import KPIS_SORT_KEY, PLAYS_PREFIX, SUMMARY
-from glue_scripts.publication import unpublished_days
+from glue_scripts.publication import read_days, unpublished
 from laptop.inputs import find_inputs
 from laptop.pipeline import SUCCEEDED, Uploaded, scan
 from local_aws.step_functions import WAIT_SCALE_VARIABLE
@@ -258,7 +258,7 @@ def test_a_stream_file_in_pieces_with_killed_jobs_gives_the_rows_of_the_whole(
     assert pipeline.answers().left_in_raw == []
     assert len(deployed.emails()) == 2
     assert job.days_not_noted_as_published() == []
-    assert unpublished_days(job.ledger, KpiTable(pipeline.kpis_table)) == []
+    assert unpublished(*read_days(job.ledger, KpiTable(pipeline.kpis_table))) == []
     assert by_key(deployed.kpi_rows()) == by_key(expected_rows({**references, "streams/whole.csv": streams}))
     assert {path: answers for path, answers in watcher.answers.items() if len(answers) > 1} == {}
     assert len(watcher.versions()) > 1, "the watcher has seen a day change"

@@ -111,7 +111,7 @@ MUTANTS: Final = (
         publication,
         ((_SNAPSHOTS, ""), (_VERSIONS, _SNAPSHOTS + _VERSIONS)),
     ),
-    Mutant("the keys of rows have no version", publication, (("version_prefix(claim.version)", "version_prefix(1)"),)),
+    Mutant("the keys of rows have no version", publication, (("genre_sort_key(claim.version,", "genre_sort_key(1,"),)),
     Mutant(
         "rows that somebody may still read are collected",
         publication,
@@ -159,8 +159,8 @@ MUTANTS: Final = (
         publication,
         (
             (
-                "if visible is None or visible.version < day.claim or visible.unknown_plays",
-                "if visible and visible.unknown_plays",
+                "{*unpublished(claimed, visible), *(date",
+                "{*(date",
             ),
         ),
     ),

@@ -18,12 +18,12 @@ from glue_scripts import batch_record, kpi_batch, kpi_table, ledger, publication
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.batch_record import Judgement, Written
 from glue_scripts.kpi_items import DayKpis
-from glue_scripts.kpi_table import is_marker
 from glue_scripts.ledger import Claim, FileStatus, Snapshot, Tombstones, file_key
+from glue_scripts.names import is_marker
 from glue_scripts.publication import Snapshots
 from operations import kpis
 from tests import oracle
-from tests.day_kpis import days_of
+from tests.day_kpis import days_of, without
 from tests.exactness.actors import Actor, CrashError
 from tests.exactness.memory_dynamodb import Key, MemoryDynamoDB, MemoryTable, stored_value
 from tests.oracle import Play, User
@@ -645,7 +645,12 @@ class PurgeJob:
         engine = PlainEngine(world, self.actor)
         publisher = code.publication.Publisher(books, rows, engine.compute, MADE_WITH)
         self.actor.pause("read journal")
-        dates = sorted({*world.journals.get(purge.user_id, ()), *code.publication.unpublished_days(books, rows)})
+        dates = sorted(
+            {
+                *world.journals.get(purge.user_id, ()),
+                *code.publication.unpublished(*code.publication.read_days(books, rows)),
+            }
+        )
         publisher.publish(dict.fromkeys(dates))
         for date in dates:
             seen = world.plays_of_version[date, world.visible(date)]
@@ -712,11 +717,6 @@ def date_of(play: Play) -> str:
 def version_of(sort_key: str) -> int:
     """The version of a row; 0 of SUMMARY."""
     return int(sort_key.split("#")[1]) if sort_key.startswith("V#") else 0
-
-
-def without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The other attributes."""
-    return {name: value for name, value in row.items() if name not in names}
 
 
 def accepted_file(file: FileVersion) -> AcceptedFile:

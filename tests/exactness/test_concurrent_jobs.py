@@ -16,15 +16,17 @@ from glue_scripts import batch_record, kpi_table, publication
 from glue_scripts.accepted_files import AcceptedFiles
 from glue_scripts.batch_record import BatchRecord, Judgement
 from glue_scripts.kpi_batch import KpiBatch
-from glue_scripts.kpi_table import KpiTable, is_marker
+from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import FileStatus, Ledger
+from glue_scripts.names import is_marker
 from glue_scripts.publication import Publisher
 from glue_scripts.stored_plays import RunOfDay, document_key, table_from_parquet
 from operations.kpis import entries, read_rows
 from tests import oracle
+from tests.day_kpis import without
 from tests.engine import engine_on
 from tests.exactness.actors import Actor, CrashError
-from tests.exactness.simulation import MADE_WITH, InTurn, step_of, without
+from tests.exactness.simulation import MADE_WITH, InTurn, step_of
 from tests.lake import UPLOADED_AT, LakeFile, lake_file, lake_writer
 from tests.oracle import by_key
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures

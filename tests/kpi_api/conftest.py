@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from glue_scripts.names import SUMMARY
+from glue_scripts.names import SUMMARY, genre_sort_key
 from lambdas.kpi_api import handler
 from tests.kpi_api.gateway import proxy_event
-from tests.kpi_api.rows import computed_rows, genre_key
+from tests.kpi_api.rows import computed_rows
 from tests.kpi_api.service import kpi_service
 
 ORIGINS = "https://reports.example.com, https://other.example.com"
@@ -53,7 +53,7 @@ class Kpis:
 
     def genre(self, date: str, genre: str) -> dict[str, Any]:
         """A genre's row as it was written."""
-        return self._row(date, genre_key(genre))
+        return self._row(date, genre_sort_key(1, genre))
 
     def _row(self, date: str, sort_key: str) -> dict[str, Any]:
         return next(row for row in self.rows if (row["pk"], row["sk"]) == (f"DAY#{date}", sort_key))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import boto3
 from boto3.dynamodb.conditions import Key
 
+from benchmarks.tables import LEDGER, create_table
 from glue_scripts import names
 from glue_scripts.kpi_items import DayKpis
-from glue_scripts.kpi_table import KpiTable, day_key
+from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones
+from glue_scripts.names import day_key
 from glue_scripts.publication import Publisher, Snapshots
-from tests.kpi_api.rows import MADE_OF, Item, stored, without
-
-LEDGER: Final = "ledger"
+from tests.day_kpis import days_of
+from tests.kpi_api.rows import MADE_OF, Item
 
 Listens = Mapping[str, int]
 """The plays of a day by genre, from which all its figures follow."""
@@ -32,7 +33,7 @@ class Publishing:
 
     def __init__(self, table: Any) -> None:  # noqa: ANN401 - a boto3 table
         self.table = table
-        self._ledger_table = create_ledger()
+        self._ledger_table = create_table(boto3.resource("dynamodb"), LEDGER)
         self._listens: Listens = {}
         ledger = Ledger(self._ledger_table)
         ledger.make_current(
@@ -72,13 +73,7 @@ class Publishing:
                 events.unregister(name, handler)
 
     def _compute(self, claims: Sequence[Claim], _: Snapshots, __: Tombstones) -> dict[str, DayKpis]:
-        return {claim.date: _computed(made_up_day(claim.date, self._listens)) for claim in claims if self._listens}
-
-
-def _computed(flat: Sequence[Item]) -> DayKpis:
-    (totals,) = (row for row in flat if row["sk"] == names.SUMMARY)
-    rows = [row for row in stored(flat) if row["sk"] != names.SUMMARY]
-    return DayKpis(without(totals, {"pk", "sk"}), [without(row, {"pk", "sk"}) for row in rows])
+        return days_of(row for claim in claims if self._listens for row in made_up_day(claim.date, self._listens))
 
 
 def made_up_day(date: str, listens: Listens) -> list[Item]:
@@ -113,14 +108,3 @@ def figures(listens: int) -> Item:
         "avg_listening_time_ms_per_user": Decimal(1000),
         "avg_listening_time_ms_per_play": Decimal(1000),
     }
-
-
-def create_ledger() -> Any:  # noqa: ANN401
-    """The table `ledger` with all that publishing needs of it."""
-    keys = {names.LEDGER_PARTITION_KEY: "HASH", names.LEDGER_SORT_KEY: "RANGE"}
-    return boto3.resource("dynamodb").create_table(
-        TableName=LEDGER,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],  # type: ignore[typeddict-item]
-    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from glue_scripts.kpi_table import summary_key, version_prefix
-from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY
-from lambdas.kpi_api.store import MEASURES
+from glue_scripts.kpi_items import DayKpis
+from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY, genre_sort_key, summary_key
+from tests.day_kpis import days_of
 from tests.oracle import Play, Song, User, kpi_items
 
 DAYS: Final = ("2024-06-23", "2024-06-24", "2024-06-25")
@@ -78,41 +78,12 @@ def stored(flat_rows: Iterable[Item], *, version: int = 1, computed_at: str = CO
         version: of every day, where SUMMARY does not tell it.
         computed_at: likewise.
     """
-    days: dict[str, list[Item]] = {}
-    for row in flat_rows:
-        days.setdefault(row["date"], []).append(row)
-    return [item for date, rows in days.items() for item in _stored_day(date, rows, version, computed_at)]
+    return [item for day in days_of(flat_rows).values() for item in _stored_day(day, version, computed_at)]
 
 
-def genre_key(genre: str, version: int = 1) -> str:
-    """The sort key of a genre's row."""
-    return f"{version_prefix(version)}GENRE#{genre}"
-
-
-def _stored_day(date: str, rows: Sequence[Item], version: int, computed_at: str) -> list[Item]:
-    (totals,) = _of(rows, SUMMARY)
-    genres = {row["genre"]: {**_figures(row), "hours": {}} for row in _of(rows, "GENRE#")}
-    for row in _of(rows, "HOUR#"):
-        genres[row["genre"]]["hours"][row["hour"]] = _figures(row)
-    key = summary_key(date)
-    made = {"version": version, "computed_at": computed_at, **MADE_OF, "genre_rows": len(genres)}
-    summary = {**made, **without(totals, {"genre_pk", "claim"}), **key, DATE_INDEX_PARTITION_KEY: SUMMARY}
-    of_genre = [
-        {**key, KPIS_SORT_KEY: genre_key(genre, summary["version"]), "date": date, "genre": genre, **figures}
-        for genre, figures in genres.items()
-    ]
-    return [*of_genre, summary]
-
-
-def without(row: Item, names: Collection[str]) -> Item:
-    """A row without some of its attributes."""
-    return {name: value for name, value in row.items() if name not in names}
-
-
-def _of(rows: Iterable[Item], prefix: str) -> list[Item]:
-    return [row for row in rows if row[KPIS_SORT_KEY].startswith(prefix)]
-
-
-def _figures(row: Item) -> Item:
-    names = (*MEASURES, "top_songs")
-    return {name: row[name] for name in names if name in row}
+def _stored_day(day: DayKpis, version: int, computed_at: str) -> list[Item]:
+    key = summary_key(day.summary["date"])
+    made = {"version": version, "computed_at": computed_at, **MADE_OF, "genre_rows": len(day.genres)}
+    summary = {**made, **day.summary, **key, DATE_INDEX_PARTITION_KEY: SUMMARY}
+    rows = ({**key, KPIS_SORT_KEY: genre_sort_key(summary["version"], row["genre"]), **row} for row in day.genres)
+    return [*rows, summary]

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import boto3
 import pytest
 from moto.moto_api._internal.models import moto_api_backend
 
-from glue_scripts import names
+from benchmarks.tables import KPIS, create_table
 from lambdas.kpi_api import handler
 from local_aws.environment import client_environment
 from local_aws.iam.principals import ANYBODY
 from local_aws.moto_server import MotoServer
-
-TABLE: Final = "kpis"
 
 
 @contextmanager
@@ -34,35 +32,12 @@ def kpi_service(rows: Iterable[dict[str, Any]], folder: Path, *, allowed_origins
         for name, value in client_environment(server.endpoint_url, "us-east-1", ANYBODY).items():
             patch.setenv(name, value)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Lambda sets both
-        patch.setenv("KPIS_TABLE", TABLE)
+        patch.setenv("KPIS_TABLE", KPIS)
         patch.setenv("CORS_ALLOWED_ORIGINS", allowed_origins)
         handler._api.cache_clear()
-        table = create_table()
+        table = create_table(boto3.resource("dynamodb"), KPIS)
         with table.batch_writer() as batch:
             for row in rows:
                 batch.put_item(Item=row)
         yield table
         handler._api.cache_clear()
-
-
-def create_table() -> Any:  # noqa: ANN401
-    """The table `kpis` as the storage stack has it."""
-    keys = (names.KPIS_PARTITION_KEY, names.KPIS_SORT_KEY)
-    index = (names.DATE_INDEX_PARTITION_KEY, names.DATE_INDEX_SORT_KEY)
-    return boto3.resource("dynamodb").create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in (*keys, *index)],
-        KeySchema=_key_schema(*keys),
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": names.DATE_INDEX,
-                "KeySchema": _key_schema(*index),
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
-
-
-def _key_schema(partition: str, sort: str) -> list[Any]:
-    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]

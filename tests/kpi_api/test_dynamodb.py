@@ -99,7 +99,7 @@ def test_lists_leave_hours_and_songs_where_they_are(kpis: Kpis) -> None:
 
 
 class TestLargeRows:
-    """A Query of DynamoDB ends after 1 MB of rows, whatever of them is wanted."""
+    """A Query of DynamoDB ends after 1 MB of rows, even if only a part of them is asked for."""
 
     PATH = "/v1/days/2024-08-01/genres"
     GENRES = tuple(f"genre-{number:02}" for number in range(20))

@@ -13,7 +13,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from glue_scripts import kpi_table, publication
-from glue_scripts.kpi_table import summary_key
+from glue_scripts.names import summary_key
 from lambdas.kpi_api import reader
 from tests.kpi_api.conftest import Answer, Kpis
 from tests.kpi_api.publishing import Listens, Publishing, made_up_day
@@ -77,7 +77,7 @@ class Days:
     def lose_all_plays(self) -> None:
         self._publishing.publish(DAY, {})
 
-    def begin_anew(self) -> None:
+    def start_over(self) -> None:
         self._publishing.forget(DAY)
 
 
@@ -87,7 +87,7 @@ def days(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Da
     monkeypatch.setattr(publication, "utc_now", lambda: COMPUTED_AT)
     days = Days(publishing)
     yield days
-    days.begin_anew()
+    days.start_over()
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_publications_between_two_reads_do_not_mix(
     service: Kpis, days: Days, history: list[State], path: str, times: int
 ) -> None:
     for number in itertools.count(1):
-        days.begin_anew()
+        days.start_over()
         days.publish(1, 2)
         later = range(3, 3 + times)
         with counted_calls() as calls, before_reads(number.__eq__, partial(days.publish, *later)):
@@ -357,7 +357,7 @@ class TestIndexThatLags:
         index = index_now(service)
         for version in (2, 3, 4):
             days.publish(version)
-            # Version 1 is kept until version 3 is visible. It has no plays of «even».
+            # Version 1 is kept until version 3 is visible. It has no plays of `even`.
             seen_version = 1 if version == 2 and genre != "even" else version
             with index_of(index):
                 assert seen(service.get(path)) == history[seen_version][path]

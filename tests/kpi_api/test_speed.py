@@ -17,7 +17,7 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
-from glue_scripts.kpi_table import day_key
+from glue_scripts.names import day_key
 from lambdas.kpi_api import handler
 from lambdas.kpi_api.messages import json_text
 from lambdas.kpi_api.store import decoded

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from benchmarks.tables import create_tables
 from glue_scripts import names
 from glue_scripts.kpi_items import DayKpis
 from glue_scripts.ledger import Claim, Tombstones
@@ -172,7 +173,7 @@ def _create(server: WorkflowServer) -> Pipe:
     s3 = server.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    _create_tables()
+    create_tables(boto3.resource("dynamodb", region_name=REGION), "music-kpi-dev-")
     _, arn = server.queue("music-kpi-dev-uploads")
     for name in ("uploads-dead-letters", "notify-failure-dead-letters"):
         server.queue(f"music-kpi-dev-{name}")
@@ -194,24 +195,3 @@ def _create(server: WorkflowServer) -> Pipe:
     }
     server.client("pipes").create_pipe(Name="music-kpi-dev-uploads", **properties)
     return Pipe.from_properties("music-kpi-dev-uploads", properties)
-
-
-def _create_tables() -> None:
-    dynamodb: Any = boto3.resource("dynamodb", region_name=REGION)
-    status = (names.STATUS_INDEX, names.STATUS_INDEX_PARTITION_KEY, names.STATUS_INDEX_SORT_KEY)
-    date = (names.DATE_INDEX, names.DATE_INDEX_PARTITION_KEY, names.DATE_INDEX_SORT_KEY)
-    for table, (index, *index_keys) in {"ledger": status, "kpis": date}.items():
-        keys = [names.LEDGER_PARTITION_KEY, names.LEDGER_SORT_KEY]
-        dynamodb.create_table(
-            TableName=f"music-kpi-dev-{table}",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in (*keys, *index_keys)],
-            KeySchema=_key_schema(keys),
-            GlobalSecondaryIndexes=[
-                {"IndexName": index, "KeySchema": _key_schema(index_keys), "Projection": {"ProjectionType": "ALL"}}
-            ],
-        )
-
-
-def _key_schema(keys: Sequence[str]) -> list[dict[str, str]]:
-    return [{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=True)]

@@ -15,8 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from glue_scripts import names
-from glue_scripts.kpi_table import KpiTable, summary_key
+from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import Ledger, file_key
+from glue_scripts.names import summary_key
 from local_aws.iam import enforcement
 from local_aws.server import ACCOUNT, REGION
 from operations import cli

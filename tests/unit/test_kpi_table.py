@@ -16,17 +16,8 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 
 from glue_scripts.kpi_items import Item
-from glue_scripts.kpi_table import (
-    MAX_TRIES,
-    MAX_WAIT_SECONDS,
-    MAX_WRITES,
-    KpiTable,
-    ThrottledError,
-    VisibleDay,
-    is_marker,
-    summary_key,
-    version_prefix,
-)
+from glue_scripts.kpi_table import MAX_TRIES, MAX_WAIT_SECONDS, MAX_WRITES, KpiTable, ThrottledError, VisibleDay
+from glue_scripts.names import is_marker, summary_key, version_prefix
 from tests.unit.conftest import Request, Tables
 
 DATE, OTHER_DATE = "2024-06-25", "2024-06-26"

@@ -19,14 +19,16 @@ from botocore.httpsession import URLLib3Session
 
 from glue_scripts import names
 from glue_scripts.kpi_items import DayKpis
-from glue_scripts.kpi_table import VisibleDay, version_prefix
+from glue_scripts.kpi_table import VisibleDay
 from glue_scripts.ledger import Claim, Day, Snapshot, Tombstones
+from glue_scripts.names import version_prefix
 from glue_scripts.publication import (
     MAX_DAYS_AT_ONCE,
     Compute,
     Publisher,
     Snapshots,
-    unpublished_days,
+    read_days,
+    unpublished,
 )
 from operations.kpis import read_rows
 from tests.unit.conftest import Request, Tables
@@ -189,12 +191,12 @@ def test_a_job_that_is_overtaken_changes_nothing_and_ends_well(tables: Tables) -
     overtake = during(lambda: publisher(tables).publish({DATE: "run-2"}))
     publisher(tables, overtake).publish({DATE: "run-1"})
     assert visible(tables) == (2, {("run-1", "run-2")})
-    assert unpublished_days(tables.ledger, tables.kpi_table) == []
+    assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == []
 
 
 @dataclass
 class Job:
-    """A KPI job in a thread of its own that stands still while it computes, until it is told to go on."""
+    """A KPI job in a thread of its own that stands still while it computes, until the test lets it go on."""
 
     publisher: Publisher
     run: str
@@ -219,7 +221,7 @@ class Job:
             Publisher(self.publisher.ledger, self.publisher.kpi_table, self._compute, MADE_WITH).publish(
                 {DATE: self.run}
             )
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the test is told
+        except BaseException as error:  # noqa: BLE001 - raised again in the test
             self.error.append(error)
 
     def _compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> Mapping[str, DayKpis]:
@@ -282,7 +284,7 @@ def test_a_day_that_lost_its_last_play_keeps_a_marker_that_no_index_lists(tables
     assert (summary["version"], genres) == (2, [])
     assert listed(tables) == []
     assert tables.kpi_table.visible([DATE]) == {DATE: VisibleDay(version=2, unknown_plays=0, made_of={})}
-    assert unpublished_days(tables.ledger, tables.kpi_table) == []
+    assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == []
 
 
 def test_an_older_job_does_not_bring_back_the_plays_of_a_day_that_has_lost_them(tables: Tables) -> None:
@@ -381,7 +383,7 @@ def test_a_job_that_dies_leaves_a_day_as_it_was_or_published_and_the_next_one_en
         dying_before(tables, operation).publish({DATE: "run-2"})
     runs = ("run-1", "run-2") if is_published else ("run-1",)
     assert visible(tables) == (version, {runs})
-    assert unpublished_days(tables.ledger, tables.kpi_table) == ([] if is_published else [DATE])
+    assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == ([] if is_published else [DATE])
     for number in (3, 4):
         publisher(tables).publish({DATE: None})
         assert visible(tables) == (number, {("run-1", "run-2")})
@@ -413,7 +415,7 @@ def test_a_request_whose_answer_is_lost_and_that_is_sent_again_does_no_harm(tabl
         publisher(tables).publish({DATE: "run-2"})
     assert lost == [operation]
     assert visible(tables) == (2, {("run-1", "run-2")})
-    assert unpublished_days(tables.ledger, tables.kpi_table) == []
+    assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == []
 
 
 def test_a_claim_whose_answer_is_lost_skips_a_version(tables: Tables) -> None:
@@ -421,7 +423,7 @@ def test_a_claim_whose_answer_is_lost_skips_a_version(tables: Tables) -> None:
     with answers_lost(tables, "UpdateItem"):
         publisher(tables).publish({DATE: None})
     assert visible(tables) == (2, {("run-1",)})
-    assert unpublished_days(tables.ledger, tables.kpi_table) == []
+    assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == []
 
 
 # Which days are to be computed
@@ -438,7 +440,7 @@ def test_days_are_unpublished_by_what_is_visible_and_not_by_the_hint(tables: Tab
         UpdateExpression="REMOVE #published",
         ExpressionAttributeNames={"#published": "published"},
     )
-    assert unpublished_days(tables.ledger, tables.kpi_table) == ["2024-06-02", "2024-06-03"]
+    assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == ["2024-06-02", "2024-06-03"]
 
 
 def test_days_that_may_lack_tracks_are_those_with_unknown_plays_and_those_being_computed(tables: Tables) -> None:
