@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal
 
 from botocore.exceptions import ClientError
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 FAILED_STATUSES: Final[tuple[Literal["FAILED", "TIMED_OUT", "ABORTED"], ...]] = ("FAILED", "TIMED_OUT", "ABORTED")
 UNFINISHED_JOB_STATES: Final = ("STARTING", "RUNNING", "STOPPING", "WAITING")
+LONGEST_JOB_RUN: Final = timedelta(days=8)
+"""A job run that was started longer ago has ended.
+
+Glue stops a run after seven days at the latest, and lets none wait for a day before:
+https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-jobs-runs.html (Timeout),
+https://docs.aws.amazon.com/glue/latest/dg/job-run-statuses.html (WAITING).
+"""
 FAIL_STATES: Final = ("JobDidNotSucceed", "VerdictNotUnderstood", "BatchTooLarge")
 """Errors of the state machine's own Fail states: a redrive enters the same state and fails again."""
 
@@ -72,11 +80,17 @@ def redrive(deployment: Deployment, execution: FailedExecution) -> None:
 
 
 def unfinished_job_runs(deployment: Deployment) -> list[str]:
-    """Job runs under way, as `job: run`; one can outlive its execution, because aborting is best effort."""
+    """Job runs under way, as `job: run`; one can outlive its execution, because aborting is best effort.
+
+    GetJobRuns lists the runs of 90 days, the newest first: what was started before LONGEST_JOB_RUN is not asked for.
+    """
+    oldest = datetime.now(UTC) - LONGEST_JOB_RUN
     runs = []
     for job in (deployment.validate_batch_job, deployment.compute_kpis_job):
-        for page in deployment.glue.get_paginator("get_job_runs").paginate(JobName=job):
-            runs += [f"{job}: {run['Id']}" for run in page["JobRuns"] if run["JobRunState"] in UNFINISHED_JOB_STATES]
+        pages = deployment.glue.get_paginator("get_job_runs").paginate(JobName=job)
+        listed = (run for page in pages for run in page["JobRuns"])
+        recent = takewhile(lambda run: run["StartedOn"] >= oldest, listed)
+        runs += [f"{job}: {run['Id']}" for run in recent if run["JobRunState"] in UNFINISHED_JOB_STATES]
     return runs
 
 

@@ -13,7 +13,7 @@ from operations.days import ComputedDay
 from operations.kpis import DayRows
 from operations.output import add_row, data_table, lines
 from operations.purge import Removed
-from operations.status import Status
+from operations.status import FINAL_DAYS, REJECTED_LISTED, Status
 
 LISTED: Final = 20
 """How many names of a kind are printed; `--json` has more."""
@@ -21,9 +21,11 @@ LISTED: Final = 20
 
 def status_tables(found: Status) -> Iterator[RenderableType]:
     """What needs attention is red. Names come below the tables, each in a line of its own, so that it can be copied."""
-    files = data_table("Files", "status", "files")
-    for name, count in found.files.items():
-        add_row(files, name, str(count))
+    files = data_table("Files", "status", "files", "which")
+    for name, keys in found.unfinished_files.items():
+        add_row(files, name, str(len(keys)), "all")
+    for name, count in found.final_files.items():
+        add_row(files, name, str(count), f"uploaded in the last {FINAL_DAYS} days")
     yield files
     yield _state(found)
     since = [f"begun at {purge.begun_at}: repeat its purge-user command" for purge in found.purges]
@@ -46,10 +48,9 @@ def status_tables(found: Status) -> Iterator[RenderableType]:
     )
     rejected = [f"{file.key}#{file.version_id} {file.uploaded_at}" for file in found.rejected_files]
     yield from _listed(
-        "Files REJECTED, the latest uploads first, as key#version",
+        f"Files REJECTED, the latest uploads first, {REJECTED_LISTED:,} at most, as key#version",
         rejected,
-        count=found.files["REJECTED"],
-        more=f"--json lists {len(rejected)} with their executions; their reports are in error/",
+        more="--json lists them with their executions; their reports are in error/",
     )
 
 
@@ -171,16 +172,14 @@ def _duration(milliseconds: float) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def shortened(names: Sequence[str], *, count: int | None = None, more: str = "--json lists all") -> list[str]:
+def shortened(names: Sequence[str], *, more: str = "--json lists all") -> list[str]:
     """The first names of a list, and how many more there are.
 
     Args:
-        names: some or all of them.
-        count: how many there are; as many as names if not given.
+        names: all of them.
         more: where the others stand.
     """
-    count = len(names) if count is None else count
-    left = [f"and {count - LISTED} more: {more}"] if count > LISTED else []
+    left = [f"and {len(names) - LISTED} more: {more}"] if len(names) > LISTED else []
     return [*names[:LISTED], *left]
 
 
@@ -189,14 +188,12 @@ def _listed(
     names: Sequence[str],
     *,
     is_wrong: bool = False,
-    count: int | None = None,
     more: str = "--json lists all",
 ) -> Iterator[Text]:
     if not names:
         return
-    count = len(names) if count is None else count
-    yield lines(f"{heading} ({count}):", style="red" if is_wrong else "")
-    yield lines(*(f"  {name}" for name in shortened(names, count=count, more=more)))
+    yield lines(f"{heading} ({len(names)}):", style="red" if is_wrong else "")
+    yield lines(*(f"  {name}" for name in shortened(names, more=more)))
 
 
 def _all(heading: str, names: Sequence[str]) -> Iterator[Text]:

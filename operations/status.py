@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
 from glue_scripts.ledger import FileStatus, file_of
-from glue_scripts.names import STATUS_INDEX, STATUS_INDEX_PARTITION_KEY
+from glue_scripts.names import STATUS_INDEX, STATUS_INDEX_PARTITION_KEY, STATUS_INDEX_SORT_KEY
 from glue_scripts.publication import read_days, unpublished
 from operations import replay
 from operations.days import mend_hints, outdated
@@ -17,8 +18,11 @@ from operations.executions import FailedExecution, failed_executions, running_ex
 from operations.journal import Entry, Incomplete, Journal
 
 UNFINISHED_FILES: Final = (FileStatus.RECEIVED, FileStatus.ACCEPTED, FileStatus.LOADED)
+FINAL_FILES: Final = tuple(file_status for file_status in FileStatus if file_status not in UNFINISHED_FILES)
+FINAL_DAYS: Final = 7
+"""Final files stay in the ledger for good; those that were uploaded in so many days are counted."""
 REJECTED_LISTED: Final = 1_000
-"""Rejected files stay in the ledger for good; so many of the latest are read into memory."""
+"""So many of the latest rejected files are read into memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +48,11 @@ class Status:
 
     Attributes:
         pipe: state of the pipe, RUNNING or STOPPED at rest.
-        files: number of files by ledger status.
-        unfinished_files: key and version of each file that is neither archived nor rejected, by ledger status.
-        rejected_files: the rejected files that were uploaded last, at most REJECTED_LISTED; `files` has their number.
+        unfinished_files: key and version of each unfinished file, by ledger status.
+        final_files: number of files by final ledger status, without those that were uploaded before
+            `final_files_since`.
+        final_files_since: FINAL_DAYS ago, ISO 8601 in UTC, to the second.
+        rejected_files: the rejected files that were uploaded last, at most REJECTED_LISTED, however long ago.
         forgotten_files: key and version of each file in raw/ that the ledger does not know.
         has_more_forgotten: whether there may be more of them, because raw/ holds very many.
         days: number of days ever computed, or begun to be.
@@ -64,8 +70,9 @@ class Status:
     """
 
     pipe: str
-    files: dict[str, int]
     unfinished_files: dict[str, list[str]]
+    final_files: dict[str, int]
+    final_files_since: str
     rejected_files: list[RejectedFile]
     forgotten_files: list[str]
     has_more_forgotten: bool
@@ -95,13 +102,15 @@ def status(deployment: Deployment, *, older_than: float) -> Status:
     journal = Journal(deployment.ledger_table)
     claimed, visible = read_days(ledger, deployment.kpi_table)
     mend_hints(deployment, claimed, visible)
+    since = (datetime.now(UTC) - timedelta(days=FINAL_DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Status(
         pipe=deployment.pipes.describe_pipe(Name=deployment.pipe)["DesiredState"],
-        files={file_status.value: _count(deployment, file_status) for file_status in FileStatus},
         unfinished_files={
             file_status.value: sorted("#".join(file_of(item)) for item in ledger.files_with_status(file_status))
             for file_status in UNFINISHED_FILES
         },
+        final_files={file_status.value: _count(deployment, file_status, since) for file_status in FINAL_FILES},
+        final_files_since=since,
         rejected_files=list(islice(_rejected(deployment), REJECTED_LISTED)),
         forgotten_files=[f"{file.key}#{file.version_id}" for file in forgotten.files],
         has_more_forgotten=not forgotten.is_complete,
@@ -128,14 +137,15 @@ def _rejected(deployment: Deployment) -> Iterator[RejectedFile]:
         )
 
 
-def _count(deployment: Deployment, file_status: FileStatus) -> int:
+def _count(deployment: Deployment, file_status: FileStatus, since: str) -> int:
+    """The files with a status that were uploaded at a moment or later. The index sorts by it: no other file is read."""
     table = deployment.ledger_table
     pages = table.meta.client.get_paginator("query").paginate(
         TableName=table.name,
         IndexName=STATUS_INDEX,
-        KeyConditionExpression="#status = :status",
-        ExpressionAttributeNames={"#status": STATUS_INDEX_PARTITION_KEY},
-        ExpressionAttributeValues={":status": file_status},
+        KeyConditionExpression="#status = :status AND #uploaded_at >= :since",
+        ExpressionAttributeNames={"#status": STATUS_INDEX_PARTITION_KEY, "#uploaded_at": STATUS_INDEX_SORT_KEY},
+        ExpressionAttributeValues={":status": file_status, ":since": since},
         Select="COUNT",
     )
     return sum(page["Count"] for page in pages)

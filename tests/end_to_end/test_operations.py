@@ -140,6 +140,6 @@ def test_after_a_purge_no_trace_is_left_and_no_file_brings_the_plays_back(
     assert repeated.returncode == 0, repeated.stdout + repeated.stderr
     assert by_key(deployed.kpi_rows()) == by_key(expected_rows(both))
     status = json.loads(operate("status", "--json").stdout)
-    assert (status["files"]["REJECTED"], status["failed"], status["purges"]) == (1, [], [])
+    assert (status["final_files"]["REJECTED"], status["failed"], status["purges"]) == (1, [], [])
     day = deployed.kpi_rows()[0]["pk"].removeprefix("DAY#")
     assert "published, version" in operate("kpis", "--day", day, "--hours").stdout

@@ -6,17 +6,20 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
+from moto.core.responses import ActionResult
+from moto.glue.responses import GlueResponse
 
 from glue_scripts import names
 from glue_scripts.ledger import Day, FileStatus, Snapshot, file_key
 from glue_scripts.objects import target_key
-from operations import kpis
+from operations import kpis, status
 from operations.deployment import PREFIX
-from operations.executions import FAIL_STATES
+from operations.executions import FAIL_STATES, unfinished_job_runs
 from operations.journal import Journal
 from stacks import settings
 from stacks.constructs.state_machine import DEFINITIONS
@@ -116,9 +119,9 @@ class TestStatus:
 
     def test_it_tells_what_is_under_way_and_what_needs_attention(self, world: World) -> None:
         ledger = world.deployment.ledger
-        for number, status in enumerate((FileStatus.ACCEPTED, FileStatus.REJECTED)):
+        for number, file_status in enumerate((FileStatus.ACCEPTED, FileStatus.REJECTED)):
             world.receive(f"raw/streams/{number}.csv", "v")
-            ledger.advance_file(f"raw/streams/{number}.csv", "v", status, {})
+            ledger.advance_file(f"raw/streams/{number}.csv", "v", file_status, {})
         world.kpis["2024-06-24"] = day_kpis("2024-06-24", "pop", unknown_plays=2)
         for date in ("2024-06-24", "2024-06-25", "2024-06-27"):
             world.publish(date, "run")
@@ -136,16 +139,8 @@ class TestStatus:
 
         found = json.loads(world.run("status", "--json").out)
 
-        assert found["files"] == {
-            "RECEIVED": 0,
-            "SKIPPED": 0,
-            "ACCEPTED": 1,
-            "REJECTED": 1,
-            "LOADED": 0,
-            "ARCHIVED": 0,
-            "REPLACED": 0,
-        }
-        assert found["unfinished_files"]["ACCEPTED"] == ["raw/streams/0.csv#v"]
+        assert found["unfinished_files"] == {"RECEIVED": [], "ACCEPTED": ["raw/streams/0.csv#v"], "LOADED": []}
+        assert [file["key"] for file in found["rejected_files"]] == ["raw/streams/1.csv"], "however long ago"
         assert found["days"] == 4
         assert found["days_not_published"] == ["2024-06-26", "2024-06-27"]
         assert found["outdated_days"] == {"2024-06-24": ["top_songs"], "2024-06-27": ["top_songs"]}
@@ -157,6 +152,78 @@ class TestStatus:
             assert word in told.out
         assert "recompute --outdated computes them:" in told.out
         assert "2024-06-24 (top_songs)" in told.out
+
+    def test_final_files_are_counted_that_were_uploaded_in_the_last_seven_days(self, world: World) -> None:
+        now = datetime.now(UTC)
+        for age in (timedelta(0), timedelta(days=7, minutes=-1), timedelta(days=7, minutes=1), timedelta(days=900)):
+            for file_status in FileStatus:
+                self.put_file(world, file_status, now - age)
+
+        found = json.loads(world.run("status", "--json").out)
+
+        assert found["final_files"] == {"SKIPPED": 2, "REJECTED": 2, "ARCHIVED": 2, "REPLACED": 2}
+        since = datetime.fromisoformat(found["final_files_since"])
+        assert now - timedelta(days=7, seconds=1) <= since <= datetime.now(UTC) - timedelta(days=7)
+        assert {name: len(files) for name, files in found["unfinished_files"].items()} == {
+            "RECEIVED": 4,
+            "ACCEPTED": 4,
+            "LOADED": 4,
+        }
+        table = re.findall(r"│ ([A-Z]+) +│ (\d+) +│ ([^│]*?) +│", world.run("status").out)
+        assert table == [
+            *((name, "4", "all") for name in ("RECEIVED", "ACCEPTED", "LOADED")),
+            *((name, "2", "uploaded in the last 7 days") for name in ("SKIPPED", "REJECTED", "ARCHIVED", "REPLACED")),
+        ]
+
+    def test_it_reads_no_final_file_of_long_ago_but_the_latest_rejected_ones(self, world: World) -> None:
+        read: list[int] = []
+        events = world.deployment.ledger_table.meta.client.meta.events
+        events.register("after-call.dynamodb.Query", lambda parsed, **_: read.append(parsed["ScannedCount"]))
+        status.status(world.deployment, older_than=60)
+        before = sum(read)
+        for _ in range(20):
+            for file_status in (FileStatus.SKIPPED, FileStatus.ARCHIVED, FileStatus.REPLACED):
+                self.put_file(world, file_status, datetime(2024, 6, 25, tzinfo=UTC))
+        self.put_file(world, FileStatus.REJECTED, datetime(2024, 6, 25, tzinfo=UTC))
+        read.clear()
+
+        assert len(status.status(world.deployment, older_than=60).rejected_files) == 1
+
+        assert sum(read) == before + 1
+
+    def put_file(self, world: World, file_status: FileStatus, uploaded_at: datetime) -> None:
+        """Writes the item of a file of its own."""
+        item = {
+            **file_key(f"raw/streams/{uuid4()}.csv", "v"),
+            "status": file_status,
+            "uploaded_at": uploaded_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "execution": "arn:e",
+        }
+        world.deployment.ledger_table.put_item(Item=item)
+
+    def test_job_runs_are_listed_until_one_was_started_too_long_ago_to_be_under_way(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The list of AWS: the newest run first, in pages."""
+        asked: list[int] = []
+        ages = [0, 1, 6, 9, 30, 60]
+
+        def get_job_runs(response: GlueResponse) -> ActionResult:
+            page = int(json.loads(response.body).get("NextToken", 0))
+            asked.append(page)
+            started_on = datetime.now(UTC) - timedelta(days=ages[page])
+            state = "RUNNING" if page in (0, 2) else "SUCCEEDED"
+            runs = [{"Id": f"jr_{page}", "JobRunState": state, "StartedOn": started_on}]
+            more = {"NextToken": str(page + 1)} if page + 1 < len(ages) else {}
+            return ActionResult({"JobRuns": runs, **more})
+
+        monkeypatch.setattr(GlueResponse, "get_job_runs", get_job_runs)
+
+        runs = unfinished_job_runs(world.deployment)
+
+        jobs = ("music-kpi-dev-validate-batch", COMPUTE_JOB)
+        assert runs == [f"{job}: jr_{page}" for job in jobs for page in (0, 2)]
+        assert asked == [0, 1, 2, 3] * 2
 
     def test_it_notes_what_is_published_where_a_job_died_before_it_did(self, world: World) -> None:
         ledger = world.deployment.ledger

@@ -108,10 +108,10 @@ class TestStatus:
 
         told = world.run("status").out
 
-        assert "Files REJECTED, the latest uploads first, as key#version (23):" in told
+        assert "Files REJECTED, the latest uploads first, 1,000 at most, as key#version (23):" in told
         assert "  raw/streams/22.csv#v 2024-06-25T00:00:22Z\n  raw/streams/21.csv#v" in told
         assert "raw/streams/02.csv" not in told
-        assert "and 3 more: --json lists 23" in told
+        assert "and 3 more: --json lists them with their executions" in told
         listed = json.loads(world.run("status", "--json").out)["rejected_files"]
         assert [file["key"] for file in listed] == [f"raw/streams/{number:02}.csv" for number in range(22, -1, -1)]
         assert listed[0] == {
