@@ -2,7 +2,8 @@
 
 Each contender is a process of its own that takes valid plays (Parquet), writes the lake and computes the KPIs from it
 by the SQL of the KPI job. Folders stand for the bucket. The rows are compared first; start-up of Python and Spark is
-not timed.
+not timed. With `--runs 20 --days 1` the plays come in so many runs of the lake, as those of a day that many batches
+have written: each has fewer buckets than the day, so that its plays are divided before they are counted.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from benchmarks.folder_objects import FolderObjects
 from benchmarks.kpi_rows import TOP_GENRES, TOP_SONGS, canonical, check_equal, write_result
 from benchmarks.memory import peak_of_children
 from glue_scripts.blobs import Blob
-from glue_scripts.counting import Counting, count_days
+from glue_scripts.counting import Counting, count_days, plan
 from glue_scripts.kpi_items import kpis_by_day
 from glue_scripts.ledger import NO_TOMBSTONES
-from glue_scripts.spread import Blobs, Here, Spread, Workers
-from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
+from glue_scripts.spread import Blobs, Here, Part, Spread, Work, Workers
+from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays, StoredPlays
 from glue_scripts.stored_snapshots import write_songs, write_users
 from glue_scripts.storing import Storing, divided, store_plays
 from glue_scripts.user_buckets import buckets_for
@@ -64,25 +65,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kpi_kernels")
     for name in ("plays", "days", "users", "tracks"):
         parser.add_argument(f"--{name}", type=int, default=1_000_000 if name == "plays" else getattr(Size, name))
+    parser.add_argument("--runs", type=int, default=1, help="of the lake, at most one for each 500,000 plays")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = vars(parser.parse_args())
-    contender, folder = options.pop("contender"), options.pop("folder")
+    contender, folder, runs = options.pop("contender"), options.pop("folder"), options.pop("runs")
     if contender:
-        _CONTENDERS[contender](folder)
+        _CONTENDERS[contender](folder, runs)
         return
     with tempfile.TemporaryDirectory() as work:
         make_rows(Path(work), Size(**options))
-        measured = {name: _run(name, Path(work)) for name in _CONTENDERS}
+        measured = {name: _run(name, Path(work), runs) for name in _CONTENDERS}
     check_equal({name: result["rows"] for name, result in measured.items()})
-    print(f"{options['plays']} plays of {options['days']} days, {len(measured[SQL_HERE]['rows'])} equal rows")
+    of_days = f"{options['plays']} plays of {options['days']} days in {runs} runs"
+    print(f"{of_days}, {len(measured[SQL_HERE]['rows'])} equal rows")
     for name, result in measured.items():
-        phases = {phase: round(seconds, 1) for phase, seconds in result["seconds"].items()}
-        print(f"{name:20} {sum(result['seconds'].values()):.1f} s {phases}  {result['peak']:.0f} MiB")
+        for kind in ("seconds", "processor"):
+            phases = {phase: round(seconds, 1) for phase, seconds in result[kind].items()}
+            print(f"{name:20} {kind}: {sum(result[kind].values()):.1f} {phases}  {result['peak']:.0f} MiB")
 
 
-def _run(contender: str, folder: Path) -> dict[str, Any]:
+def _run(contender: str, folder: Path, runs: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.kpi_kernels", "--contender", contender, "--folder", str(folder)]
+    command += ["--runs", str(runs)]
     environment = {
         **os.environ,
         "JAVA_HOME": str(find_java_home(os.environ)),
@@ -115,21 +120,53 @@ def valid_rows(folder: Path) -> None:
 
 
 class _Clock:
-    """Measures consecutive phases, in seconds."""
+    """Measures consecutive phases: seconds, and the processor's seconds of this process, without Spark's tasks."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
+        self.processor: dict[str, float] = {}
+        self._last = time.monotonic(), time.process_time()
 
     def note(self, phase: str) -> None:
         """Ends a phase."""
-        now = time.monotonic()
-        self.seconds[phase] = now - self._last
+        now = time.monotonic(), time.process_time()
+        self.seconds[phase], self.processor[phase] = (end - start for start, end in zip(self._last, now, strict=True))
         self._last = now
 
 
+class _Noted:
+    """Blobs whose exchanges end phases; those of the driver, where an exchange does all the work that was before it.
+
+    Args:
+        blobs: the blobs.
+        clock: measures.
+        phases: what the next exchanges end.
+    """
+
+    def __init__(self, blobs: Blobs, clock: _Clock, phases: Sequence[str]) -> None:
+        self._blobs = blobs
+        self._clock = clock
+        self._phases = phases
+
+    def map(self, work: Work) -> _Noted:
+        """See `Blobs`."""
+        return _Noted(self._blobs.map(work), self._clock, self._phases)
+
+    def by_key(self, parts: int) -> _Noted:
+        """See `Blobs`."""
+        exchanged = self._blobs.by_key(parts)
+        self._clock.note(self._phases[0])
+        return _Noted(exchanged, self._clock, self._phases[1:])
+
+    def collect(self) -> list[Blob]:
+        """See `Blobs`."""
+        return self._blobs.collect()
+
+
 def _finish(folder: Path, clock: _Clock, rows: Sequence[dict[str, Any]]) -> None:
-    write_result(folder / "result.json", {"seconds": clock.seconds, "rows": canonical(rows)})
+    write_result(
+        folder / "result.json", {"seconds": clock.seconds, "processor": clock.processor, "rows": canonical(rows)}
+    )
 
 
 def spark_session() -> SparkSession:
@@ -147,25 +184,28 @@ def spark_session() -> SparkSession:
     return spark
 
 
-def _sql_spread(folder: Path) -> None:
-    _sql(folder, "spread", partial(Spread.of, spark_session().sparkContext))
+def _sql_spread(folder: Path, runs: int) -> None:
+    _sql(folder, "spread", runs, partial(Spread.of, spark_session().sparkContext))
 
 
-def sql_here(folder: Path) -> None:
-    """Stores and counts what `make_rows` made, without Spark; writes `result.json`."""
-    _sql(folder, "here", Here)
+def sql_here(folder: Path, runs: int = 1) -> None:
+    """Stores and counts what `make_rows` made, in so many runs, without Spark; writes `result.json`."""
+    _sql(folder, "here", runs, Here)
 
 
-def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Blobs]) -> None:
+def _sql(folder: Path, name: str, runs: int, start: Callable[[Sequence[Part]], Blobs]) -> None:
     objects = FolderObjects(folder / name)
     share = Share(memory_mb=1000, temp_folder=folder / "duckdb")
     files = sorted((folder / "plays").iterdir())
-    buckets = buckets_for(sum(pq.read_metadata(path).num_rows for path in files), PLAYS_PER_BUCKET)
     clock = _Clock()
-    parts = [[Blob(0, "file", str(path).encode())] for path in files]
-    plays = start(parts).map(partial(_divide, share, buckets)).by_key(min(buckets, 4 * CORES))
-    storing = Storing(objects, "run", buckets, 0, frozenset([_FILE]), NO_TOMBSTONES, share)
-    stored = store_plays(plays, storing)
+    stored: list[StoredPlays] = []
+    for run in range(runs):
+        of_run = files[run::runs]
+        buckets = buckets_for(sum(pq.read_metadata(path).num_rows for path in of_run), PLAYS_PER_BUCKET)
+        parts = [[Blob(0, "file", str(path).encode())] for path in of_run]
+        plays = start(parts).map(partial(_divide, share, buckets)).by_key(min(buckets, 4 * CORES))
+        storing = Storing(objects, f"run-{run}", buckets, 0, frozenset([_FILE]), NO_TOMBSTONES, share)
+        stored += [each for day in store_plays(plays, storing) for each in day.objects]
     clock.note("store")
     with closed_connection(share) as db:
         write_songs(db, objects, "songs/", pq.read_table(folder / "songs.parquet"))
@@ -173,9 +213,10 @@ def _sql(folder: Path, name: str, start: Callable[[Sequence[Sequence[Blob]]], Bl
         users = write_users(db, objects, "users/", NO_TOMBSTONES)
     clock.note("snapshots")
     counting = Counting(objects, "songs/", users, NO_TOMBSTONES, share, TOP_SONGS)
-    of_run = [each for day in stored for each in day.objects]
-    rows = flat(kpis_by_day(count_days(of_run, counting, Workers(start, 4 * CORES)), top_genres=TOP_GENRES))
-    clock.note("count")
+    phases = ["divide", "count"] if plan(stored).divisions else ["count"]
+    workers = Workers(lambda parts: _Noted(start(parts), clock, phases) if start is Here else start(parts), 4 * CORES)
+    rows = flat(kpis_by_day(count_days(stored, counting, workers), top_genres=TOP_GENRES))
+    clock.note("rank" if start is Here else "count")
     _finish(folder, clock, rows)
 
 
@@ -188,7 +229,7 @@ def _divide(share: Share, buckets: int, blobs: Iterable[Blob]) -> Iterator[Blob]
             yield from divided(db, Plays.of([table.append_column("file", file)]), buckets)
 
 
-_CONTENDERS: Final[dict[str, Callable[[Path], None]]] = {SQL_SPREAD: _sql_spread, SQL_HERE: sql_here}
+_CONTENDERS: Final[dict[str, Callable[[Path, int], None]]] = {SQL_SPREAD: _sql_spread, SQL_HERE: sql_here}
 
 
 if __name__ == "__main__":
