@@ -97,9 +97,20 @@ def ceiling(settings: Settings, prices: Mapping[str, float]) -> float:
 def cost(files: int, settings: Settings, prices: Mapping[str, float], *, pollers: int) -> Cost:
     """Compute the cost of a day with so many files."""
     count = batches(files, settings, pollers=pollers)
+    return Cost(count, _glue(count, settings.dpus, prices), rest(count, files, prices), _stored(files, prices))
+
+
+def rest(count: int, files: int, prices: Mapping[str, float]) -> float:
+    """Compute the dollars of a day for everything but Glue that is counted by use.
+
+    Args:
+        count: Executions of the state machine.
+        files: Files of the day.
+        prices: US dollars, as prices.json names them.
+    """
     units = count * (UNITS_OF_DAY + LEDGER_UNITS_OF_BATCH) + files * LEDGER_UNITS_OF_FILE
     states = count * STATES_OF_BATCH + files * STATES_OF_FILE
-    rest = (
+    return (
         states * prices["step_functions_transition"]
         + units * prices["dynamodb_write_unit"]
         + files * PUTS_OF_FILE * prices["s3_put_copy_list"]
@@ -108,12 +119,21 @@ def cost(files: int, settings: Settings, prices: Mapping[str, float], *, pollers
         + files * MESSAGES_OF_FILE * prices["sqs_request"]
         + files * prices["pipes_request"]
     )
-    return Cost(count, _glue(count, settings.dpus, prices), rest, _stored(files, prices))
+
+
+def glue(job_seconds: float, dpus: int, prices: Mapping[str, float]) -> float:
+    """Compute the dollars of job runs that take so many seconds together, with so many DPUs each."""
+    return job_seconds * dpus / 3600 * prices["glue_dpu_hour"]
 
 
 def _glue(count: int, dpus: int, prices: Mapping[str, float]) -> float:
-    seconds = max(JOB_SECONDS, prices["glue_minimum_seconds"])
-    return count * JOBS * dpus * seconds / 3600 * prices["glue_dpu_hour"]
+    return glue(count * JOBS * max(JOB_SECONDS, prices["glue_minimum_seconds"]), dpus, prices)
+
+
+def read_prices() -> dict[str, float]:
+    """Read the prices of prices.json in US dollars, and `glue_minimum_seconds`."""
+    document = json.loads(PRICES.read_text(encoding="utf-8"))
+    return {name: value for name, value in document.items() if isinstance(value, int | float)}
 
 
 def _stored(files: int, prices: Mapping[str, float]) -> float:
@@ -124,7 +144,7 @@ def _stored(files: int, prices: Mapping[str, float]) -> float:
 
 def table() -> str:
     """The costs of all environments in Markdown."""
-    prices = json.loads(PRICES.read_text(encoding="utf-8"))
+    prices = read_prices()
     environments = read_context()["environments"]
     lines = [
         "| files a day | environment | batches | Glue $ | rest $ | a day $ | kept, a month $ | two jobs per file $ |",
@@ -137,16 +157,17 @@ def table() -> str:
             two_jobs_per_file = _glue(files, settings.dpus, prices)
             lines.append(
                 f"| {files:,} | {name}, {settings.batch_window_seconds} s "
-                f"| {_range(f'{one.batches:,}', f'{several.batches:,}')} "
-                f"| {_range(f'{one.glue:,.2f}', f'{several.glue:,.2f}')} "
-                f"| {_range(f'{one.rest:,.2f}', f'{several.rest:,.2f}')} "
-                f"| {_range(f'{one.total:,.2f}', f'{several.total:,.2f}')} "
+                f"| {value_range(f'{one.batches:,}', f'{several.batches:,}')} "
+                f"| {value_range(f'{one.glue:,.2f}', f'{several.glue:,.2f}')} "
+                f"| {value_range(f'{one.rest:,.2f}', f'{several.rest:,.2f}')} "
+                f"| {value_range(f'{one.total:,.2f}', f'{several.total:,.2f}')} "
                 f"| {one.stored:.3f} | {two_jobs_per_file:,.2f} |"
             )
     return "\n".join(lines)
 
 
-def _range(low: str, high: str) -> str:
+def value_range(low: str, high: str) -> str:
+    """Write two values as a range, or as one where they are equal."""
     return low if low == high else f"{low} to {high}"
 
 
