@@ -155,7 +155,7 @@ class TestStatus:
 
     def test_final_files_are_counted_that_were_uploaded_in_the_last_seven_days(self, world: World) -> None:
         now = datetime.now(UTC)
-        for age in (timedelta(0), timedelta(days=7, minutes=-1), timedelta(days=7, minutes=1), timedelta(days=900)):
+        for age in (timedelta(0), timedelta(days=6, hours=23), timedelta(days=7, hours=1), timedelta(days=900)):
             for file_status in FileStatus:
                 self.put_file(world, file_status, now - age)
 
