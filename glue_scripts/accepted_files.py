@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glue_scripts.ledger import Snapshot
 from glue_scripts.names import ACCEPTED_FORMAT
@@ -72,6 +72,10 @@ class AcceptedFiles:
 
     def write(self, s3: S3Client, location: Location) -> None:
         """Writes the document."""
+        write_json(s3, location, self.document())
+
+    def document(self) -> dict[str, Any]:
+        """The document, without days to compute."""
         files = [
             {
                 "key": file.key,
@@ -81,7 +85,7 @@ class AcceptedFiles:
             }
             for file in self.files
         ]
-        write_json(s3, location, {"format": ACCEPTED_FORMAT, "execution_arn": self.execution_arn, "files": files})
+        return {"format": ACCEPTED_FORMAT, "execution_arn": self.execution_arn, "files": files}
 
     @classmethod
     def read(cls, s3: S3Client, location: Location) -> AcceptedFiles:
@@ -90,7 +94,11 @@ class AcceptedFiles:
         Raises:
             DocumentError: another version wrote it.
         """
-        document = read_json(s3, location, ACCEPTED_FORMAT)
+        return cls.of_document(read_json(s3, location, ACCEPTED_FORMAT))
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> AcceptedFiles:
+        """Takes over a document of the format `ACCEPTED_FORMAT`."""
         files = [
             AcceptedFile(
                 key=entry["key"],

@@ -5,7 +5,7 @@ The order is a part of the proof that KPIs are right under any history of files;
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -68,10 +68,12 @@ class Written:
     Attributes:
         snapshots: one for each reference file.
         dates: the days of which the run has plays, yyyy-mm-dd, ascending.
+        size: bytes of the run's objects.
     """
 
     snapshots: Sequence[Snapshot]
     dates: Sequence[str]
+    size: int
 
 
 class RowsWriter(Protocol):
@@ -137,7 +139,8 @@ class BatchRecord:
             written = self._write(accepted.values())
             # 3. The batch's item names them. If another run of this validation was faster, its rows hold.
             self.ledger.record_batch(
-                Batch(self.execution_arn, self.run, written.dates, written.snapshots, self.document_uri)
+                Batch(self.execution_arn, self.run, written.dates, written.snapshots, self.document_uri, written.size),
+                waiting_since=_waiting_since(accepted.values()),
             )
         return Recorded(verdicts, accepted)
 
@@ -178,6 +181,12 @@ class BatchRecord:
         ]
         streams = [file for file in files if file.dataset not in SNAPSHOT_DATASETS]
         return self.writer.write(references, streams, self.run, self.ledger.purged_users())
+
+
+def _waiting_since(files: Collection[AcceptedFile]) -> str | None:
+    """When the first file was uploaded; None where one is of users or songs, after which other days may be computed."""
+    has_reference = any(file.dataset in SNAPSHOT_DATASETS for file in files)
+    return None if has_reference else min(file.uploaded_at for file in files)
 
 
 def _of(files: Iterable[AcceptedFile], dataset: str) -> list[AcceptedFile]:

@@ -20,6 +20,7 @@ from glue_scripts.publication import Publisher
 from glue_scripts.session import RUN_ID_ARGUMENT, Spark, begin_log, job_arguments
 from glue_scripts.spread import task_share
 from glue_scripts.sql_engine import SqlEngine
+from glue_scripts.taken_batches import StoredBatches
 
 
 def main() -> None:
@@ -29,8 +30,9 @@ def main() -> None:
     metrics = Metrics(metrics_client(), arguments["environment"])
     with metered(metrics, job=COMPUTE_KPIS, dpus=float(arguments["dpus"])):
         accepted = AcceptedFiles.read(boto3.client("s3"), Location.of_uri(arguments["accepted_uri"]))
+        objects = ObjectStore(arguments["data_bucket"])
         engine = SqlEngine(
-            objects=ObjectStore(arguments["data_bucket"]),
+            objects=objects,
             context=Spark(COMPUTE_KPIS).context,
             top_songs=int(arguments["top_songs"]),
             top_genres=int(arguments["top_genres"]),
@@ -46,7 +48,12 @@ def main() -> None:
                 "kpi_settings": {name: int(arguments[name]) for name in ("top_songs", "top_genres")},
             },
         )
-        batch = KpiBatch(publisher=publisher, run=arguments[RUN_ID_ARGUMENT])
+        batch = KpiBatch(
+            publisher=publisher,
+            known_tracks=engine.known_tracks,
+            batches=StoredBatches(objects),
+            run=arguments[RUN_ID_ARGUMENT],
+        )
         measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
 
 

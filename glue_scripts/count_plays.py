@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_COUNTRIES = 300
 """Countries in a SUMMARY row: a DynamoDB item holds 400 KB."""
 
+MAX_UNKNOWN_TRACKS = 1_000
+"""Ids of unknown tracks that a day's row UNKNOWN_TRACKS lists: 200 KB at most, of the 400 KB of a DynamoDB item."""
+
 MAX_JOINED_BYTES = 32 * 2**20
 
 _MICROSECONDS = 1_000_000
@@ -106,7 +109,7 @@ def compute_days(
         db.execute(f"INSERT INTO {name} BY NAME FROM result")
         db.unregister("result")
     db.execute(HALF_UP)
-    values = {"top_songs": top_songs, "max_countries": MAX_COUNTRIES}
+    values = {"top_songs": top_songs, "max_countries": MAX_COUNTRIES, "max_unknown_tracks": MAX_UNKNOWN_TRACKS}
     return {query.table: _select(db, query, values) for query in DAY_RESULTS}
 
 
@@ -165,7 +168,8 @@ def _bucket_results(
     for name, table in given.items():
         db.register(name, table)
     db.execute(f"CREATE OR REPLACE TABLE {DISTINCT_PLAYS.table} AS {DISTINCT_PLAYS.sql}")
-    results = {query.table: _select(db, query) for query in BUCKET_RESULTS}
+    values = {"max_unknown_tracks": MAX_UNKNOWN_TRACKS}
+    results = {query.table: _select(db, query, values) for query in BUCKET_RESULTS}
     for name in given:
         db.unregister(name)
     return results
@@ -180,9 +184,9 @@ def _joined(results: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.T
         yield from ((name, pa.concat_tables(tables)) for name, tables in by_name.items())
 
 
-def _select(db: duckdb.DuckDBPyConnection, query: Query, values: Mapping[str, int] | None = None) -> pa.Table:
+def _select(db: duckdb.DuckDBPyConnection, query: Query, values: Mapping[str, int]) -> pa.Table:
     """Run a query with those of the values that it names."""
-    used = {name: value for name, value in (values or {}).items() if f"${name}" in query.sql}
+    used = {name: value for name, value in values.items() if f"${name}" in query.sql}
     return db.sql(query.sql, params=used or None).to_arrow_table()
 
 

@@ -1,14 +1,17 @@
-"""Brings the accepted files of one batch into the KPIs: their snapshots, then the days that they touch."""
+"""Brings the accepted files of a batch into the KPIs: their snapshots, then the days that they touch."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
-from glue_scripts.ledger import FileStatus, Ledger, Snapshot
+from glue_scripts.catalogue_days import KnownTracks, days_to_compute
+from glue_scripts.ledger import Batch, FileStatus, Ledger, Snapshot
 from glue_scripts.publication import Publisher
+from glue_scripts.taken_batches import BatchReader, take_along
 
 _VISIBLE = (FileStatus.LOADED, FileStatus.ARCHIVED)
 
@@ -16,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class UnknownDayError(ValueError):
-    """A day was to be computed anew that was never computed."""
+    """A day was to be recomputed that was never computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +28,14 @@ class KpiBatch:
 
     Attributes:
         publisher: brings days to the table of KPIs.
+        known_tracks: which of some track ids a songs snapshot has.
+        batches: reads the batches that are taken along.
         run: the job run's id.
     """
 
     publisher: Publisher
+    known_tracks: KnownTracks
+    batches: BatchReader
     run: str
 
     @property
@@ -45,7 +52,7 @@ class KpiBatch:
             accepted: the files, and the days to compute as they are.
 
         Returns:
-            The files that this run was the first to load: not those of an earlier run of the batch.
+            The files that this run was the first to load, those of batches that it took along among them.
 
         Raises:
             UnknownBatchError: the ledger does not know what the files' rows became in the lake.
@@ -53,20 +60,26 @@ class KpiBatch:
         """
         if self._is_loaded(accepted):
             return []
-        runs: dict[str, str | None] = dict.fromkeys(self._known(accepted.recompute))
-        if accepted.files:
-            batch = self.ledger.batch(accepted.execution_arn)
-            # 4. A new snapshot takes effect first; the days are claimed afterwards.
-            for snapshot in batch.snapshots:
-                self._make_current(snapshot)
-            if any(file.dataset == "songs" for file in accepted.files):
-                # Whether or not the snapshot is the current one: an earlier run may have died over the days.
-                runs |= dict.fromkeys(self.publisher.days_that_may_lack_tracks())
-            runs |= dict.fromkeys(batch.dates, batch.run)
+        self._check_known(accepted.recompute)
+        if not accepted.files:
+            self.publisher.publish(dict.fromkeys(accepted.recompute, ()))
+            return []
+        own = self.ledger.batch(accepted.execution_arn)
+        # A run that died may have died of a batch that it took along: the next one takes none.
+        is_first = self.ledger.begin_batch(own.execution_arn, self.run)
+        taken = take_along(self.ledger, own, self.batches, self.run) if is_first else []
+        # 4. A new snapshot takes effect first; the days are claimed afterwards.
+        for snapshot in own.snapshots:
+            self._make_current(snapshot)
         # 5. to 8. Commit, claim, compute and publish the days.
-        self.publisher.publish(runs)
+        recompute = dict.fromkeys(accepted.recompute, ())
+        self.publisher.publish({**recompute, **_runs_by_day([own, *(each.batch for each in taken)])})
         # 9. The state machine archives the files after this.
-        return [file for file in accepted.files if self._mark_loaded(file) is FileStatus.ACCEPTED]
+        loaded = [file for each in taken for file in self._mark_loaded(each.files)]
+        if any(file.dataset == "songs" for file in accepted.files):
+            # Whether or not the snapshot is the current one: an earlier run may have died over the days.
+            self.publisher.publish(dict.fromkeys(days_to_compute(self.publisher, self.known_tracks), ()))
+        return loaded + self._mark_loaded(accepted.files)
 
     def _is_loaded(self, accepted: AcceptedFiles) -> bool:
         """Whether an earlier run has loaded every file: their plays are visible, and stay so."""
@@ -75,18 +88,30 @@ class KpiBatch:
         statuses = (self.ledger.file_status_and_execution(file.key, file.version_id)[0] for file in accepted.files)
         return all(status in _VISIBLE for status in statuses)
 
-    def _mark_loaded(self, file: AcceptedFile) -> FileStatus | None:
-        return self.ledger.advance_file(file.key, file.version_id, FileStatus.LOADED, {"loaded_by": self.run})
+    def _mark_loaded(self, files: Iterable[AcceptedFile]) -> list[AcceptedFile]:
+        """Marks files as loaded; returns those that were not."""
 
-    def _known(self, dates: Sequence[str]) -> Sequence[str]:
+        def before(file: AcceptedFile) -> FileStatus | None:
+            return self.ledger.advance_file(file.key, file.version_id, FileStatus.LOADED, {"loaded_by": self.run})
+
+        return [file for file in files if before(file) is FileStatus.ACCEPTED]
+
+    def _check_known(self, dates: Sequence[str]) -> None:
         unknown = sorted(set(dates) - set(self.ledger.dates())) if dates else []
         if unknown:
             raise UnknownDayError(
                 f"No file has ever had plays of {', '.join(unknown)}: nothing was computed. Ask for days that "
                 "the ledger lists."
             )
-        return dates
 
     def _make_current(self, snapshot: Snapshot) -> None:
         is_current = self.ledger.make_current(snapshot)
         logger.info("%s snapshot of %d rows: %s", snapshot.dataset, snapshot.rows, "current" if is_current else "older")
+
+
+def _runs_by_day(batches: Iterable[Batch]) -> Mapping[str, Sequence[str]]:
+    runs: defaultdict[str, list[str]] = defaultdict(list)
+    for batch in batches:
+        for date in batch.dates:
+            runs[date].append(batch.run)
+    return runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -25,10 +25,13 @@ class DayKpis:
         summary: the totals, by attribute of SUMMARY. Without version, time and snapshots, which the publisher knows.
         genres: for each genre `date`, `genre`, the measures, `top_songs`, and `hours`: by hour (`00` to `23`) the
             measures of each hour that has plays.
+        unknown_tracks: the played tracks that the songs snapshot lacks, ordered by their UTF-8 bytes; None where there
+            are more than `count_plays.MAX_UNKNOWN_TRACKS`.
     """
 
     summary: Item
     genres: list[Item]
+    unknown_tracks: Sequence[str] | None
 
 
 def kpis_by_day(tables: Mapping[str, pa.Table], *, top_genres: int) -> dict[str, DayKpis]:
@@ -48,6 +51,7 @@ def kpis_by_day(tables: Mapping[str, pa.Table], *, top_genres: int) -> dict[str,
     hours_of = _grouped(rows["hour_rows"], "day", "genre_name")
     genres_of = _grouped(rows["genre_rows"], "day")
     countries_of = _grouped(rows["country_rows"], "day")
+    unknown_of = _grouped(rows["unknown_tracks"], "day")
     return {
         row["day"].isoformat(): DayKpis(
             _summary_item(row, genres_of[row["day"],], countries_of[row["day"],], top_genres),
@@ -55,6 +59,7 @@ def kpis_by_day(tables: Mapping[str, pa.Table], *, top_genres: int) -> dict[str,
                 _genre_item(genre, songs_of[row["day"], genre["genre_name"]], hours_of[row["day"], genre["genre_name"]])
                 for genre in genres_of[row["day"],]
             ],
+            _unknown_tracks(row, unknown_of[row["day"],]),
         )
         for row in rows["summary_rows"]
     }
@@ -66,6 +71,11 @@ def _grouped(rows: Iterable[Item], *keys: str) -> Mapping[tuple[Any, ...], list[
     for row in rows:
         groups[tuple(row[key] for key in keys)].append(row)
     return groups
+
+
+def _unknown_tracks(row: Item, tracks: list[Item]) -> Sequence[str] | None:
+    is_complete = bool(tracks) or not row["unknown_track_plays"]
+    return sorted(track["track_id"] for track in tracks) if is_complete else None
 
 
 def _hundredths(value: Decimal) -> Decimal:

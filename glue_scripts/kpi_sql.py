@@ -109,6 +109,7 @@ USERS = Query(
 #        played_tracks(track_code INTEGER, track_id VARCHAR): the tracks of the plays.
 #        users(user_id, user_country): at least those of the listeners that the current users file knows.
 #        tracks, track_genres: the catalogue, see above.
+#        $max_unknown_tracks INTEGER.
 # Codes number the ids of this bucket only; `track` and `genre` are the catalogue's numbers.
 
 DISTINCT_PLAYS = Query(
@@ -200,12 +201,29 @@ BUCKET_RESULTS = (
         GROUP BY day, country
         """,
     ),
+    Query(
+        "unknown_track_days",
+        """
+        -- One row per day and unknown track that has a play; of a day with more than $max_unknown_tracks of them, any
+        -- $max_unknown_tracks + 1:
+        --   day DATE, track_id VARCHAR
+        SELECT day, track_id
+        FROM (
+            SELECT DISTINCT listen_time::DATE AS day, track_id
+            FROM plays
+            SEMI JOIN listeners USING (user_code)
+            JOIN (SELECT track_code, track_id FROM played_tracks ANTI JOIN tracks USING (track_id)) USING (track_code)
+        )
+        QUALIFY row_number() OVER (PARTITION BY day) <= $max_unknown_tracks + 1
+        """,
+    ),
 )
 
 # 3. DAY
-# Given: genre_hours, genre_days, track_days, country_days: the results of all buckets of some days, one after another.
+# Given: genre_hours, genre_days, track_days, country_days, unknown_track_days: the results of all buckets of some days,
+#        one after another.
 #        tracks, track_genres, genres: the catalogue.
-#        $top_songs INTEGER: how many tracks a genre's day ranks. $max_countries INTEGER.
+#        $top_songs INTEGER: how many tracks a genre's day ranks. $max_countries, $max_unknown_tracks INTEGER.
 
 HALF_UP = """
     -- total / n in hundredths, rounded half up: floor((200 * total + n) / (2 * n)), in integers of 128 bits.
@@ -313,6 +331,17 @@ DAY_RESULTS = (
             sum(unknown_track_plays) AS unknown_track_plays
         FROM country_days
         GROUP BY day
+        """,
+    ),
+    Query(
+        "unknown_tracks",
+        """
+        -- The row UNKNOWN_TRACKS: a row here per day and unknown track; none of a day with more than
+        -- $max_unknown_tracks:
+        --   day DATE, track_id VARCHAR
+        SELECT day, track_id
+        FROM (SELECT DISTINCT day, track_id FROM unknown_track_days)
+        QUALIFY count(*) OVER (PARTITION BY day) <= $max_unknown_tracks
         """,
     ),
 )

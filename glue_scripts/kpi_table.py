@@ -3,6 +3,7 @@
 | `pk` | `sk` | the item |
 |---|---|---|
 | `DAY#<date>` | `V#<version, 10 digits>#GENRE#<genre>` | a genre's day, with its hours; never changed once written |
+| `DAY#<date>` | `V#<version, 10 digits>#UNKNOWN_TRACKS` | the played tracks that no song has, if there are any |
 | `DAY#<date>` | `SUMMARY` | the day's totals, the version, and all that the numbers are a function of |
 
 A day without plays that once had some has a SUMMARY that is a marker: it names a version and nothing else, and no index
@@ -28,6 +29,7 @@ from glue_scripts.names import (
     day_key,
     is_marker,
     summary_key,
+    unknown_tracks_key,
     version_prefix,
 )
 
@@ -102,8 +104,7 @@ class KpiTable:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 # boto3 sends a request again whose answer was lost: it may be this version that is visible.
                 key = {name: summary[name] for name in (KPIS_PARTITION_KEY, KPIS_SORT_KEY)}
-                visible = self._table.get_item(Key=key, ConsistentRead=True)["Item"]
-                return 0 if visible["version"] == summary["version"] else None
+                return 0 if self._get(key)["version"] == summary["version"] else None
             raise
         return int(str(before.get("version", 0)))
 
@@ -126,13 +127,29 @@ class KpiTable:
 
     def visible(self, dates: Collection[str]) -> dict[str, VisibleDay]:
         """What the SUMMARYs of some days say, consistently read; without the days that were never published."""
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            summaries = dict(zip(dates, pool.map(lambda date: self._get(summary_key(date)), dates), strict=True))
+        return {date: _visible_day(summary) for date, summary in summaries.items() if summary}
 
-        def summary(date: str) -> Mapping[str, Any]:
-            return self._table.get_item(Key=summary_key(date), ConsistentRead=True).get("Item", {})
+    def unknown_tracks(self, versions: Mapping[str, int]) -> dict[str, Sequence[str] | None]:
+        """The tracks that versions of some days have plays of and did not know.
+
+        Args:
+            versions: by date, a version that has plays of unknown tracks.
+
+        Returns:
+            Track ids by date; None where there were too many to list, or the version is not there any more.
+        """
+
+        def tracks(of: tuple[str, int]) -> Sequence[str] | None:
+            found: Sequence[str] | None = self._get(unknown_tracks_key(*of)).get("track_ids")
+            return found
 
         with ThreadPoolExecutor(PARALLEL_READS) as pool:
-            summaries = dict(zip(dates, pool.map(summary, dates), strict=True))
-        return {date: _visible_day(summary) for date, summary in summaries.items() if summary}
+            return dict(zip(versions, pool.map(tracks, versions.items()), strict=True))
+
+    def _get(self, key: Mapping[str, str]) -> Mapping[str, Any]:
+        return self._table.get_item(Key=key, ConsistentRead=True).get("Item", {})
 
     def _request(self, requests: Sequence[Any]) -> None:
         """Puts and deletes, in any order; what DynamoDB leaves out is sent again."""

@@ -39,7 +39,8 @@ class LakeWriter:
         days = self._write_plays(streams, run, tombstones) if streams else []
         plays = sum(stored.rows for day in days for stored in day.objects)
         logger.info("wrote %d days and %d snapshots of run %s: %d plays", len(days), len(snapshots), run, plays)
-        return Written(snapshots=snapshots, dates=[day.date for day in days])
+        size = sum(stored.size for day in days for stored in day.objects)
+        return Written(snapshots=snapshots, dates=[day.date for day in days], size=size)
 
     def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[RunOfDay]:
         judged = self.rows["streams"]

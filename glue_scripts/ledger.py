@@ -3,7 +3,7 @@
 | `pk` | `sk` | the item |
 |---|---|---|
 | `FILE#<key>` | version id | a file; an index lists files by `status` and `uploaded_at` |
-| `BATCH#<execution ARN>` | `BATCH` | what the rows of an execution's accepted files became in the lake |
+| `BATCH#<execution ARN>` | `BATCH` | an execution's accepted files in the lake; the index lists those that wait |
 | `DAYS` | yyyy-mm-dd | a day that was claimed: `claim`, and `published`, a hint |
 | `RUNS#<yyyy-mm-dd>` | lake run | a run of the day: `committed_at` once it counts, `replaced_by` once it does not |
 | `SNAPSHOTS` | dataset | the pointer to the current reference snapshot |
@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
@@ -32,6 +33,7 @@ from glue_scripts.names import (
     LEDGER_SORT_KEY,
     STATUS_INDEX,
     STATUS_INDEX_PARTITION_KEY,
+    STATUS_INDEX_SORT_KEY,
 )
 
 if TYPE_CHECKING:
@@ -39,10 +41,13 @@ if TYPE_CHECKING:
 
 
 FILE_PREFIX = "FILE#"
+_BATCH_PREFIX = "BATCH#"
 _DAYS = "DAYS"
 _LAST_DATE = "9999-12-31"
 _PURGED = "PURGED"
 _USER = "USER#"
+_WAITING = "WAITING"
+"""The status of a batch that another batch's run of the KPI job may take along. No file has it."""
 _NOTHING = ""
 """What replaces a run of which nothing is left."""
 PARALLEL_READS = 8
@@ -137,6 +142,7 @@ class Batch:
             years, and no play is older than FIRST_DATE.
         snapshots: those made of its files; at most one for each dataset.
         document_uri: the list of the accepted files.
+        size: bytes of the run's objects.
     """
 
     execution_arn: str
@@ -144,6 +150,7 @@ class Batch:
     dates: Sequence[str]
     snapshots: Sequence[Snapshot]
     document_uri: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -299,14 +306,23 @@ class Ledger:
 
     # Batches
 
-    def record_batch(self, batch: Batch) -> None:
-        """Records what a batch became in the lake, unless that is recorded already."""
+    def record_batch(self, batch: Batch, *, waiting_since: str | None) -> None:
+        """Records what a batch became in the lake, unless that is recorded already.
+
+        Args:
+            batch: the batch.
+            waiting_since: when the first of its files was uploaded; None where no other batch's run of the KPI job may
+                take it along.
+        """
+        waiting = {STATUS_INDEX_PARTITION_KEY: _WAITING, STATUS_INDEX_SORT_KEY: waiting_since} if waiting_since else {}
         names, sets, values = _assignments(
             {
                 "run": batch.run,
                 "dates": list(batch.dates),
                 "snapshots": [asdict(snapshot) for snapshot in batch.snapshots],
                 "document": batch.document_uri,
+                "size": batch.size,
+                **waiting,
             }
         )
         is_new = f"attribute_not_exists({LEDGER_PARTITION_KEY})"
@@ -324,17 +340,34 @@ class Ledger:
                 f"The ledger does not know what the files of {execution_arn} became in the lake: their validation has "
                 "not ended. Start an execution with the files again."
             )
-        return Batch(
-            execution_arn=execution_arn,
-            run=str(item["run"]),
-            dates=_strings(item["dates"]),
-            snapshots=[Snapshot(**{**each, "rows": _integer(each["rows"])}) for each in item["snapshots"]],
-            document_uri=str(item["document"]),
-        )
+        return _batch(item)
 
     def has_batch(self, execution_arn: str) -> bool:
         """Whether a batch is recorded, consistently read."""
         return bool(self._get(batch_key(execution_arn)))
+
+    def begin_batch(self, execution_arn: str, job_run: str) -> bool:
+        """Notes that a run of the KPI job loads a recorded batch, which then waits no longer.
+
+        Returns:
+            Whether no other run has begun to load it before.
+        """
+        before = self._update_if(
+            batch_key(execution_arn),
+            "SET begun_by = if_not_exists(begun_by, :run) REMOVE #status",
+            f"attribute_exists({LEDGER_PARTITION_KEY})",
+            {"#status": STATUS_INDEX_PARTITION_KEY},
+            {":run": job_run},
+        )
+        return before is not None and before.get("begun_by", job_run) == job_run
+
+    def waiting_batches(self, most: int) -> list[Batch]:
+        """Batches that no run of the KPI job has begun to load, from an index that lags.
+
+        Args:
+            most: how many are read at most: those whose files have waited longest.
+        """
+        return [_batch(item) for item in islice(self._with_status(_WAITING, ScanIndexForward=True, Limit=most), most)]
 
     # Days
 
@@ -552,14 +585,16 @@ class Ledger:
         Yields:
             Items with all their attributes, those that were uploaded last first; `file_of` tells key and version.
         """
+        return self._with_status(status, ScanIndexForward=False)
+
+    def _with_status(self, status: str, **request: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - of Query
         query = {
             "IndexName": STATUS_INDEX,
             "KeyConditionExpression": "#status = :status",
             "ExpressionAttributeNames": {"#status": STATUS_INDEX_PARTITION_KEY},
             "ExpressionAttributeValues": {":status": status},
-            "ScanIndexForward": False,
         }
-        return queried(self._table, query)
+        return queried(self._table, query | request)
 
 
 def queried(table: Table, query: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -598,7 +633,18 @@ def file_of(item: Mapping[str, Any]) -> tuple[str, str]:
 
 def batch_key(execution_arn: str) -> dict[str, str]:
     """The key of a batch's item."""
-    return {LEDGER_PARTITION_KEY: f"BATCH#{execution_arn}", LEDGER_SORT_KEY: "BATCH"}
+    return {LEDGER_PARTITION_KEY: f"{_BATCH_PREFIX}{execution_arn}", LEDGER_SORT_KEY: "BATCH"}
+
+
+def _batch(item: Mapping[str, Any]) -> Batch:
+    return Batch(
+        execution_arn=str(item[LEDGER_PARTITION_KEY]).removeprefix(_BATCH_PREFIX),
+        run=str(item["run"]),
+        dates=_strings(item["dates"]),
+        snapshots=[Snapshot(**{**each, "rows": _integer(each["rows"])}) for each in item["snapshots"]],
+        document_uri=str(item["document"]),
+        size=_integer(item["size"]),
+    )
 
 
 def run_key(date: str, run: str) -> dict[str, str]:

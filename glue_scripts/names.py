@@ -113,6 +113,11 @@ def genre_sort_key(version: int, genre: str) -> str:
     return f"{version_prefix(version)}GENRE#{genre}"
 
 
+def unknown_tracks_key(date: str, version: int) -> dict[str, str]:
+    """The key of the row of a version that lists the tracks which the songs snapshot lacked."""
+    return {KPIS_PARTITION_KEY: day_key(date), KPIS_SORT_KEY: f"{version_prefix(version)}UNKNOWN_TRACKS"}
+
+
 def is_marker(summary: Mapping[str, object]) -> bool:
     """Whether a SUMMARY is that of a day without plays, or no SUMMARY at all."""
     return "listens" not in summary
@@ -123,7 +128,7 @@ LEDGER_SORT_KEY: Final = "sk"
 STATUS_INDEX: Final = "by_status"
 STATUS_INDEX_PARTITION_KEY: Final = "status"
 STATUS_INDEX_SORT_KEY: Final = "uploaded_at"
-"""The index lists files: only their items have both attributes."""
+"""The index lists files, and batches that wait for the KPI job: only their items have both attributes."""
 
 VALIDATE_BATCH: Final = "validate-batch"
 COMPUTE_KPIS: Final = "compute-kpis"

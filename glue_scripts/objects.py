@@ -80,6 +80,15 @@ def read_json(s3: S3Client, location: Location, document_format: str) -> dict[st
         DocumentError: it is not JSON, or its `format` is another.
     """
     body = s3.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+    return parse_json(body, location, document_format)
+
+
+def parse_json(body: bytes | bytearray, location: Location, document_format: str) -> dict[str, Any]:
+    """Parses a document that was read from a location.
+
+    Raises:
+        DocumentError: it is not JSON, or its `format` is another.
+    """
     try:
         document = json.loads(body)
     except ValueError as error:

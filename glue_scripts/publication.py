@@ -14,7 +14,14 @@ from typing import Any
 from glue_scripts.kpi_items import DayKpis, Item
 from glue_scripts.kpi_table import KpiTable, VisibleDay
 from glue_scripts.ledger import Claim, Day, Ledger, Snapshot, Tombstones, utc_now
-from glue_scripts.names import DATE_INDEX_PARTITION_KEY, KPIS_SORT_KEY, SUMMARY, genre_sort_key, summary_key
+from glue_scripts.names import (
+    DATE_INDEX_PARTITION_KEY,
+    KPIS_SORT_KEY,
+    SUMMARY,
+    genre_sort_key,
+    summary_key,
+    unknown_tracks_key,
+)
 
 PARALLEL_DAYS = 8
 MAX_DAYS_AT_ONCE = 31
@@ -45,29 +52,24 @@ class Publisher:
     compute: Compute
     made_with: Mapping[str, Any]
 
-    def publish(self, runs: Mapping[str, str | None]) -> None:
+    def publish(self, runs: Mapping[str, Sequence[str]]) -> None:
         """Commits runs to their days and returns when rows that hold them are visible.
 
         Args:
-            runs: by date, the lake run to commit, complete in the lake; None recomputes the day as it is.
+            runs: by date, the lake runs to commit, complete in the lake; none recomputes the day as it is.
         """
         dates = sorted(runs)
         for start in range(0, len(dates), MAX_DAYS_AT_ONCE):
             self._publish_together({date: runs[date] for date in dates[start : start + MAX_DAYS_AT_ONCE]})
 
-    def days_that_may_lack_tracks(self) -> list[str]:
-        """Days with plays of unknown tracks, and unpublished days, which may have them: ascending dates."""
-        claimed, visible = read_days(self.ledger, self.kpi_table)
-        return sorted({*unpublished(claimed, visible), *(date for date, day in visible.items() if day.unknown_plays)})
-
-    def _publish_together(self, runs: Mapping[str, str | None]) -> None:
+    def _publish_together(self, runs: Mapping[str, Sequence[str]]) -> None:
         def claim(date: str) -> int:
-            if run := runs[date]:
+            for run in runs[date]:
                 self.ledger.commit_run(date, run)
             return self.ledger.claim_day(date)
 
         with ThreadPoolExecutor(max_workers=PARALLEL_DAYS) as pool:
-            # 5. Commit the run to the day, then claim the day.
+            # 5. Commit the runs to the day, then claim the day.
             versions = list(pool.map(claim, runs))
             # 6. Only then read the days' runs, the tombstones and the snapshot pointers, and compute.
             committed = list(pool.map(self.ledger.runs, runs))
@@ -80,7 +82,7 @@ class Publisher:
 
     def _publish_day(self, claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) -> None:
         # 7. Write the rows of the version, which nobody reads yet.
-        self.kpi_table.write(_genre_rows(claim, day))
+        self.kpi_table.write(_rows(claim, day))
         # 8. Make it visible, unless a later one is: that one was claimed later, and holds at least as much.
         before = self.kpi_table.flip(_summary_row(claim, day, made_of))
         outcome = "published" if before is not None else "superseded"
@@ -105,9 +107,13 @@ def unpublished(claimed: Iterable[Day], visible: Mapping[str, VisibleDay]) -> li
     return [day.date for day in claimed if day.date not in visible or visible[day.date].version < day.claim]
 
 
-def _genre_rows(claim: Claim, day: DayKpis | None) -> list[Item]:
-    key, genres = summary_key(claim.date), day.genres if day else []
-    return [{**key, KPIS_SORT_KEY: genre_sort_key(claim.version, row["genre"]), **row} for row in genres]
+def _rows(claim: Claim, day: DayKpis | None) -> list[Item]:
+    if day is None:
+        return []
+    key = summary_key(claim.date)
+    genres = [{**key, KPIS_SORT_KEY: genre_sort_key(claim.version, row["genre"]), **row} for row in day.genres]
+    unknown = {**unknown_tracks_key(claim.date, claim.version), "track_ids": day.unknown_tracks}
+    return [*genres, unknown] if day.summary["unknown_track_plays"] else genres
 
 
 def _summary_row(claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) -> Item:

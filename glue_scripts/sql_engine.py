@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from glue_scripts.counting import Counting, count_days
 from glue_scripts.kpi_items import DayKpis, kpis_by_day
-from glue_scripts.ledger import Claim, Tombstones
+from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.objects import Objects
 from glue_scripts.publication import Snapshots
 from glue_scripts.spread import workers_for
 from glue_scripts.stored_plays import PARALLEL_DOCUMENTS, RunOfDay, StoredPlays, document_key
-from glue_scripts.stored_snapshots import folder_of, read_users_snapshot
+from glue_scripts.stored_snapshots import folder_of, read_songs, read_users_snapshot
 from validators.closed_duckdb import Share
 
 if TYPE_CHECKING:
@@ -61,6 +64,12 @@ class SqlEngine:
         kpis = kpis_by_day(count_days(stored, counting, workers), top_genres=self.top_genres)
         logger.info("computed %d days, %d of them have plays", len(claims), len(kpis))
         return kpis
+
+    def known_tracks(self, songs: Snapshot, track_ids: Collection[str]) -> Collection[str]:
+        """Those of some track ids that a songs snapshot has."""
+        tracks = read_songs(self.objects, folder_of(songs)).tracks["track_id"]
+        known: list[str] = tracks.filter(pc.is_in(tracks, value_set=pa.array(track_ids, pa.string()))).to_pylist()
+        return known
 
     def _stored(self, run_of_day: tuple[str, str]) -> Sequence[StoredPlays]:
         return RunOfDay.of_document(json.loads(bytes(self.objects.read(document_key(*run_of_day))))).objects

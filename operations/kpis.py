@@ -14,9 +14,9 @@ from glue_scripts.names import (
     KPIS_SORT_KEY,
     SUMMARY,
     day_key,
+    genre_sort_key,
     is_marker,
     summary_key,
-    version_prefix,
 )
 from operations.deployment import Deployment
 from operations.errors import OperationError, UnknownThingError
@@ -109,9 +109,10 @@ def read_rows(table: Table, date: str) -> tuple[Item, list[Item]]:
         summary = read_summary(table, date)
         if is_marker(summary):
             return summary, []
+        prefix = genre_sort_key(int(summary["version"]), "")
         query = {
-            "KeyConditionExpression": f"{KPIS_PARTITION_KEY} = :day AND begins_with({KPIS_SORT_KEY}, :version)",
-            "ExpressionAttributeValues": {":day": day_key(date), ":version": version_prefix(int(summary["version"]))},
+            "KeyConditionExpression": f"{KPIS_PARTITION_KEY} = :day AND begins_with({KPIS_SORT_KEY}, :prefix)",
+            "ExpressionAttributeValues": {":day": day_key(date), ":prefix": prefix},
             "ConsistentRead": True,
         }
         genres = [dict(row) for row in queried(table, query)]

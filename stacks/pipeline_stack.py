@@ -104,6 +104,7 @@ class PipelineStack(cdk.Stack):
         )
         data.grant_read(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         ledger.grant_keep_books(job.role)
+        ledger.grant_list_by_status(job.role)
         kpis.grant_publish(job.role)
         return job
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from glue_scripts.kpi_items import DayKpis
@@ -10,13 +10,22 @@ from glue_scripts.kpi_items import DayKpis
 _NOT_IN_ROWS: Final = ("pk", "sk", "genre_pk", "claim", "computed_at")
 
 
-def days_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, DayKpis]:
-    """Days by date, from rows SUMMARY, GENRE#… and HOUR#…#GENRE#…, of the oracle or of `kpis.json`, in any order."""
+def days_of(
+    rows: Iterable[Mapping[str, Any]], unknown_tracks: Mapping[str, Sequence[str] | None] | None = None
+) -> dict[str, DayKpis]:
+    """Days by date.
+
+    Args:
+        rows: SUMMARY, GENRE#… and HOUR#…#GENRE#…, of the oracle or of `kpis.json`, in any order.
+        unknown_tracks: by date, the played tracks that no song has, None where there are too many to list; without it
+            there are too many on every day.
+    """
     days: dict[str, DayKpis] = {}
     genres: dict[tuple[str, str], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: (row["date"], row["sk"] != "SUMMARY", row["sk"])):
         if row["sk"] == "SUMMARY":
-            days[row["date"]] = DayKpis(without(row, "pk", "sk", "genre_pk", "claim"), [])
+            unknown = None if unknown_tracks is None else unknown_tracks[row["date"]]
+            days[row["date"]] = DayKpis(without(row, "pk", "sk", "genre_pk", "claim"), [], unknown)
         elif row["sk"].startswith("GENRE#"):
             genre = genres[row["date"], row["genre"]] = {**without(row, *_NOT_IN_ROWS), "hours": {}}
             days[row["date"]].genres.append(genre)

@@ -108,7 +108,7 @@ class LedgerTable(Table):
         allow(role, actions=[f"dynamodb:{action}" for action in items], resources=[self.table.table_arn])
 
     def grant_list_by_status(self, role: iam.IRole) -> None:
-        """Let a role list files and days by their status, from the index."""
+        """Let a role list files and waiting batches, from the index."""
         allow(role, actions=["dynamodb:Query"], resources=[f"{self.table.table_arn}/index/{names.STATUS_INDEX}"])
 
     def grant_look_up(self, role: iam.IRole) -> None:

@@ -35,7 +35,7 @@ KEYS: Final = ("raw/streams/a.csv", "raw/streams/b.csv")
 STEPS: Final = st.sampled_from(
     [(1, ""), (2, ""), (4, ""), (9, ""), (99, "claim"), (99, "computed"), (99, "write"), (99, "flip"), (99, "note"),
      (99, "collect"), (99, "read runs"), (99, "read rows"), (99, "change run"), (99, "move pointer"),
-     (99, "record batch"), (999, "")]
+     (99, "record batch"), (99, "begin batch"), (99, "list batches"), (999, "")]
 )  # fmt: skip
 """How far something goes: so many steps, or until its next step of a kind."""
 
@@ -49,9 +49,13 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.world = World(self.code)
 
-    @initialize(throttle_every=st.sampled_from([0, 0, 2, 5]), has_catalogue=st.booleans())
-    def begin(self, throttle_every: int, has_catalogue: bool) -> None:
-        self.world = World(self.code, throttle_every)
+    @initialize(
+        throttle_every=st.sampled_from([0, 0, 2, 5]),
+        unreadable_every=st.sampled_from([0, 0, 2]),
+        has_catalogue=st.booleans(),
+    )
+    def begin(self, throttle_every: int, unreadable_every: int, has_catalogue: bool) -> None:
+        self.world = World(self.code, throttle_every, unreadable_every)
         if has_catalogue:
             self._start(self.world.upload("raw/songs/songs.csv", "songs", CATALOGUES[0]))
             self.world.come_to_rest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -61,6 +62,7 @@ class MemoryDynamoDB:
 
     Args:
         key_names: by table name, the partition key and, if the table has one, the sort key.
+        index_keys: by index name, partition key and sort key. Every table has the indexes, of all attributes.
         written: told of every write.
         page_size: items a page of a query holds.
     """
@@ -68,11 +70,13 @@ class MemoryDynamoDB:
     def __init__(
         self,
         key_names: Mapping[str, tuple[str, ...]],
+        index_keys: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         *,
         written: Written = lambda table, key, before, after: None,
         page_size: int = 3,
     ) -> None:
         self.stored = {name: _Stored(keys) for name, keys in key_names.items()}
+        self.index_keys = index_keys
         self.written = written
         self.page_size = page_size
 
@@ -110,26 +114,29 @@ class MemoryTable:
         ConsistentRead: bool = False,  # noqa: N803
         ExclusiveStartKey: Mapping[str, str] | None = None,  # noqa: N803
         ProjectionExpression: str = "",  # noqa: N803
+        ExpressionAttributeNames: Mapping[str, str] = MappingProxyType({}),  # noqa: N803
+        ScanIndexForward: bool = True,  # noqa: N803
+        Limit: int | None = None,  # noqa: N803
+        **index: str,
     ) -> dict[str, Any]:
-        self.before("query", {"table": self.name, "Values": ExpressionAttributeValues})
+        self.before("query", {"table": self.name, "Values": ExpressionAttributeValues, **index})
         stored = self._stored
         holds = expressions.condition(KeyConditionExpression)
-        items = stored.items if ConsistentRead else stored.lagging
-        start = stored.key_of(ExclusiveStartKey) if ExclusiveStartKey else ()
-        found = sorted(
-            (
-                key
-                for key, item in items.items()
-                if _bytes(key) > _bytes(start) and holds(item, {}, ExpressionAttributeValues)
-            ),
-            key=_bytes,
-        )
-        page = found[: self.database.page_size]
-        more = (
-            {"LastEvaluatedKey": dict(zip(stored.key_names, page[-1], strict=True))} if len(found) > len(page) else {}
-        )
+        # An index has the items that have its keys, sorts them by these, and is never read consistently.
+        place = (*(self.database.index_keys[index["IndexName"]] if index else ()), *stored.key_names)
+        places = {
+            tuple(item[name] for name in place): item
+            for item in (stored.items if ConsistentRead else stored.lagging).values()
+            if all(name in item for name in place) and holds(item, ExpressionAttributeNames, ExpressionAttributeValues)
+        }
+        found = sorted(places, key=_bytes, reverse=not ScanIndexForward)
+        if ExclusiveStartKey:
+            start = _bytes(tuple(ExclusiveStartKey[name] for name in place))
+            found = [key for key in found if (_bytes(key) > start) == ScanIndexForward and _bytes(key) != start]
+        page = found[: min(self.database.page_size, Limit or self.database.page_size)]
+        more = {"LastEvaluatedKey": dict(zip(place, page[-1], strict=True))} if len(found) > len(page) else {}
         names = ProjectionExpression.split(", ") if ProjectionExpression else None
-        return {"Items": [_copied(items[key], names) for key in page], **more}
+        return {"Items": [_copied(places[key], names) for key in page], **more}
 
     def put_item(self, *, Item: Mapping[str, Any], ReturnValues: str = "NONE", **request: Any) -> dict[str, Any]:  # noqa: ANN401, N803 - as boto3
         self.before("put_item", {"table": self.name, "Item": Item, **request})

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple
 
-from glue_scripts import batch_record, kpi_batch, kpi_table, ledger, publication
+from glue_scripts import batch_record, catalogue_days, kpi_batch, kpi_table, ledger, publication, taken_batches
 from operations import kpis
 from tests.exactness.simulation import Code
 
@@ -34,7 +34,7 @@ class Mutant(NamedTuple):
         return Code()._replace(**{self.module.__name__.rpartition(".")[2]: changed})
 
 
-_COMMIT = """            if run := runs[date]:
+_COMMIT = """            for run in runs[date]:
                 self.ledger.commit_run(date, run)
 """
 _CLAIM = "            return self.ledger.claim_day(date)\n"
@@ -44,7 +44,7 @@ _TOMBSTONES = "            tombstones = self.ledger.purged_users()\n"
 _SNAPSHOTS = (
     '            snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}\n'
 )
-_WRITE = "        self.kpi_table.write(_genre_rows(claim, day))\n"
+_WRITE = "        self.kpi_table.write(_rows(claim, day))\n"
 _FLIP = "        before = self.kpi_table.flip(_summary_row(claim, day, made_of))\n"
 _COLLECT = "self.kpi_table.collect(claim.date, before)"
 _IF_OLDER = '"attribute_not_exists(version) OR version < :version"'
@@ -61,14 +61,19 @@ _LIST_LATE = """        self._table.update_item(
             ExpressionAttributeValues={":claim": item["claim"]},
         )
 """
-_MAKE_CURRENT = """            for snapshot in batch.snapshots:
-                self._make_current(snapshot)
+_MAKE_CURRENT = """        for snapshot in own.snapshots:
+            self._make_current(snapshot)
 """
-_LOOK_UP = "dict.fromkeys(self.publisher.days_that_may_lack_tracks())\n"
-_PUBLISH = "        self.publisher.publish(runs)\n"
-_MARK_LOADED = """        for file in accepted.files:
-            self._mark_loaded(file)
+_LOOK_UP = "days_to_compute(self.publisher, self.known_tracks)"
+_PUBLISH = "        self.publisher.publish({**recompute, **_runs_by_day([own, *(each.batch for each in taken)])})\n"
+_MARK_TAKEN_LOADED = "        loaded = [file for each in taken for file in self._mark_loaded(each.files)]\n"
+_WRITE_ROWS = "            written = self._write(accepted.values())\n"
+_ROWS_TO_BE_WRITTEN = """            streams = [file for file in accepted.values() if file.dataset == "streams"]
+            plays = [play for file in streams for play in self.writer.world.files[file.key, file.version_id].rows]
+            dates = sorted({play.listen_time.strftime("%Y-%m-%d") for play in plays})
+            written = Written(snapshots=[], dates=dates, size=1)
 """
+_RECORD_BATCH = "                waiting_since=_waiting_since(accepted.values()),\n            )\n"
 _COMMIT_NEW = """            if is_committed and new:
                 self.commit_run(date, new)
 """
@@ -152,22 +157,38 @@ MUTANTS: Final = (
     Mutant(
         "the days that lack tracks are looked up before the new catalogue is current",
         kpi_batch,
-        ((_LOOK_UP, "lacking\n"), (_MAKE_CURRENT, "            lacking = " + _LOOK_UP + _MAKE_CURRENT)),
+        ((_LOOK_UP, "lacking"), (_MAKE_CURRENT, f"        lacking = {_LOOK_UP}\n" + _MAKE_CURRENT)),
     ),
     Mutant(
-        "days that are being computed do not count as lacking tracks",
-        publication,
-        (
-            (
-                "{*unpublished(claimed, visible), *(date",
-                "{*(date",
-            ),
-        ),
+        "a catalogue leaves out days that are being computed",
+        catalogue_days,
+        (("due = set(unpublished(claimed, visible))", "due: set[str] = set()"),),
+    ),
+    Mutant(
+        "a catalogue leaves out days with too many unknown tracks to list",
+        catalogue_days,
+        (("if tracks is None or not known.isdisjoint(tracks)", "if tracks and not known.isdisjoint(tracks)"),),
+    ),
+    Mutant(
+        "files of a batch that was taken along count as loaded before their days are visible",
+        kpi_batch,
+        ((_MARK_TAKEN_LOADED, ""), (_PUBLISH, _MARK_TAKEN_LOADED + _PUBLISH)),
     ),
     Mutant(
         "files count as loaded before their days are visible",
         kpi_batch,
-        ((_PUBLISH, _MARK_LOADED + _PUBLISH),),
+        ((_PUBLISH, "        self._mark_loaded(accepted.files)\n" + _PUBLISH),),
+    ),
+    Mutant("a run that follows one that died takes batches along", kpi_batch, ((" if is_first else []", ""),)),
+    Mutant(
+        "a batch is taken along whose plays nobody has read",
+        taken_batches,
+        (("files=reader.files(batch)", "files=[]"),),
+    ),
+    Mutant(
+        "a batch waits to be taken along before its rows are written",
+        batch_record,
+        ((_WRITE_ROWS, _ROWS_TO_BE_WRITTEN), (_RECORD_BATCH, _RECORD_BATCH + _WRITE_ROWS)),
     ),
     Mutant(
         "a run is taken out before the one in its place is committed",

@@ -6,7 +6,7 @@ watches every write and raises `LawBrokenError` when one of them must not be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,22 +14,30 @@ from itertools import count
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from glue_scripts import batch_record, kpi_batch, kpi_table, ledger, publication
+from glue_scripts import batch_record, catalogue_days, kpi_batch, kpi_table, ledger, publication, taken_batches
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.batch_record import Judgement, Written
 from glue_scripts.kpi_items import DayKpis
-from glue_scripts.ledger import Claim, FileStatus, Snapshot, Tombstones, file_key
-from glue_scripts.names import is_marker
+from glue_scripts.ledger import Batch, Claim, FileStatus, Snapshot, Tombstones, file_key
+from glue_scripts.names import (
+    STATUS_INDEX,
+    STATUS_INDEX_PARTITION_KEY,
+    STATUS_INDEX_SORT_KEY,
+    is_marker,
+    unknown_tracks_key,
+)
 from glue_scripts.publication import Snapshots
+from glue_scripts.taken_batches import UnreadableBatchError
 from operations import kpis
 from tests import oracle
 from tests.day_kpis import days_of, without
 from tests.exactness.actors import Actor, CrashError
 from tests.exactness.memory_dynamodb import Key, MemoryDynamoDB, MemoryTable, stored_value
-from tests.oracle import Play, User
+from tests.oracle import Play, Song, User
 
 TOP_SONGS: Final = 2
 TOP_GENRES: Final = 2
+MAX_UNKNOWN_TRACKS: Final = 1
 MADE_WITH: Final = {"kpi_code": "code", "kpi_settings": {"top_songs": TOP_SONGS, "top_genres": TOP_GENRES}}
 MAX_STEPS: Final = 20_000
 MAX_REDRIVES: Final = 30
@@ -47,6 +55,8 @@ class Code(NamedTuple):
     publication: ModuleType = publication
     kpi_batch: ModuleType = kpi_batch
     batch_record: ModuleType = batch_record
+    catalogue_days: ModuleType = catalogue_days
+    taken_batches: ModuleType = taken_batches
     kpis: ModuleType = kpis
 
 
@@ -68,12 +78,15 @@ class InTurn:
 
 @contextmanager
 def small_numbers(code: Code) -> Iterator[None]:
-    """Few writes a request and few days at once: small histories meet every limit."""
+    """Few writes a request and few days at once: small histories meet every limit. Modules use those under test."""
     settings = [
         (code.kpi_table, "MAX_WRITES", 2),
         (code.publication, "MAX_DAYS_AT_ONCE", 2),
         (code.kpi_table, "ThreadPoolExecutor", InTurn),
         (code.publication, "ThreadPoolExecutor", InTurn),
+        (code.taken_batches, "MAX_DAYS_AT_ONCE", 2),
+        (code.kpi_batch, "take_along", code.taken_batches.take_along),
+        (code.kpi_batch, "days_to_compute", code.catalogue_days.days_to_compute),
         (code.batch_record, "ThreadPoolExecutor", InTurn),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in settings]
@@ -160,22 +173,33 @@ class World:
     Args:
         code: the code under test.
         throttle_every: DynamoDB leaves out one in so many writes of a batch; 0 for none.
+        unreadable_every: one in so many batches that a job wants to take along cannot be read; 0 for none.
     """
 
-    def __init__(self, code: Code, throttle_every: int = 0) -> None:
+    def __init__(self, code: Code, throttle_every: int = 0, unreadable_every: int = 0) -> None:
         self.code = code
         keys = ("pk", "sk")
-        self.database = MemoryDynamoDB({"ledger": keys, "kpis": keys}, written=self._written, page_size=1)
+        self.database = MemoryDynamoDB(
+            {"ledger": keys, "kpis": keys},
+            {STATUS_INDEX: (STATUS_INDEX_PARTITION_KEY, STATUS_INDEX_SORT_KEY)},
+            written=self._written,
+            page_size=1,
+        )
         self.ledger = code.ledger.Ledger(self.database.table("ledger"))
         self.files: dict[tuple[str, str], FileVersion] = {}
         self.raw: set[tuple[str, str]] = set()
         self.archive: set[tuple[str, str]] = set()
         self.error: set[tuple[str, str]] = set()
         self.runs: dict[tuple[str, str], frozenset[Play]] = {}
+        self.written_runs: set[tuple[str, str]] = set()
         self.snapshots: dict[str, tuple[Any, ...]] = {}
         self.computed: dict[tuple[str, int], DayKpis | None] = {}
         self.plays_of_version: dict[tuple[str, int], frozenset[Play]] = {}
         self.execution_of: dict[str, str] = {}
+        self.documents: dict[str, tuple[FileVersion, ...]] = {}
+        self.execution_of_job: dict[Actor, str] = {}
+        self.first_job: dict[str, object] = {}
+        self.read_by: set[tuple[object, str]] = set()
         self.visible_before: dict[str, int] = {}
         self.effective: dict[tuple[str, int], Effective] = {}
         self.catalogues: list[str] = []
@@ -184,6 +208,7 @@ class World:
         self.work: list[Work] = []
         self.acting: object = None
         self._throttle_every = throttle_every
+        self._unreadable_every = unreadable_every
         self._numbers: dict[str, int] = {}
 
     def number(self, kind: str) -> int:
@@ -219,6 +244,12 @@ class World:
                 ExecutionJob(self, actor).run(work)
 
         work.actor = Actor(run)
+        if isinstance(work, Execution):
+            self.execution_of_job[work.actor] = work.arn
+
+    def can_read(self) -> bool:
+        """Whether the batch that a job wants to take along can be read."""
+        return not self._unreadable_every or self.number("read of a batch") % self._unreadable_every != 0
 
     def give_up(self, execution: Execution) -> None:
         """Takes the job of an execution for dead: it goes on, and the execution can be begun again."""
@@ -318,26 +349,33 @@ class World:
         summary, version = self.summary(date), self.visible(date)
         songs = self.snapshots.get(str(summary.get("songs_snapshot")), ())
         users = self.snapshots.get(str(summary.get("users_snapshot")), ())
-        expected = days_of(oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)).get(date)
-        self._check_complete(date, version, summary, expected)
-        if summary.get("unknown_track_plays"):
-            current = self.ledger.current_snapshot("songs")
-            uri = current.uri if current else None
-            _require(summary["songs_snapshot"] == uri, f"{date} lacks tracks and is not of the current catalogue {uri}")
+        self._check_complete(date, version, summary, day_of(plays, songs, users))
+        lacking = unknown_tracks(plays, songs)
+        if lacking and self.catalogues:
+            current = self.catalogues[-1]
+            known = lacking & {song.track_id for song in self.snapshots[current]}
+            _require(not known, f"{date} lacks {known}, which the current catalogue {current} knows")
 
     def check_visible(self, execution: Execution) -> None:
         """Called when the KPI job of an execution ends well: its plays are visible."""
         for date in self.ledger.dates() if any(file.dataset == "songs" for file in execution.accepted) else ():
-            summary = self.summary(date)
-            if summary.get("unknown_track_plays"):
-                used = self.snapshots_rank(summary["songs_snapshot"])
-                newest = max(file.version_id for file in execution.accepted if file.dataset == "songs")
-                _require(used >= newest, f"the catalogue {newest} is loaded, and {date} lacks tracks with {used}")
+            newest = max(file.version_id for file in execution.accepted if file.dataset == "songs")
+            lacking = unknown_tracks(
+                self.plays_of_version.get((date, self.visible(date)), frozenset()),
+                self.snapshots.get(str(self.summary(date).get("songs_snapshot")), ()),
+            )
+            # Another catalogue may have become the current one before the job looked which tracks it knows.
+            since = [uri for uri in self.catalogues if self.snapshots_rank(uri) >= newest]
+            missed = [lacking & {song.track_id for song in self.snapshots[uri]} for uri in since]
+            _require(not missed or not all(missed), f"the catalogue {newest} is loaded, and {date} lacks {missed}")
         for file in execution.accepted:
-            for play in self._streams(file):
-                seen = self.plays_of_version.get((date_of(play), self.visible(date_of(play))), frozenset())
-                is_there = play in seen or play.user_id in self.purged
-                _require(is_there, f"the job has SUCCEEDED and {play} is not visible")
+            self._check_plays_visible(file)
+
+    def _check_plays_visible(self, file: FileVersion) -> None:
+        for play in self._streams(file):
+            seen = self.plays_of_version.get((date_of(play), self.visible(date_of(play))), frozenset())
+            is_there = play in seen or play.user_id in self.purged
+            _require(is_there, f"{file} is loaded and {play} is not visible")
 
     def snapshots_rank(self, uri: str | None) -> str:
         """The version of the file that a snapshot was made of; less than any for none."""
@@ -358,6 +396,17 @@ class World:
             self._check_run(partition.removeprefix("RUNS#"), sort_key, before or {}, after)
         elif key == ("SNAPSHOTS", "songs"):
             self.catalogues.append(after["uri"])
+        elif sort_key == "BATCH":
+            self._check_batch(partition.removeprefix("BATCH#"), before or {}, after)
+        elif partition.startswith("FILE#") and after["status"] == "LOADED" != (before or {}).get("status"):
+            self._check_plays_visible(self.files[partition.removeprefix("FILE#"), sort_key])
+
+    def _check_batch(self, execution: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        if not before:
+            missing = [date for date in after["dates"] if (date, after["run"]) not in self.written_runs]
+            _require(not missing, f"the batch of {execution} is recorded, and its plays of {missing} are not written")
+        if "begun_by" in after and "begun_by" not in before:
+            self.first_job[execution] = self.acting
 
     def _check_day(self, date: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         claim, published = int(after["claim"]), int(after.get("published", 0))
@@ -373,11 +422,22 @@ class World:
         for name, value in before.items():
             _require(after.get(name) == value, f"{name} of {run} of {date} was {value} and is {after.get(name)}")
         committed = [run for run, item in self._run_items(date) if "committed_at" in item and run.startswith("run-")]
+        _require(run in self.execution_of, f"{run} of {date} is committed, and nobody has written it")
+        if "committed_at" in after and "committed_at" not in before:
+            self._check_commit(self.execution_of[run])
         executions = {self.execution_of[run] for run in committed}
         _require(len(executions) == len(committed), f"{date} has two runs of a batch: {committed}")
         if "replaced_by" in after and "committed_at" in before:
             lost = self.runs.get((date, run), frozenset()) - self._plays_of(date)
             _require(all(play.user_id in self.purged for play in lost), f"{date} has lost {lost}")
+
+    def _check_commit(self, execution: str) -> None:
+        """A job commits runs of other executions only if it is the first of its own, and has read them."""
+        acting: Any = self.acting
+        own = self.execution_of_job.get(acting, execution)
+        if execution != own:
+            _require((acting, execution) in self.read_by, f"{own} takes along {execution}, and has not read its plays")
+            _require(self.first_job[own] is acting, f"a job of {own} that is not the first takes along {execution}")
 
     def _run_items(self, date: str) -> list[tuple[str, Mapping[str, Any]]]:
         items = self.database.stored["ledger"].items
@@ -411,7 +471,10 @@ class World:
         self._check_holds_what_was_effective(date, version, after)
 
     def _check_complete(self, date: str, version: int, summary: Mapping[str, Any], day: DayKpis | None) -> None:
-        rows = {row["genre"]: without(row, "pk", "sk") for row in self.rows(date, version).values()}
+        found = self.rows(date, version)
+        lacking = found.pop(unknown_tracks_key(date, version)["sk"], {"track_ids": []})["track_ids"]
+        _require(day is None or lacking == day.unknown_tracks, f"{date} version {version}: lacks {lacking}")
+        rows = {row["genre"]: without(row, "pk", "sk") for row in found.values()}
         expected = {row["genre"]: row for row in day.genres} if day else {}
         _require(rows == stored_value(expected), f"{date} version {version}: {rows} and not {expected}")
         _require(is_marker(summary) == (day is None), f"{date} version {version}: {summary}")
@@ -487,6 +550,7 @@ class PlainWriter:
         return Written(
             snapshots=[self._write_snapshot(file, run, tombstones) for file in references],
             dates=self._write_plays(streams, run, tombstones),
+            size=len(streams),
         )
 
     def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
@@ -498,6 +562,7 @@ class PlainWriter:
             self.world.runs[date, run] = frozenset(
                 play for play in plays if date_of(play) == date and play.user_id not in tombstones
             )
+            self.world.written_runs.add((date, run))
         return dates
 
     def _write_snapshot(self, file: AcceptedFile, run: str, tombstones: Tombstones) -> Snapshot:
@@ -526,15 +591,36 @@ class PlainEngine:
             plays = frozenset(play for run in claim.runs for play in self.world.runs[claim.date, run])
             plays = frozenset(play for play in plays if play.user_id not in tombstones)
             songs, users = (self._snapshot(snapshots[dataset]) for dataset in ("songs", "users"))
-            of_day = days_of(oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES))
-            self.world.computed[claim.date, claim.version] = of_day.get(claim.date)
+            day = day_of(plays, songs, users)
+            self.world.computed[claim.date, claim.version] = day
             self.world.plays_of_version[claim.date, claim.version] = plays
-            days |= of_day
+            days |= {claim.date: day} if day else {}
         self.actor.pause("computed")
         return days
 
+    def known_tracks(self, songs: Snapshot, track_ids: Collection[str]) -> Collection[str]:
+        self.actor.pause("read catalogue")
+        return {song.track_id for song in self._snapshot(songs)}.intersection(track_ids)
+
     def _snapshot(self, snapshot: Snapshot | None) -> tuple[Any, ...]:
         return self.world.snapshots[snapshot.uri] if snapshot else ()
+
+
+@dataclass(frozen=True)
+class PlainBatches:
+    """What a KPI job reads of the batches that it takes along."""
+
+    world: World
+    actor: Actor
+
+    def files(self, batch: Batch) -> Sequence[AcceptedFile]:
+        self.actor.pause("read batch")
+        world = self.world
+        is_whole = all((date, batch.run) in world.runs for date in batch.dates)
+        if not is_whole or batch.document_uri not in world.documents or not world.can_read():
+            raise UnreadableBatchError
+        world.read_by.add((self.actor, batch.execution_arn))
+        return [accepted_file(file) for file in world.documents[batch.document_uri]]
 
 
 @dataclass(frozen=True)
@@ -578,8 +664,10 @@ class ExecutionJob:
             writer=PlainWriter(world, self.actor, execution.arn),
             execution_arn=execution.arn,
             run=f"run-{world.number('run')}",
-            document_uri="accepted.json",
+            document_uri=f"{execution.arn}/accepted.json",
         ).record(judgements)
+        self.actor.pause("write document")
+        world.documents[f"{execution.arn}/accepted.json"] = tuple(recorded.accepted)
         if self._is_given_up(execution):
             return
         execution.accepted = list(recorded.accepted)
@@ -600,7 +688,12 @@ class ExecutionJob:
             files=[accepted_file(file) for file in execution.accepted],
             recompute=execution.recompute,
         )
-        code.kpi_batch.KpiBatch(publisher=publisher, run=f"job-{world.number('job')}").load(accepted)
+        code.kpi_batch.KpiBatch(
+            publisher=publisher,
+            known_tracks=engine.known_tracks,
+            batches=PlainBatches(world, self.actor),
+            run=f"job-{world.number('job')}",
+        ).load(accepted)
         if not self._is_given_up(execution):
             world.check_visible(execution)
 
@@ -651,7 +744,7 @@ class PurgeJob:
                 *code.publication.unpublished(*code.publication.read_days(books, rows)),
             }
         )
-        publisher.publish(dict.fromkeys(dates))
+        publisher.publish(dict.fromkeys(dates, ()))
         for date in dates:
             seen = world.plays_of_version[date, world.visible(date)]
             _require(all(play.user_id != purge.user_id for play in seen), f"{purge.user_id} is purged and in {date}")
@@ -692,21 +785,37 @@ def step_of(operation: str, request: Mapping[str, Any]) -> str:
         return "write" if "PutRequest" in request else "collect"
     if operation == "put_item":
         return "flip" if request["Item"]["sk"] == "SUMMARY" else "put"
+    if "IndexName" in request:
+        return "list batches"
     if operation == "query":
         return {"RUNS": "read runs", "DAYS": "list days", "PURGED": "read tombstones", "DAY": "read rows"}[
             request["Values"].get(":partition", "DAY#").partition("#")[0]
         ]
     kind = str(request["Key"]["pk"]).partition("#")[0]
+    if operation == "update_item" and kind == "BATCH":
+        return "begin batch" if "begun_by" in request["UpdateExpression"] else "record batch"
     if operation == "update_item" and kind == "DAYS":
         return "claim" if "claim" in request["UpdateExpression"] else "note"
     names = {
         ("update_item", "RUNS"): "change run",
         ("update_item", "SNAPSHOTS"): "move pointer",
         ("get_item", "SNAPSHOTS"): "read pointer",
-        ("update_item", "BATCH"): "record batch",
         ("get_item", "DAY"): "read summary",
     }
     return names.get((operation, kind), f"{operation} {kind}")
+
+
+def day_of(plays: frozenset[Play], songs: Sequence[Song], users: Sequence[User]) -> DayKpis | None:
+    """The KPIs of plays of one day; None where there are none."""
+    rows = oracle.kpi_items(plays, songs, users, top_songs=TOP_SONGS, top_genres=TOP_GENRES)
+    lacking = sorted(unknown_tracks(plays, songs))
+    listed = lacking if len(lacking) <= MAX_UNKNOWN_TRACKS else None
+    return next(iter(days_of(rows, {date_of(play): listed for play in plays}).values()), None)
+
+
+def unknown_tracks(plays: Iterable[Play], songs: Iterable[Song]) -> frozenset[str]:
+    """The played tracks that no song has."""
+    return frozenset(play.track_id for play in plays) - {song.track_id for song in songs}
 
 
 def date_of(play: Play) -> str:

@@ -19,8 +19,10 @@ from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.names import is_marker
+from glue_scripts.objects import Location, json_line
 from glue_scripts.publication import Publisher
 from glue_scripts.stored_plays import RunOfDay, document_key, table_from_parquet
+from glue_scripts.taken_batches import StoredBatches
 from operations.kpis import entries, read_rows
 from tests import oracle
 from tests.day_kpis import without
@@ -127,6 +129,7 @@ class Jobs:
 
     def validate(self, run: str, batch: Batch, objects: FolderObjects | None = None) -> Actor:
         """A validation job, as far as the ledger and the lake go; it waits before its first step."""
+        document = Location("bucket", f"processing/{batch.execution_arn}/accepted.json")
 
         def work(actor: Actor) -> None:
             writer = lake_writer(objects or FolderObjects(self.folder), batch.files)
@@ -141,8 +144,10 @@ class Jobs:
                 writer=writer,
                 execution_arn=batch.execution_arn,
                 run=run,
-                document_uri="",
+                document_uri=document.uri,
             ).record(judgements)
+            accepted = AcceptedFiles(execution_arn=batch.execution_arn, files=[file.accepted for file in batch.files])
+            FolderObjects(self.folder).write(document.key, json_line(accepted.document()))
 
         return Actor(work)
 
@@ -159,7 +164,8 @@ class Jobs:
             books = Ledger(SteppedTable(self.tables.ledger_table, actor))  # type: ignore[arg-type]
             rows = KpiTable(SteppedTable(self.tables.kpis_table, actor))  # type: ignore[arg-type]
             publisher = Publisher(books, rows, engine.compute, MADE_WITH)
-            KpiBatch(publisher=publisher, run=run).load(accepted)
+            batches = StoredBatches(FolderObjects(self.folder))
+            KpiBatch(publisher=publisher, known_tracks=engine.known_tracks, batches=batches, run=run).load(accepted)
 
         return Actor(work)
 

@@ -55,7 +55,7 @@ def day_kpis(date: str, *genres: str, unknown_plays: int = 0) -> DayKpis:
         "listens_by_country": {"Peru": 7},
     }
     rows = [{"date": date, "genre": genre, **FIGURES, "top_songs": songs, "hours": {"17": FIGURES}} for genre in genres]
-    return DayKpis(summary, rows)
+    return DayKpis(summary, rows, ["unheard"] if unknown_plays else [])
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ class World:
             "kpi_code": arguments["--kpi_code"],
             "kpi_settings": {name: int(arguments[f"--{name}"]) for name in ("top_songs", "top_genres")},
         }
-        for run in runs or [None]:
+        for committed in [[run] for run in runs] or [[]]:
             publisher = Publisher(self.deployment.ledger, self.deployment.kpi_table, self._kpis_of, made_with)
-            publisher.publish({date: run})
+            publisher.publish({date: committed})
         return self.deployment.kpi_table.visible([date])[date].version
 
     def _kpis_of(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> dict[str, DayKpis]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from glue_scripts.accepted_files import AcceptedFile
 from glue_scripts.batch_record import BatchRecord, Judgement, Recorded, RowsMissingError, Written
-from glue_scripts.ledger import Batch, FileStatus, Snapshot, Tombstones
+from glue_scripts.ledger import Batch, FileStatus, Snapshot, Tombstones, batch_key
 from tests.unit.conftest import Tables
 
 OURS, THEIRS = (f"arn:aws:states:us-east-1:123456789012:execution:pipeline:{name}" for name in ("ours", "theirs"))
@@ -41,7 +41,7 @@ class Noting:
         self.written += [each.key for each in files]
         self.statuses += [self.tables.ledger.file_status_and_execution(each.key, each.version_id)[0] for each in files]
         snapshots = [each.snapshot(f"s3://bucket/{each.snapshot_name(run)}/", 1) for each in references]
-        return Written(snapshots=snapshots, dates=["2024-06-25"] if streams else [])
+        return Written(snapshots=snapshots, dates=["2024-06-25"] if streams else [], size=len(streams))
 
 
 @dataclass
@@ -85,7 +85,22 @@ def test_rows_are_written_when_the_verdicts_are_recorded_and_of_accepted_files_o
     assert (writer.written, writer.statuses) == ([STREAMS.key], [ACCEPTED])
     assert {each: verdict.status for each, verdict in recorded.verdicts.items()} == {STREAMS: ACCEPTED, bad: REJECTED}
     assert list(recorded.accepted) == [STREAMS]
-    assert runs.tables.ledger.batch(OURS) == Batch(OURS, "jr_1", ["2024-06-25"], [], DOCUMENT)
+    assert runs.tables.ledger.batch(OURS) == Batch(OURS, "jr_1", ["2024-06-25"], [], DOCUMENT, size=1)
+
+
+def test_a_batch_of_plays_waits_since_its_first_file_was_uploaded(runs: Runs) -> None:
+    later = replace(file("streams/b.csv"), uploaded_at="2030-01-01T00:00:00Z")
+    runs.record("jr_1", {later: ACCEPTED, STREAMS: ACCEPTED, file("streams/bad.csv"): REJECTED})
+    assert runs.tables.ledger.waiting_batches(9) == [runs.tables.ledger.batch(OURS)]
+    item = runs.tables.ledger_table.get_item(Key=batch_key(OURS))["Item"]
+    assert item["uploaded_at"] == STREAMS.uploaded_at
+
+
+@pytest.mark.parametrize("reference", ["songs/songs.csv", "users/users.csv"])
+def test_a_batch_with_a_reference_file_does_not_wait_for_others(runs: Runs, reference: str) -> None:
+    runs.record("jr_1", {STREAMS: ACCEPTED, file(reference): ACCEPTED})
+    assert runs.tables.ledger.has_batch(OURS)
+    assert runs.tables.ledger.waiting_batches(9) == []
 
 
 @pytest.mark.parametrize(("first", "second"), [(ACCEPTED, REJECTED), (REJECTED, ACCEPTED)])

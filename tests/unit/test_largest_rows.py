@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.write_units import item_bytes
-from glue_scripts.count_plays import MAX_COUNTRIES
+from glue_scripts.count_plays import MAX_COUNTRIES, MAX_UNKNOWN_TRACKS
 from glue_scripts.kpi_items import kpis_by_day
 from glue_scripts.kpi_table import MAX_WRITES
 from glue_scripts.ledger import Snapshot
@@ -82,6 +82,9 @@ def day_tables(*, genres: int, hours: int, top_songs: int) -> dict[str, pa.Table
         "summary_rows": table(
             [{"day": DAY, **totals, "listens_per_listener": HUNDREDTHS, "unknown_track_plays": TOTAL}]
         ),
+        "unknown_tracks": table(
+            [{"day": DAY, "track_id": text(number, MAX_ID_BYTES)} for number in range(MAX_UNKNOWN_TRACKS)]
+        ),
     }
 
 
@@ -94,16 +97,22 @@ def published(tables: Tables, *, genres: int, hours: int, top_songs: int, top_ge
     of_day = day_tables(genres=genres, hours=hours, top_songs=top_songs)
     kpis = kpis_by_day(of_day, top_genres=top_genres)
     made_with = {"kpi_code": "0" * 12, "kpi_settings": {"top_songs": top_songs, "top_genres": top_genres}}
-    Publisher(tables.ledger, tables.kpi_table, lambda *_: kpis, made_with).publish({DAY.isoformat(): None})
+    Publisher(tables.ledger, tables.kpi_table, lambda *_: kpis, made_with).publish({DAY.isoformat(): []})
     return sorted(tables.kpis_table.scan()["Items"], key=lambda item: str(item["sk"]))
 
 
 def test_the_largest_row_of_a_genre_fits(tables: Tables) -> None:
-    _, row = published(tables, genres=1, hours=24, top_songs=TOP_SONGS, top_genres=1)
+    _, row, _ = published(tables, genres=1, hours=24, top_songs=TOP_SONGS, top_genres=1)
     assert (len(row["top_songs"]), len(row["hours"]), len(row["genre"].encode())) == (TOP_SONGS, 24, MAX_GENRE_BYTES)
     assert row["listens"] == TOTAL
     assert row["hours"]["23"]["avg_listening_time_ms_per_user"] == HUNDREDTHS.scaleb(-2)
     assert ITEM_BYTES * 0.95 < item_bytes(row) <= largest_genre_row_bytes(top_songs=TOP_SONGS)
+
+
+def test_the_largest_row_of_unknown_tracks_fits(tables: Tables) -> None:
+    *_, row = published(tables, genres=1, hours=1, top_songs=1, top_genres=1)
+    assert (row["sk"], len(row["track_ids"])) == ("V#0000000001#UNKNOWN_TRACKS", MAX_UNKNOWN_TRACKS)
+    assert item_bytes(row) < ITEM_BYTES
 
 
 def test_as_many_of_the_largest_rows_as_are_written_at_once_fit_into_a_request() -> None:

@@ -357,13 +357,14 @@ BATCH = Batch(
     dates=["2024-06-25", "2024-06-26"],
     snapshots=[Snapshot("songs", "s3://bucket/reference/songs/jr_1/", "raw/songs/a.csv", "v1", "2024-06-01", 7)],
     document_uri="s3://bucket/processing/one/accepted.json",
+    size=123,
 )
 
 
 def test_the_first_run_that_records_a_batch_decides(tables: Tables) -> None:
     assert not tables.ledger.has_batch(BATCH.execution_arn)
     for batch in (BATCH, replace(BATCH, run="jr_2", dates=["2024-06-25"], snapshots=[])):
-        tables.ledger.record_batch(batch)
+        tables.ledger.record_batch(batch, waiting_since=None)
         assert tables.ledger.batch(BATCH.execution_arn) == BATCH
     assert tables.ledger.has_batch(BATCH.execution_arn)
 
@@ -373,11 +374,40 @@ def test_a_batch_that_was_not_recorded_is_an_error(tables: Tables) -> None:
         tables.ledger.batch(BATCH.execution_arn)
 
 
+def waiting(number: int) -> Batch:
+    return replace(BATCH, execution_arn=f"{BATCH.execution_arn}-{number}", snapshots=[])
+
+
+def test_batches_that_wait_are_listed_the_oldest_first(tables: Tables) -> None:
+    for number in (3, 1, 2):
+        tables.ledger.record_batch(waiting(number), waiting_since=f"2024-06-0{number}T00:00:00Z")
+    tables.ledger.record_batch(BATCH, waiting_since=None)
+    assert tables.ledger.waiting_batches(2) == [waiting(1), waiting(2)]
+    assert tables.ledger.waiting_batches(9) == [waiting(1), waiting(2), waiting(3)]
+
+
+def test_a_batch_waits_until_a_run_begins_it_and_one_run_is_the_first(tables: Tables) -> None:
+    tables.ledger.record_batch(waiting(1), waiting_since=UPLOADED_AT)
+    assert [tables.ledger.begin_batch(waiting(1).execution_arn, run) for run in ("jr_1", "jr_2")] == [True, False]
+    assert tables.ledger.waiting_batches(9) == []
+    assert tables.ledger.batch(waiting(1).execution_arn) == waiting(1)
+
+
+def test_a_run_whose_answer_is_lost_has_begun_the_batch(tables: Tables) -> None:
+    tables.ledger.record_batch(waiting(1), waiting_since=UPLOADED_AT)
+    assert [tables.ledger.begin_batch(waiting(1).execution_arn, "jr_1") for _ in range(2)] == [True, True]
+
+
+def test_a_batch_that_was_not_recorded_cannot_be_begun(tables: Tables) -> None:
+    assert not tables.ledger.begin_batch(BATCH.execution_arn, "jr_1")
+    assert not tables.ledger.has_batch(BATCH.execution_arn)
+
+
 def test_a_batch_of_every_day_since_the_first_fits_into_an_item(tables: Tables) -> None:
     first = calendar_date.fromisoformat(FIRST_DATE)
     dates = [(first + timedelta(days=number)).isoformat() for number in range(41 * 365)]
     long = replace(BATCH.snapshots[0], key="k" * 1024, version_id="v" * 1024)
-    tables.ledger.record_batch(replace(BATCH, dates=dates, snapshots=[long, long]))
+    tables.ledger.record_batch(replace(BATCH, dates=dates, snapshots=[long, long]), waiting_since=UPLOADED_AT)
     assert tables.ledger.batch(BATCH.execution_arn).dates == dates
     item = tables.ledger_table.get_item(Key=batch_key(BATCH.execution_arn))["Item"]
     assert len(json.dumps(item, default=int)) < 400 * 1024
@@ -458,7 +488,7 @@ def test_files_with_a_status_are_listed_those_uploaded_last_first_and_nothing_el
         ledger.receive_file(f"raw/{day}", "v1", {"execution": "one", "uploaded_at": f"2024-06-{day:02}T00:00:00Z"})
     ledger.receive_file("raw/gone", "v1", {"execution": "one"})
     ledger.advance_file("raw/2", "v1", FileStatus.ACCEPTED, {})
-    ledger.record_batch(BATCH)
+    ledger.record_batch(BATCH, waiting_since=UPLOADED_AT)
     ledger.commit_run(DATE, "run-1")
     ledger.claim_day(DATE)
     ledger.make_current(snapshot(UPLOADED_AT))

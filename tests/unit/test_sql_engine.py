@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,9 @@ from pyspark.sql import SparkSession
 
 from benchmarks.flat_rows import flat
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts import judging, spread
+from glue_scripts import count_plays, judging, spread
 from glue_scripts.batch_record import Written
-from glue_scripts.kpi_items import Item
+from glue_scripts.kpi_items import DayKpis, Item
 from glue_scripts.ledger import NO_TOMBSTONES, Claim, Snapshot, Tombstones, salted_hash
 from glue_scripts.sql_engine import SqlEngine
 from glue_scripts.stored_plays import RunOfDay, document_key
@@ -161,7 +161,8 @@ def expected(
 
 def test_files_give_the_rows_of_the_oracle(lake: Lake) -> None:
     written = lake.write_streams("one", MORNING, EVENING)
-    assert written == Written(snapshots=[], dates=[TUESDAY, WEDNESDAY])
+    size = sum(len(body) for key, body in lake.written().items() if key.startswith("curated/plays/"))
+    assert written == Written(snapshots=[], dates=[TUESDAY, WEDNESDAY], size=size)
     rows = lake.compute(of_run("one", written), lake.write_snapshots())
     assert by_key(rows) == expected(plays(MORNING, EVENING), songs(), users())
 
@@ -211,7 +212,7 @@ def test_plays_of_files_that_are_not_accepted_are_not_written(lake: Lake) -> Non
 
 
 def test_files_without_a_valid_row_write_no_run(lake: Lake) -> None:
-    assert lake.write_streams("one", ["ann,t1,noon"], []) == Written(snapshots=[], dates=[])
+    assert lake.write_streams("one", ["ann,t1,noon"], []) == Written(snapshots=[], dates=[], size=0)
     assert lake.written() == {}
 
 
@@ -295,6 +296,46 @@ def test_without_snapshots_every_track_and_every_user_is_unknown(lake: Lake) -> 
     (summary,) = lake.compute({TUESDAY: ["one"]}, NO_SNAPSHOTS)
     assert (summary["listens"], summary["unknown_track_plays"]) == (3, 3)
     assert summary["listens_by_country"] == {"unknown": 3}
+
+
+def days_of_runs(lake: Lake, runs: dict[str, Sequence[str]], **snapshots: Snapshot | None) -> Mapping[str, DayKpis]:
+    claims = [Claim(date, 1, frozenset(of_day)) for date, of_day in runs.items()]
+    return lake.engine.compute(claims, {**NO_SNAPSHOTS, **snapshots}, NO_TOMBSTONES)
+
+
+def test_a_day_lists_its_unknown_tracks_each_once(lake: Lake) -> None:
+    lines = ["ann,t9,2024-06-25 08:00:00", "bob,t9,2024-06-25 08:00:01", "bob,\u00e9,2024-06-25 09:00:00"]
+    lake.write_streams("one", [*MORNING, *lines], EVENING)
+    of_day = days_of_runs(lake, {TUESDAY: ["one"], WEDNESDAY: ["one"]}, songs=lake.write_snapshots()["songs"])
+    assert {date: day.unknown_tracks for date, day in of_day.items()} == {TUESDAY: ["t9", "\u00e9"], WEDNESDAY: []}
+
+
+@pytest.mark.parametrize("buckets", [1, 16])
+def test_a_day_lists_as_many_unknown_tracks_as_fit_into_an_item(
+    lake: Lake, buckets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "PLAYS_PER_BUCKET", 200 if buckets == 1 else 20)
+    monkeypatch.setattr(count_plays, "MAX_UNKNOWN_TRACKS", 99)
+    for run, tracks in (("fits", 99), ("too-many", 100)):
+        lines = [f"user-{number % 7},t{number % tracks},2024-06-25 08:00:{number % 60:02}" for number in range(200)]
+        lake.write_streams(run, lines)
+    assert lake.run_of_day("fits", TUESDAY).buckets == buckets
+    listed = days_of_runs(lake, {TUESDAY: ["fits"]})[TUESDAY].unknown_tracks
+    assert listed == sorted(f"t{number}" for number in range(99))
+    assert days_of_runs(lake, {TUESDAY: ["too-many"]})[TUESDAY].unknown_tracks is None
+
+
+def test_unknown_tracks_of_purged_users_are_not_listed(lake: Lake) -> None:
+    lake.write_streams("one", ["ann,t8,2024-06-25 08:00:00", "bob,t9,2024-06-25 08:00:01"])
+    claims = [Claim(TUESDAY, 1, frozenset({"one"}))]
+    assert lake.engine.compute(claims, NO_SNAPSHOTS, purge("ann"))[TUESDAY].unknown_tracks == ["t9"]
+
+
+def test_a_songs_snapshot_says_which_tracks_it_knows(lake: Lake) -> None:
+    snapshot = lake.write_snapshots()["songs"]
+    assert snapshot is not None
+    assert sorted(lake.engine.known_tracks(snapshot, ["t1", "nothing", "t2"])) == ["t1", "t2"]
+    assert lake.engine.known_tracks(snapshot, []) == []
 
 
 def test_a_document_that_is_missing_is_an_error_that_says_which_one(lake: Lake) -> None:

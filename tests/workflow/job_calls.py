@@ -31,6 +31,7 @@ from glue_scripts.publication import Publisher
 from glue_scripts.spread import task_share
 from glue_scripts.sql_engine import SqlEngine
 from glue_scripts.staged_files import check_batch, read_manifest
+from glue_scripts.taken_batches import StoredBatches
 from glue_scripts.validation import Validation
 from tests import fault_table
 from tests.workflow.pipeline import File, Pipeline, session_of
@@ -193,7 +194,12 @@ class KpiJob:
                 share=task_share(),
             )
             made_with = {"kpi_code": KPI_CODE, "kpi_settings": settings}
-            batch = KpiBatch(publisher=Publisher(ledger, kpi_table, engine.compute, made_with), run=run)
+            batch = KpiBatch(
+                publisher=Publisher(ledger, kpi_table, engine.compute, made_with),
+                known_tracks=engine.known_tracks,
+                batches=StoredBatches(engine.objects),
+                run=run,
+            )
             with object_store_on(session.client("s3", **given, config=object_store._CONFIG)):
                 measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
 
