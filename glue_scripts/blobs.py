@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -58,14 +58,6 @@ def table_of(blob: Blob) -> pa.Table:
     """Unpack the table of a blob."""
     with pa.ipc.open_stream(blob.payload) as reader:
         return reader.read_all()
-
-
-def by_key(blobs: Iterable[Blob]) -> dict[int, list[Blob]]:
-    """Collect blobs by key, keys ascending."""
-    groups: dict[int, list[Blob]] = {}
-    for blob in blobs:
-        groups.setdefault(blob.key, []).append(blob)
-    return dict(sorted(groups.items()))
 
 
 def _packed(table: pa.Table) -> bytes:

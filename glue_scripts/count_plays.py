@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from glue_scripts.coded import Coded
 from glue_scripts.kpi_sql import BUCKET_RESULTS, CATALOGUE, DAY_RESULTS, DISTINCT_PLAYS, HALF_UP, Query
+from glue_scripts.many_plays import SpilledPlays, plays_table
 from glue_scripts.packing import packed
 from glue_scripts.purged_users import is_purged
-from glue_scripts.stored_plays import Plays
+from glue_scripts.stored_plays import NO_PLAYS, Plays
 
 if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
@@ -29,7 +29,11 @@ MAX_UNKNOWN_TRACKS = 1_000
 
 MAX_JOINED_BYTES = 32 * 2**20
 
-_MICROSECONDS = 1_000_000
+_PLAYS = """
+    CREATE OR REPLACE TEMP VIEW plays AS
+    SELECT user_id AS user_code, track_id AS track_code, make_timestamp(listen_time * 1000000) AS listen_time
+    FROM numbers
+"""
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,12 @@ class Catalogue:
 
 
 def count_bucket(
-    db: duckdb.DuckDBPyConnection, plays: Plays, users: pa.Table, tombstones: Tombstones
+    db: duckdb.DuckDBPyConnection, plays: Plays | SpilledPlays, users: pa.Table, tombstones: Tombstones
 ) -> dict[str, pa.Table]:
     """Count the plays of one bucket.
 
     Args:
-        db: a connection with the catalogue's tables.
+        db: a connection with the catalogue's tables; that of the plays where they are spilled.
         plays: all plays, of any days, of the bucket's users.
         users: user_id and user_country of at least the bucket's users.
         tombstones: the purged users, read after the days were claimed.
@@ -102,7 +106,7 @@ def compute_days(
         The tables of `kpi_sql.DAY_RESULTS` by name.
     """
     # Without rows, for what no bucket has: plays of unknown tracks only give no genre.
-    for name, table in _bucket_results(db, _no_plays(), no_users(), np.zeros(0, bool)).items():
+    for name, table in _bucket_results(db, NO_PLAYS, no_users(), np.zeros(0, bool)).items():
         _replace(db, name, table)
     for name, table in _joined(results):
         db.register("result", table)
@@ -138,38 +142,27 @@ def no_songs() -> pa.Table:
     return pa.table({**columns, "duration_ms": pa.array(np.zeros(0, np.int64))})
 
 
-def _no_plays() -> Plays:
-    """Return no play."""
-    nothing = Coded(np.zeros(0, np.int32), pa.array([], pa.string()))
-    return Plays(users=nothing, tracks=nothing, seconds=np.zeros(0, np.int64), files=nothing)
-
-
 def no_users() -> pa.Table:
     """Return the rows of no users file: every user is unknown."""
     return pa.table(dict.fromkeys(("user_id", "user_country"), pa.array([], pa.string())))
 
 
 def _bucket_results(
-    db: duckdb.DuckDBPyConnection, plays: Plays, users: pa.Table, is_purged_user: npt.NDArray[np.bool_]
+    db: duckdb.DuckDBPyConnection, plays: Plays | SpilledPlays, users: pa.Table, is_purged_user: npt.NDArray[np.bool_]
 ) -> dict[str, pa.Table]:
     """Run the queries of a bucket; `is_purged_user` has a value for each of the plays' user codes."""
     given = {
-        "plays": pa.table(
-            {
-                "user_code": pa.array(plays.users.codes),
-                "track_code": pa.array(plays.tracks.codes),
-                "listen_time": pa.array(plays.seconds * _MICROSECONDS).view(pa.timestamp("us")),
-            }
-        ),
         "listeners": plays.users.values_table("user_code", "user_id").filter(pa.array(~is_purged_user)),
         "played_tracks": plays.tracks.values_table("track_code", "track_id"),
         "users": users,
     }
     for name, table in given.items():
         db.register(name, table)
-    db.execute(f"CREATE OR REPLACE TABLE {DISTINCT_PLAYS.table} AS {DISTINCT_PLAYS.sql}")
     values = {"max_unknown_tracks": MAX_UNKNOWN_TRACKS}
-    results = {query.table: _select(db, query, values) for query in BUCKET_RESULTS}
+    with plays_table(db, "numbers", plays):
+        db.execute(_PLAYS)
+        db.execute(f"CREATE OR REPLACE TABLE {DISTINCT_PLAYS.table} AS {DISTINCT_PLAYS.sql}")
+        results = {query.table: _select(db, query, values) for query in BUCKET_RESULTS}
     for name in given:
         db.unregister(name)
     return results

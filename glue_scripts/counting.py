@@ -10,22 +10,24 @@ A run may have fewer buckets than another of the same day. Its objects are read 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from glue_scripts.blobs import Blob, blobs_of, by_key, table_of
+from glue_scripts.blobs import Blob, blobs_of, table_of
 from glue_scripts.count_plays import Catalogue, compute_days, count_bucket, no_songs, no_users
+from glue_scripts.many_plays import Gathered, SpilledPlays
 from glue_scripts.objects import Objects
 from glue_scripts.packing import packed
-from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays, StoredPlays, day_number, table_from_parquet
+from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays, StoredPlays, day_number, tables_from_parquet
 from glue_scripts.stored_snapshots import PARALLEL_READS, UsersSnapshot, read_songs, read_users
 from glue_scripts.storing import PLAYS, divided
 from glue_scripts.user_buckets import buckets_for
@@ -183,27 +185,32 @@ def _divide_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
             yield blob
             continue
         buckets, keys = json.loads(blob.payload)
+        tables = _stored_tables(counting.objects, keys)
         with closed_connection(counting.share) as db:
-            plays = Plays.of(_read_plays(counting.objects, keys))
-            yield from divided(db, plays, buckets, first_key=blob.key)
+            for some in packed(tables, lambda table: table.num_rows, PLAYS_PER_BUCKET):
+                yield from divided(db, Plays.of(some), buckets, first_key=blob.key)
 
 
 def _count_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
     """Count units, one after another; the results' key is the day."""
     with closed_connection(counting.share) as db:
         _catalogue(counting, db).register(db)
-        for of_unit in by_key(blobs).values():
-            yield from _count_unit(counting, db, of_unit)
+        units: list[Blob] = []
+        gathered = Gathered(db)
+        for blob in blobs:
+            if blob.name == PLAYS:
+                gathered.add(blob.key, table_of(blob))
+            else:
+                units.append(blob)
+        for unit in units:
+            for table in _stored_tables(counting.objects, json.loads(unit.payload)):
+                gathered.add(unit.key, table)
+            with gathered.taken(unit.key) as plays:
+                if len(plays):
+                    yield from _count_unit(counting, db, plays)
 
 
-def _count_unit(counting: Counting, db: duckdb.DuckDBPyConnection, blobs: Sequence[Blob]) -> Iterator[Blob]:
-    (unit,) = (blob for blob in blobs if blob.name == _UNIT)
-    keys = json.loads(unit.payload)
-    pieces = [table_of(blob) for blob in blobs if blob.name == PLAYS]
-    tables = [*pieces, *_read_plays(counting.objects, keys)]
-    if not tables:
-        return
-    plays = Plays.of(tables)
+def _count_unit(counting: Counting, db: duckdb.DuckDBPyConnection, plays: Plays | SpilledPlays) -> Iterator[Blob]:
     users = no_users()
     if counting.users:
         users = read_users(db, counting.objects, counting.users, plays.users.values)
@@ -221,9 +228,15 @@ def _finish_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
             yield from blobs_of(table, 0, name)
 
 
-def _read_plays(objects: Objects, keys: Sequence[str]) -> list[pa.Table]:
+def _stored_tables(objects: Objects, keys: Sequence[str]) -> Iterator[pa.Table]:
+    """The plays of objects, a million at a time; PARALLEL_READS objects are in memory at most."""
+    waiting = iter(keys)
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        return [table_from_parquet(body) for body in pool.map(objects.read, keys)]
+        ahead = deque(pool.submit(objects.read, key) for key in islice(waiting, PARALLEL_READS))
+        while ahead:
+            body = ahead.popleft().result()
+            yield from tables_from_parquet(body)
+            ahead.extend(pool.submit(objects.read, key) for key in islice(waiting, 1))
 
 
 def _catalogue(counting: Counting, db: duckdb.DuckDBPyConnection) -> Catalogue:

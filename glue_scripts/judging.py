@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from glue_scripts.blobs import Blob, blobs_of, by_key, table_of
+from glue_scripts.blobs import Blob, blobs_of, table_of
 from glue_scripts.count_plays import insert_tables
+from glue_scripts.many_plays import Gathered, SpilledPlays, plays_table
 from glue_scripts.objects import Location, Objects, json_line
 from glue_scripts.packing import packed
 from glue_scripts.stored_plays import PLAYS_PER_BUCKET, Plays
@@ -351,11 +352,11 @@ def _valid_blobs(
 class _Received:
     """The blobs about some files, sorted by kind: all but the valid rows of users and songs files."""
 
-    def __init__(self) -> None:
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.extents: defaultdict[int, dict[int, Extent]] = defaultdict(dict)
         self.broken: defaultdict[int, QuarantinedRows] = defaultdict(QuarantinedRows)
-        self.plays: list[Blob] = []
+        self.plays = Gathered(db)
         self.problems: list[Blob] = []
 
     def references(self, blobs: Iterable[Blob]) -> Iterator[pa.Table]:
@@ -364,7 +365,7 @@ class _Received:
             if blob.name == ROWS:
                 yield table_of(blob)
             elif blob.name == PLAYS:
-                self.plays.append(blob)
+                self.plays.add(blob.key, table_of(blob))
             elif blob.name == _COUNTS:
                 told = json.loads(blob.payload)
                 self.counts[blob.key].update(told["counts"])
@@ -378,13 +379,13 @@ class _Received:
 
 def _measure_part(judging: Judging, blobs: Iterable[Blob]) -> Iterator[Blob]:
     """Add up the counts of some files, write their quarantine, and ask the questions about valid rows."""
-    received = _Received()
     with closed_connection(judging.reading.share) as db:
+        received = _Received(db)
         references = insert_tables(db, "valid", received.references(blobs))
         for file, of_pieces in received.extents.items():
             found = _quarantine(judging, file, received.broken[file].table(of_pieces))
             yield Blob(file, _FILE, json.dumps({"counts": received.counts[file], "samples": found}).encode())
-        if received.plays:
+        if received.plays.buckets:
             yield _asked_plays(judging, db, received.plays)
         if references:
             yield from _ask_references(judging, db)
@@ -400,23 +401,31 @@ def _quarantine(judging: Judging, file: int, rows: pa.Table | None) -> dict[str,
     return {rule: [asdict(sample) for sample in found] for rule, found in samples(rows).items()}
 
 
-def _asked_plays(judging: Judging, db: duckdb.DuckDBPyConnection, plays: Iterable[Blob]) -> Blob:
+def _asked_plays(judging: Judging, db: duckdb.DuckDBPyConnection, plays: Gathered) -> Blob:
     """Count the warnings about plays, one bucket at a time. Integers replace the ids: DuckDB compares them faster."""
     for dataset, keys in judging.known.items():
         _read_ids(judging.reading.objects, db, dataset, keys)
-    query = warnings_sql(warnings_of("streams", judging.known))
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for of_bucket in by_key(plays).values():
-        some = Plays.of([table_of(blob) for blob in of_bucket])
-        for dataset, ids in {"songs": some.tracks, "users": some.users}.items():
-            if dataset in judging.known:
-                _number_ids(db, dataset, ids)
-        db.register("valid", some.numbers())
-        relation = db.sql(query)
-        for file, *found in relation.fetchall():
-            counts[some.files.values[file].as_py()].update(dict(zip(relation.columns[1:], found, strict=True)))
-        db.unregister("valid")
+    for bucket in plays.buckets:
+        with plays.taken(bucket) as of_bucket:
+            _ask_bucket(judging, db, of_bucket, counts)
     return Blob(0, _WARNINGS, json.dumps(counts).encode())
+
+
+def _ask_bucket(
+    judging: Judging,
+    db: duckdb.DuckDBPyConnection,
+    plays: Plays | SpilledPlays,
+    counts: Mapping[str, Counter[str]],
+) -> None:
+    """Add to the counts of each file what the warnings find in the plays of one bucket."""
+    for dataset, ids in {"songs": plays.tracks, "users": plays.users}.items():
+        if dataset in judging.known:
+            _number_ids(db, dataset, ids)
+    with plays_table(db, "valid", plays):
+        relation = db.sql(warnings_sql(warnings_of("streams", judging.known)))
+        for file, *found in relation.fetchall():
+            counts[plays.files.values[file].as_py()].update(dict(zip(relation.columns[1:], found, strict=True)))
 
 
 def _ask_references(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator[Blob]:

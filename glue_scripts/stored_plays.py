@@ -6,7 +6,7 @@ in the same order under the same key. Readers of a day's run read its document; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC).date()
 
 _MICROSECONDS = 1_000_000
 _LISTEN_TIME = pa.timestamp("us", "UTC")
+_TEXT = ["user_id", "track_id", "file"]
 _DICTIONARY_BYTES = 16 * 2**20
 """With Arrow's limit of 1 MB, a dictionary of 50,000 track ids is given up and the rest of the column is plain text."""
 
@@ -94,6 +95,10 @@ class Plays:
             seconds=self.seconds[rows],
             files=self.files.take(rows).compact(),
         )
+
+
+_NOTHING = Coded(np.zeros(0, np.int32), pa.array([], pa.string()))
+NO_PLAYS = Plays(users=_NOTHING, tracks=_NOTHING, seconds=np.zeros(0, np.int64), files=_NOTHING)
 
 
 @dataclass(frozen=True)
@@ -263,21 +268,33 @@ def day_number(day: str | date) -> int:
     return ((date.fromisoformat(day) if isinstance(day, str) else day) - EPOCH).days
 
 
-def plays_to_parquet(plays: Plays) -> memoryview:
-    """Return a Parquet file: user_id, track_id, file strings; listen_time timestamp in microseconds and UTC."""
+def plays_to_parquet(parts: Iterable[Plays]) -> tuple[int, memoryview]:
+    """Return a Parquet file: user_id, track_id, file strings; listen_time timestamp in microseconds and UTC.
+
+    Args:
+        parts: the plays; read one by one. Each is a row group or several.
+
+    Returns:
+        How many plays there are, and the file.
+    """
+    rows = 0
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        plays.table(),
+    with pq.ParquetWriter(
         sink,
-        use_dictionary=["user_id", "track_id", "file"],
+        NO_PLAYS.table().schema,
+        use_dictionary=_TEXT,
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
         column_encoding={"listen_time": "DELTA_BINARY_PACKED"},
         store_schema=False,
-    )
-    return memoryview(sink.getvalue())
+    ) as writer:
+        for plays in parts:
+            writer.write_table(plays.table())
+            rows += len(plays)
+    return rows, memoryview(sink.getvalue())
 
 
-def table_from_parquet(body: bytes | bytearray | memoryview) -> pa.Table:
-    """Read what `plays_to_parquet` wrote, as `Plays.of` takes it."""
-    text = ["user_id", "track_id", "file"]
-    return pq.read_table(pa.BufferReader(body), use_threads=False, read_dictionary=text)
+def tables_from_parquet(body: bytes | bytearray | memoryview) -> Iterator[pa.Table]:
+    """Read what `plays_to_parquet` wrote, as `Plays.of` takes it: one row group, a million rows at most, at a time."""
+    with pq.ParquetFile(pa.BufferReader(body), read_dictionary=_TEXT) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, use_threads=False)

@@ -12,14 +12,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from glue_scripts.blobs import Blob, blobs_of, by_key, table_of
+from glue_scripts.blobs import Blob, blobs_of, table_of
 from glue_scripts.count_plays import insert_tables
+from glue_scripts.many_plays import Gathered, SpilledPlays
 from glue_scripts.objects import Objects
 from glue_scripts.stored_plays import (
     Plays,
@@ -138,12 +141,19 @@ def _store_part(storing: Storing, blobs: Iterable[Blob]) -> Iterator[Blob]:
     """Store buckets, one after another; tell of each its days, their rows and bytes."""
     plays = (blob for blob in blobs if blob.name == PLAYS)
     with closed_connection(storing.share) as db, ThreadPoolExecutor(PARALLEL_WRITES) as pool:
-        for key, of_bucket in by_key(plays).items():
-            bucket = key - storing.first_key
-            accepted = _of_files(Plays.of([table_of(blob) for blob in of_bucket]), storing.files)
-            by_day = plays_by_day(db, accepted, storing.tombstones)
-            stored = pool.map(partial(_store_day, storing, bucket), by_day)
-            yield Blob(bucket, _STORED, json.dumps(list(stored)).encode())
+        gathered = Gathered(db)
+        for blob in plays:
+            gathered.add(blob.key, table_of(blob))
+        for key in gathered.buckets:
+            store = partial(_store_day, storing, key - storing.first_key)
+            with gathered.taken(key) as of_bucket:
+                if isinstance(of_bucket, SpilledPlays):
+                    parts = of_bucket.by_day(storing.files, storing.tombstones)
+                    stored = [store(of_day) for of_day in groupby(parts, key=attrgetter("date"))]
+                else:
+                    by_day = plays_by_day(db, _of_files(of_bucket, storing.files), storing.tombstones)
+                    stored = list(pool.map(store, ((day.date, [day]) for day in by_day)))
+            yield Blob(key - storing.first_key, _STORED, json.dumps(stored).encode())
 
 
 def _of_files(plays: Plays, files: frozenset[str]) -> Plays:
@@ -151,13 +161,14 @@ def _of_files(plays: Plays, files: frozenset[str]) -> Plays:
     return plays if is_accepted.all() else plays.take(np.flatnonzero(is_accepted[plays.files.codes]))
 
 
-def _store_day(storing: Storing, bucket: int, day: PlaysOfDay) -> tuple[str, int, int]:
-    """Write the object of a day, if it has plays; return the date, its rows and its size in bytes."""
-    if not len(day.plays):
-        return day.date, 0, 0
-    body = plays_to_parquet(day.plays)
-    storing.objects.write(object_key(storing.run, day.date, bucket, storing.buckets), body)
-    return day.date, len(day.plays), len(body)
+def _store_day(storing: Storing, bucket: int, of_day: tuple[str, Iterable[PlaysOfDay]]) -> tuple[str, int, int]:
+    """Write the object of a day, given in parts, if it has plays; return the date, its rows and its size in bytes."""
+    date, parts = of_day
+    rows, body = plays_to_parquet(part.plays for part in parts)
+    if not rows:
+        return date, 0, 0
+    storing.objects.write(object_key(storing.run, date, bucket, storing.buckets), body)
+    return date, rows, len(body)
 
 
 def _store_snapshot_part(storing: StoringSnapshot, blobs: Iterable[Blob]) -> Iterator[Blob]:

@@ -16,7 +16,7 @@ from glue_scripts.ledger import Batch, Ledger
 from glue_scripts.names import ACCEPTED_FORMAT
 from glue_scripts.objects import DocumentError, Location, Objects, parse_json
 from glue_scripts.publication import MAX_DAYS_AT_ONCE
-from glue_scripts.stored_plays import RunOfDay, StoredPlays, document_key, table_from_parquet
+from glue_scripts.stored_plays import RunOfDay, StoredPlays, document_key, tables_from_parquet
 
 MAX_BATCHES: Final = 20
 MAX_BYTES: Final = 256 * 2**20
@@ -113,6 +113,6 @@ class StoredBatches:
         return RunOfDay.of_document(json.loads(bytes(self.objects.read(document_key(run, date))))).objects
 
     def _check(self, stored: StoredPlays) -> None:
-        rows = table_from_parquet(self.objects.read(stored.key)).num_rows
+        rows = sum(table.num_rows for table in tables_from_parquet(self.objects.read(stored.key)))
         if rows != stored.rows:
             raise DocumentError(f"{stored.key} has {rows} rows and not {stored.rows}.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.flat_rows import flat
 from benchmarks.folder_objects import FolderObjects
@@ -24,6 +25,11 @@ from tests.oracle import Play, Song, User
 from validators.closed_duckdb import Share, closed_connection
 
 Start = Callable[[Sequence[Sequence[Blob]]], Blobs]
+
+
+def table_from_parquet(body: bytes | bytearray | memoryview) -> pa.Table:
+    """Reads all plays of an object."""
+    return pq.read_table(pa.BufferReader(body), read_dictionary=["user_id", "track_id", "file"])
 
 
 def share(folder: Path, memory_mb: int = 200) -> Share:

@@ -21,7 +21,7 @@ from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.names import is_marker
 from glue_scripts.objects import Location, json_line
 from glue_scripts.publication import Publisher
-from glue_scripts.stored_plays import RunOfDay, document_key, table_from_parquet
+from glue_scripts.stored_plays import RunOfDay, document_key
 from glue_scripts.taken_batches import StoredBatches
 from operations.kpis import entries, read_rows
 from tests import oracle
@@ -31,6 +31,7 @@ from tests.exactness.actors import Actor, CrashError
 from tests.exactness.simulation import MADE_WITH, InTurn, step_of
 from tests.lake import UPLOADED_AT, LakeFile, lake_file, lake_writer
 from tests.oracle import by_key
+from tests.stored import table_from_parquet
 from tests.unit.conftest import Tables, dynamodb_endpoint, tables  # noqa: F401 - fixtures
 
 STREAMS_HEADER: Final = ["user_id", "track_id", "listen_time"]

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.folder_objects import FolderObjects
-from glue_scripts.stored_plays import Plays, plays_to_parquet, table_from_parquet
+from glue_scripts.stored_plays import Plays, plays_to_parquet
 from glue_scripts.stored_snapshots import read_users
 from operations.csv_rows import Cleaned
 from operations.parquet_rows import count_rows, remove_rows
 from tests.oracle import Play, User
-from tests.stored import plays_of, share, store_users
+from tests.stored import plays_of, share, store_users, table_from_parquet
 from validators.closed_duckdb import closed_connection
 
 PLAYS = [
@@ -35,7 +35,7 @@ def db(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def test_the_other_plays_are_read_back_to_the_second_and_beside_files_that_were_not_cleaned() -> None:
-    before = bytes(plays_to_parquet(plays_of(PLAYS)))
+    before = bytes(plays_to_parquet([plays_of(PLAYS)])[1])
     after = BytesIO()
 
     assert count_rows(BytesIO(before), "u-1") == 1
@@ -49,7 +49,7 @@ def test_the_other_plays_are_read_back_to_the_second_and_beside_files_that_were_
 
 def test_a_file_of_one_person_is_read_as_no_plays() -> None:
     after = BytesIO()
-    assert remove_rows(BytesIO(plays_to_parquet(plays_of(PLAYS[:1]))), after, "u-1") == Cleaned(removed=1, left=0)
+    assert remove_rows(BytesIO(plays_to_parquet([plays_of(PLAYS[:1])])[1]), after, "u-1") == Cleaned(removed=1, left=0)
     assert len(Plays.of([table_from_parquet(after.getvalue())])) == 0
 
 

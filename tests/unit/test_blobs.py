@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from glue_scripts.blobs import MAX_BLOB_BYTES, Blob, BlobTooLargeError, blobs_of, by_key, table_of
+from glue_scripts.blobs import MAX_BLOB_BYTES, Blob, BlobTooLargeError, blobs_of, table_of
 
 
 def rows_of(blobs: list[Blob]) -> list[object]:
@@ -38,8 +38,3 @@ def test_a_table_without_rows_is_one_blob() -> None:
 def test_one_row_beyond_the_bound_is_an_error_that_quotes_no_value() -> None:
     with pytest.raises(BlobTooLargeError, match=r"^One row of plays has \d+ bytes; a blob holds 1000\.$"):
         list(blobs_of(pa.table({"text": ["x" * 2000, "y" * 2000]}), 0, "plays", max_bytes=1000))
-
-
-def test_blobs_are_collected_by_key() -> None:
-    blobs = [Blob(2, "a", b""), Blob(1, "b", b""), Blob(2, "c", b"")]
-    assert list(by_key(blobs).items()) == [(1, [blobs[1]]), (2, [blobs[0], blobs[2]])]

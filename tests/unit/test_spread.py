@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -9,7 +10,7 @@ import pytest
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from glue_scripts.blobs import MAX_BLOB_BYTES, Blob, by_key
+from glue_scripts.blobs import MAX_BLOB_BYTES, Blob
 from glue_scripts.spread import HERE, HERE_PLAYS, Blobs, Here, Spread, workers_for
 
 Start = Callable[[Sequence[Sequence[Blob]]], Blobs]
@@ -28,8 +29,14 @@ def doubled(blobs: Iterable[Blob]) -> Iterator[Blob]:
 
 
 def joined(blobs: Iterable[Blob]) -> Iterator[Blob]:
-    for key, of_key in by_key(blobs).items():
-        yield Blob(key, "joined", b"".join(sorted(blob.payload for blob in of_key)))
+    return (Blob(key, "joined", payload) for key, payload in joined_by_key(blobs).items())
+
+
+def joined_by_key(blobs: Iterable[Blob]) -> dict[int, bytes]:
+    of_key: defaultdict[int, list[bytes]] = defaultdict(list)
+    for blob in blobs:
+        of_key[blob.key].append(blob.payload)
+    return {key: b"".join(sorted(payloads)) for key, payloads in of_key.items()}
 
 
 def sizes(blobs: Iterable[Blob]) -> Iterator[Blob]:
@@ -46,10 +53,7 @@ def test_work_is_done_on_the_blobs_of_each_part(start: Start) -> None:
 @pytest.mark.parametrize("parts", [1, 2, 5])
 def test_all_blobs_of_a_key_come_together(start: Start, parts: int) -> None:
     given = [[Blob(number * part % 7, "", bytes([number])) for number in range(20)] for part in range(4)]
-    expected = {
-        key: b"".join(sorted(blob.payload for blob in of_key))
-        for key, of_key in by_key(blob for part in given for blob in part).items()
-    }
+    expected = joined_by_key(blob for part in given for blob in part)
     found = start(given).by_key(parts).map(joined).collect()
     assert sorted(found) == [Blob(key, "joined", payload) for key, payload in sorted(expected.items())]
 

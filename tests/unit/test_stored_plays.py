@@ -16,10 +16,10 @@ from benchmarks.folder_objects import FolderObjects
 from glue_scripts import coded
 from glue_scripts.ledger import NO_TOMBSTONES, Tombstones, salted_hash
 from glue_scripts.objects import DocumentError
-from glue_scripts.stored_plays import Plays, RunOfDay, StoredPlays, document_key, plays_to_parquet, table_from_parquet
+from glue_scripts.stored_plays import Plays, RunOfDay, StoredPlays, document_key, plays_to_parquet
 from glue_scripts.user_buckets import BucketCountError
 from tests.oracle import Play
-from tests.stored import Account, plays_of
+from tests.stored import Account, plays_of, table_from_parquet
 
 Row = tuple[str, datetime, str, str]
 
@@ -136,7 +136,7 @@ def test_purged_users_are_not_stored_and_a_day_of_theirs_alone_stays_in_the_run(
 
 def test_plays_come_back_from_parquet_with_each_id_once() -> None:
     plays = plays_of(random_plays(3, 500), "f")
-    again = Plays.of([table_from_parquet(plays_to_parquet(plays))])
+    again = Plays.of([table_from_parquet(plays_to_parquet([plays])[1])])
     assert again.table().to_pylist() == plays.table().to_pylist()
     assert len(set(again.users.values.to_pylist())) == len(again.users.values)
 
@@ -144,7 +144,7 @@ def test_plays_come_back_from_parquet_with_each_id_once() -> None:
 def test_many_ids_stay_a_dictionary_in_the_file() -> None:
     """Arrow gives a dictionary up at 1 MB: the rest of the column is then plain text, and as slow to read."""
     ids = [f"track of some forty characters {number:09}" for number in range(60_000)]
-    body = plays_to_parquet(plays_of([Play("u", track_id, START) for track_id in ids * 4]))
+    _, body = plays_to_parquet([plays_of([Play("u", track_id, START) for track_id in ids * 4])])
     column = pq.ParquetFile(pa.BufferReader(body)).metadata.row_group(0).column(1)
     assert column.path_in_schema == "track_id"
     assert column.total_uncompressed_size < 60_000 * 60
