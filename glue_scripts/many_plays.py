@@ -169,6 +169,6 @@ class Gathered:
     def taken(self, key: int) -> Iterator[Plays | SpilledPlays]:
         """Take out the plays of a bucket, and forget them in the end."""
         tables, spilled = self._tables.pop(key, []), self._spilled.pop(key, None)
-        yield spilled or (Plays.of(tables) if tables else NO_PLAYS)
-        if spilled:
+        yield spilled if spilled is not None else Plays.of(tables) if tables else NO_PLAYS
+        if spilled is not None:
             self._db.execute(f"DROP TABLE {spilled.table}")
