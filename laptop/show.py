@@ -142,6 +142,8 @@ def _seconds(execution: Row) -> str:
 def _outcome(execution: Row) -> str:
     if execution["status"] == SUCCEEDED:
         output = json.loads(execution["output"])
+        if "parts" in output:
+            return f"divided into {len(output['parts'])} executions"
         return ", ".join(f"{len(output[kind])} {kind}" for kind in ("accepted", "rejected", "skipped") if output[kind])
     return " ".join(str(execution[field]) for field in ("error", "cause") if execution[field])[:500]
 

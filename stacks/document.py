@@ -70,7 +70,8 @@ def state_machines_page() -> str:
         "`python -m stacks.document state_machines > docs/state_machines.md`: change it there. Arrows show what leads "
         "where; what is retried, and how, stands in the definition. A failure ends the execution at its task, and a "
         "redrive goes on there. Only tasks of Stage catch, and only permanent answers about their one object "
-        "([why](decisions/0016-what-s3-refuses-is-a-verdict.md)).",
+        "([why](decisions/0016-what-s3-refuses-is-a-verdict.md)); and StartPart, only that a part was started before "
+        "([why](decisions/0025-a-batch-of-too-many-bytes-is-divided.md)).",
     ]
     for path in sorted(STATE_MACHINES.glob("*.asl.json"), reverse=True):
         definition = json.loads(path.read_text(encoding="utf-8"))

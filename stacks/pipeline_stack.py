@@ -121,6 +121,7 @@ class PipelineStack(cdk.Stack):
                 "ComputeKpisJob": self.compute_kpis.job.job_name,
                 "LedgerTable": ledger.table.table_name,
                 "AlertTopicArn": alerts.topic.topic_arn,
+                "MaxBatchBytes": str(self._settings.max_batch_bytes),
             },
             settings=self._settings,
         )
@@ -134,6 +135,7 @@ class PipelineStack(cdk.Stack):
         self.compute_kpis.grant_run(pipeline.role)
         ledger.grant_update(pipeline.role)
         alerts.grant_publish(pipeline.role)
+        pipeline.grant_start_itself()
         return pipeline
 
     def _recompute(self) -> StateMachine:

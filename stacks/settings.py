@@ -19,6 +19,7 @@ from stacks.quotas import (
     largest_summary_bytes,
 )
 from validators.rules import RuleError, check_tolerances
+from validators.schemas import MAX_FILE_BYTES
 
 CDK_JSON: Final = Path(__file__).parents[1] / "cdk.json"
 
@@ -202,6 +203,10 @@ class Settings:
     batch_size: Annotated[int, _Whole(1, 100, "files")]
     """Most files in one batch. An execution's input takes 256 KiB: 33 events fit, whatever their keys hold."""
 
+    max_batch_gb: Annotated[int, _Whole(MAX_FILE_BYTES // 2**30, 500, "GB")]
+    """Most GB (of 1,073,741,824 bytes, as files lie in S3) that one execution processes. It divides a larger batch and
+    starts an execution for each part. More than 20 may need more workers, or a longer `job_timeout_minutes`."""
+
     worker_type: Annotated[str, _OneOf("G.1X", "G.2X", "G.4X", "G.8X")]
     """Size of a Glue worker; G.1X is 1 DPU (4 vCPU, 16 GB)."""
 
@@ -286,6 +291,11 @@ class Settings:
         G.1X is 1, G.2X is 2 and so on: https://docs.aws.amazon.com/glue/latest/dg/worker-types.html
         """
         return self.number_of_workers * int(self.worker_type.removeprefix("G.").removesuffix("X"))
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """Most bytes of the files that one execution processes, as they lie in S3."""
+        return self.max_batch_gb * 2**30
 
     @property
     def quiet_freshness_seconds(self) -> int:

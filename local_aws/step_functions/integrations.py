@@ -35,6 +35,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_glue import (
     StateTaskServiceGlue,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+    StateTaskServiceSfn,
+)
 
 from local_aws.patching import JsonValue, MotoObject, replace
 from local_aws.step_functions.jsonata_evaluation import json_text, json_value
@@ -281,6 +284,10 @@ def install() -> None:
     replace(StateTaskServiceAwsSdk, "_eval_service_task", _call_sdk_operation)
     replace(StateTaskServiceAwsSdk, "_normalise_service_error_name", staticmethod(_sdk_service_name))
     replace(StateTaskServiceGlue, "_sync_to_start_job_run", _glue_sync)
+    # moto calls StartExecution with members that begin with a capital, and escapes each letter of its input that is not
+    # ASCII, which makes it up to three times as long.
+    replace(StateTaskServiceSfn, "_eval_service_task", _call_sdk_operation)
+    replace(StateTaskServiceSfn, "_normalise_parameters", StateTaskServiceCallback._normalise_parameters)
     replace(ErrorEqualsDecl, "_eval_body", _matches_error)
     _make_sync_work()
     _name_errors_without_a_body()

@@ -26,7 +26,7 @@ class StateMachine(Construct):
         construct_id: Construct id.
         name: Physical name.
         definition: File name in state_machines/.
-        substitutions: What takes the place of each `${…}` in the definition: names and ARNs only.
+        substitutions: What takes the place of each `${…}` in the definition: names, ARNs and numbers only.
         settings: Settings of the environment.
     """
 
@@ -83,6 +83,13 @@ class StateMachine(Construct):
     def grant_start(self, role: iam.IRole) -> None:
         """Let a role start executions."""
         allow(role, actions=["states:StartExecution"], resources=[self.machine.state_machine_arn])
+
+    def grant_start_itself(self) -> None:
+        """Let an execution start others of the same machine.
+
+        The ARN is made of the name: the machine needs the role's policy, so that a reference back would be a cycle.
+        """
+        allow(self.role, actions=["states:StartExecution"], resources=[self.arn])
 
     def grant_read_history(self, role: iam.IRole) -> None:
         """Let a role read how executions ended, and where."""

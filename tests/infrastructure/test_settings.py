@@ -9,6 +9,7 @@ import pytest
 
 from stacks.settings import Settings, SettingsError, read_context
 from validators.rules import RULES, Severity
+from validators.schemas import MAX_FILE_BYTES
 
 
 def _environments(**changes: object) -> dict[str, Any]:
@@ -55,6 +56,10 @@ def test_a_missing_setting_is_an_error() -> None:
         ("batch_window_seconds", True, "a whole number of seconds"),
         ("batch_size", 101, "a whole number of files from 1 to 100"),
         ("batch_size", 0, "a whole number of files"),
+        ("max_batch_gb", 4, "a whole number of GB from 5 to 500"),
+        ("max_batch_gb", 501, "a whole number of GB from 5 to 500"),
+        ("max_batch_gb", 20.5, "a whole number of GB"),
+        ("max_batch_gb", "20", "a whole number of GB"),
         ("worker_type", "G.025X", "one of 'G.1X'"),
         ("number_of_workers", 1, "a whole number of workers from 2"),
         ("glue_version", "6.0", "one of '5.1'"),
@@ -116,6 +121,11 @@ def test_every_row_rule_may_have_a_tolerance(rule: str, tolerance: float) -> Non
     assert Settings.read(_environments(tolerances={rule: tolerance}), "dev").tolerances == {rule: tolerance}
 
 
+def test_the_smallest_batch_holds_the_largest_file() -> None:
+    assert Settings.read(_environments(max_batch_gb=5), "dev").max_batch_bytes == MAX_FILE_BYTES
+    assert Settings.read(_environments(), "dev").max_batch_bytes == 20 * 2**30
+
+
 def test_more_than_ten_files_need_a_window() -> None:
     with pytest.raises(SettingsError, match="batch_size over 10 needs a batch_window_seconds of at least 1"):
         Settings.read(_environments(batch_window_seconds=0, batch_size=11), "dev")
@@ -160,6 +170,7 @@ def test_a_key_alone_does_not_open_the_api() -> None:
         ("alert_emails", ["b@example.com"], ("b@example.com",)),
         ("api_allowed_cidrs", "127.0.0.1/32", ("127.0.0.1/32",)),
         ("batch_size", "7", 7),
+        ("max_batch_gb", "7", 7),
         ("retain_data", "true", True),
         ("log_retention_days", "365", 365),
         ("worker_type", "G.2X", "G.2X"),

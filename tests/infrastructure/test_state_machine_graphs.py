@@ -33,6 +33,8 @@ PERMANENT_ERRORS: Final = {
     "S3.InvalidRequestException",
 }
 """Answers about one object that no second call changes."""
+ALREADY_STARTED: Final = "StepFunctions.ExecutionAlreadyExistsException"
+"""What StartExecution answers about a name whose execution has ended: the part was started before."""
 UMBRELLA: Final = "S3.S3Exception"
 """Any other answer of S3, passing ones too: only its status tells, and what that does not tell must fail uncaught."""
 each_machine = pytest.mark.parametrize("machine", MACHINES)
@@ -139,13 +141,27 @@ def test_every_task_has_a_timeout_shorter_than_the_machines(machine: str) -> Non
 
 
 @each_machine
-def test_nothing_catches_but_permanent_answers_about_one_object_in_stage(machine: str) -> None:
+def test_nothing_catches_but_permanent_answers_about_one_object_in_stage_and_that_a_part_was_started(
+    machine: str,
+) -> None:
     """A redrive would enter the Fail state that a Catch led to, instead of the task."""
     for name, state in _states(machine):
         for catcher in state.get("Catch", []):
-            assert name in _stage(), name
             assert state["Type"] == "Task", name
-            assert set(catcher["ErrorEquals"]) <= PERMANENT_ERRORS | {UMBRELLA}, name
+            if name == "StartPart":
+                assert catcher["ErrorEquals"] == [ALREADY_STARTED]
+            else:
+                assert name in _stage(), name
+                assert set(catcher["ErrorEquals"]) <= PERMANENT_ERRORS | {UMBRELLA}, name
+
+
+def test_a_part_that_was_started_before_counts_as_started() -> None:
+    states = _definition("pipeline.asl.json")["States"]["StartParts"]["ItemProcessor"]["States"]
+    start = states["StartPart"]
+    assert start["Retry"][0] == {"ErrorEquals": [ALREADY_STARTED], "MaxAttempts": 0}
+    (catcher,) = start["Catch"]
+    assert states[catcher["Next"]] == {"Type": "Pass", "End": True}
+    assert catcher["Output"] == start["Output"] == "{% $states.input %}"
 
 
 def test_what_was_caught_and_is_not_about_the_object_is_called_again_without_a_catch() -> None:

@@ -67,6 +67,7 @@ SETTING_OF = {
     "MaximumBatchingWindowInSeconds": "batch_window_seconds",
     "VisibilityTimeout": "batch_window_seconds",
     "BatchSize": "batch_size",
+    "MaxBatchBytes": "max_batch_gb",
     "WorkerType": "worker_type",
     "NumberOfWorkers": "number_of_workers",
     "--dpus": "number_of_workers",

@@ -141,6 +141,11 @@ def encoded_copy_source() -> str:
     return str(run(task(SDK + "s3:copyObject", arguments))["status"])
 
 
+def execution_started_by_a_task() -> str:
+    arguments = {"StateMachineArn": machine(passing("x")), "Input": ["x"]}
+    return str(run(task("arn:aws:states:::states:startExecution", arguments))["status"])
+
+
 def glue_sync() -> str:
     client("glue").create_job(Name="job", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://data/k"})
     return str(run(task("arn:aws:states:::glue:startJobRun.sync", {"JobName": "job"})).get("cause"))
@@ -315,6 +320,7 @@ PROBES: Final[tuple[Callable[[], Any], ...]] = (
     stored_body,
     described_by_sdk,
     encoded_copy_source,
+    execution_started_by_a_task,
     glue_sync,
     query_error_is_retried_as_task_failed,
     error_of_a_map_is_lost,

@@ -46,6 +46,7 @@ def _plain_moto() -> dict[str, Any]:
         ("stored_body", "text", "integrations.to_request"),
         ("described_by_sdk", "FAILED", "integrations.to_request"),
         ("encoded_copy_source", "FAILED", "integrations.copy_source"),
+        ("execution_started_by_a_task", "FAILED", "integrations.install: StateTaskServiceSfn"),
         ("query_error_is_retried_as_task_failed", False, "integrations._matches_error"),
         ("error_of_a_map_is_lost", True, "control_flow.install: CustomErrorName"),
         ("name_of_an_unnamed_execution", "None", "executions._name_executions"),

@@ -16,6 +16,7 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.sns.responses import SNSResponse
 
 from local_aws import step_functions
+from local_aws.step_functions.data_limits import DATA_BYTES
 from local_aws.step_functions.integrations import copy_source
 from local_aws.step_functions.jsonata_evaluation import QueryEvaluationError, evaluate
 from tests.local.workflow_server import WorkflowServer, wait_for, workflow_server
@@ -373,6 +374,42 @@ def test_a_map_fails_with_the_error_of_its_iteration_and_can_be_retried_for_it(s
     slow = map_over({"Run": {**run, "TimeoutSeconds": 1}}, "Run", Retry=RETRY_ONCE)
     assert server.run(slow, [1])["error"] == "States.Timeout"
     assert len(server.glue.runs) == 5, "a timeout is not retried as a failed task"
+
+
+# Executions of a machine, started by a task
+
+
+START: Final = "arn:aws:states:::states:startExecution"
+
+
+def starting(machine: str, name: str, started_input: object, **more: object) -> dict[str, Any]:
+    return one_task(START, {"StateMachineArn": machine, "Name": name, "Input": started_input}, **more)
+
+
+@pytest.mark.parametrize("started_input", [["é", {"a": None}], {"a": 1}, []])
+def test_a_task_starts_an_execution_and_does_not_wait(server: WorkflowServer, started_input: object) -> None:
+    waits = {"Wait": {"Type": "Wait", "Seconds": 9999, "End": True}}
+    machine = server.create_state_machine({"StartAt": "Wait", "States": waits})
+    result = server.run(starting(machine, "child", started_input))["output"]
+    child = server.client("stepfunctions").describe_execution(executionArn=result["ExecutionArn"])
+    assert (child["name"], child["status"], json.loads(child["input"])) == ("child", "RUNNING", started_input)
+    assert server.run(starting(machine, "child", started_input))["output"] == result, "the same name and input"
+
+
+def test_a_task_that_starts_a_name_again_fails_by_the_name_that_aws_gives_it(server: WorkflowServer) -> None:
+    machine = server.create_state_machine(passing("x"))
+    first = server.run(starting(machine, "child", [1]))["output"]
+    server.ended(first["ExecutionArn"])
+    again = server.run(starting(machine, "child", [1]))
+    assert (again["status"], again["error"]) == ("FAILED", "StepFunctions.ExecutionAlreadyExistsException")
+    assert "Execution Already Exists: " in again["cause"]
+
+
+def test_letters_that_are_not_ascii_do_not_make_a_started_input_longer(server: WorkflowServer) -> None:
+    machine = server.create_state_machine(passing("x"))
+    text = "é" * (DATA_BYTES // 2 - 200)
+    result = server.run(starting(machine, "child", [text]))["output"]
+    assert json.loads(server.ended(result["ExecutionArn"])["input"]) == [text]
 
 
 # Redrive

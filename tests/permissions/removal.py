@@ -20,7 +20,7 @@ from local_aws.server import ACCOUNT, REGION
 from tests.kpi_api.rows import DAYS
 from tests.permissions.conftest import Stacks
 from tests.permissions.grants import Deployed, deployed_grants, removed
-from tests.workflow.pipeline import File, Pipeline, wait_for
+from tests.workflow.pipeline import File, Pipeline, of_size, wait_for
 
 UPLOADS_RULE: Final = "music-kpi-dev-object-created"
 NOTIFIER_RULE: Final = "music-kpi-dev-execution-failed"
@@ -44,6 +44,8 @@ def an_email_names_it(stacks: Stacks, pipeline: Pipeline, grant: Deployed) -> No
     del stacks
     files = [upload_with_tags(pipeline, name) for name in ("good.csv", "bad.csv", "gone.csv")]
     pipeline.delete(files[2])
+    if grant.name.action == "states:StartExecution":
+        files = [of_size(file, 15 * 2**30) for file in files]
     with removed(grant):
         ended = pipeline.run(files)
         assert ended["status"] == "FAILED"

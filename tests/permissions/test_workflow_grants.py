@@ -36,6 +36,7 @@ BY_DEFAULT: Final = (
     ("Pipeline/Pipeline", "s3:GetObjectVersion"),
     ("Pipeline/Pipeline", "s3:ListBucket"),
     ("Pipeline/Pipeline", "sns:Publish"),
+    ("Pipeline/Pipeline", "states:StartExecution"),
     ("Pipeline/Recompute", "glue:StartJobRun"),
     ("Pipeline/FailuresNotifyFailure", "sns:Publish"),
     ("Pipeline/FailuresRule trust", "sts:AssumeRole"),

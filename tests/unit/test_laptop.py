@@ -279,6 +279,14 @@ class TestTables:
         assert "42" in text
         assert "E Why" in text
 
+    def test_an_execution_that_has_divided_its_batch_tells_into_how_many(self) -> None:
+        parts = [{"execution_arn": f"arn-part-{number}", "files": 1} for number in (1, 2, 3)]
+        output = {"accepted": [], "rejected": [], "skipped": [], "parts": parts}
+        executions = [described(output=json.dumps(output))]
+
+        assert "divided into 3 executions" in printed(executions_table(executions))
+        assert rejection_reasons(executions) == {}
+
     def test_an_execution_without_an_end_has_no_duration(self) -> None:
         assert "RUNNING" in printed(executions_table([described(status="RUNNING", stopDate=None, output=None)]))
 

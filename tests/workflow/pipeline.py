@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -92,6 +92,13 @@ class File:
     def error_key(self) -> str:
         """Where it lies once it has been rejected."""
         return target_key(names.ERROR_PREFIX, self.key, self.version_id)
+
+
+def of_size(file: File, size: object) -> File:
+    """The file as its event would tell it with this size; None: the event tells none. The object stays small."""
+    described = {name: value for name, value in file.event["object"].items() if name != "size"}
+    described |= {} if size is None else {"size": size}
+    return replace(file, event={**file.event, "object": described})
 
 
 def _plain_email(rejected: list[dict[str, Any]], execution_arn: str) -> dict[str, str]:
@@ -258,6 +265,10 @@ class Pipeline:
     def run(self, files: Sequence[File], name: str | None = None) -> dict[str, Any]:
         """Process a batch, and return the description of its execution."""
         return self.ended(self.start(files, name))
+
+    def parts(self, ended: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Wait for the executions that a divided batch has started, and return their descriptions."""
+        return [self.ended(part["execution_arn"]) for part in ended["output"]["parts"]]
 
     def redrive(self, arn: str) -> dict[str, Any]:
         """Resume an execution, wait for its end and return its description."""
