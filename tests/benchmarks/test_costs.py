@@ -45,11 +45,11 @@ def test_glue_costs_what_deploying_says() -> None:
 
 
 def test_the_states_of_a_batch_and_of_a_file_are_those_of_the_definition() -> None:
-    """A batch of good files enters each state but those of failures, of rejections and of what S3 refuses."""
+    """A batch of good files enters each state but those of failures, rejections, division and what S3 refuses."""
     definition = json.loads((ROOT / "state_machines/pipeline.asl.json").read_text())
     others = (
         *("NotUnderstood", "NotStaged", "DidNotSucceed", "TooLarge", "MoveRejected", "RejectionEmail", "WhyNot"),
-        *("CopyUndescribed", "IsKeyMissing", "Again"),
+        *("CopyUndescribed", "IsKeyMissing", "Again", "StartParts"),
     )
     per_batch = [name for name in definition["States"] if not any(part in name for part in others)]
     assert len(per_batch) == costs.STATES_OF_BATCH

@@ -59,6 +59,25 @@ def test_a_kpi_run_counts_the_day_so_far() -> None:
     assert two.longest_run == pytest.approx(costs.JOB_SECONDS + second + 2 * objects)
 
 
+def test_where_batches_wait_a_kpi_run_counts_the_day_once_for_several_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Load(files=33 * 63, plays_of_file=1_000, pollers=1)
+    together = scale.MAX_BATCHES + 1
+    alone = scale.day(load, PROD)
+    monkeypatch.setattr(scale.costs, "SECONDS_A_DAY", 0)
+    monkeypatch.setattr(scale.costs, "batches", lambda *_, pollers: alone.batches)
+    waiting = scale.day(load, PROD)
+    assert waiting.kpi_seconds["start of KPI runs"] == alone.kpi_seconds["start of KPI runs"]
+    assert waiting.objects_read < alone.objects_read / together * 2
+    assert waiting.longest_run == alone.longest_run
+
+
+def test_fewer_batches_are_loaded_together_the_larger_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale.costs, "SECONDS_A_DAY", 0)
+    monkeypatch.setattr(scale.costs, "batches", lambda *_, pollers: 100)
+    small, large = (scale.day(Load(100, plays, 1), PROD).objects_read for plays in (1_000, 10_000_000))
+    assert (small, large) == (2 * (21 + 42 + 63 + 84 + 100), 2 * sum([*range(2, 100, 2), 100]))
+
+
 def test_one_file_more_than_what_is_sustained_is_not() -> None:
     load, _ = scale.sustained(100_000, PROD, pollers=1)
 
@@ -80,6 +99,8 @@ def test_one_file_more_than_what_is_sustained_is_not() -> None:
 def test_the_limit_that_binds_is_named(
     monkeypatch: pytest.MonkeyPatch, constant: str, value: float, plays_of_file: int, limit: str
 ) -> None:
+    """Each batch is loaded alone, so that no limit is far from the others."""
+    monkeypatch.setattr(scale, "MAX_BATCHES", 0)
     monkeypatch.setattr(scale, constant, value)
 
     assert scale.sustained(plays_of_file, replace(PROD, max_concurrent_kpi_runs=10), pollers=1)[1] == limit
