@@ -1,7 +1,7 @@
 """Plays of one bucket, in memory, or in DuckDB where one user has so many that a task could not hold them.
 
 Users are divided among buckets by a hash, so that a bucket has some PLAYS_PER_BUCKET plays. A user that stands for many
-listeners, such as those who are not signed in, has all its plays in one bucket all the same.
+listeners, such as those who are not signed in, still has all its plays in one bucket.
 """
 
 from __future__ import annotations
