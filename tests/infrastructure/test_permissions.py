@@ -164,6 +164,7 @@ NEEDED_BY_TASK = {
     },
     "arn:aws:states:::dynamodb:updateItem": {"dynamodb:UpdateItem"},
     "arn:aws:states:::sns:publish": {"sns:Publish"},
+    "arn:aws:states:::states:startExecution": {"states:StartExecution"},
     "arn:aws:states:::aws-sdk:sfn:getExecutionHistory": {"states:GetExecutionHistory"},
     "arn:aws:states:::aws-sdk:sfn:listExecutions": {"states:ListExecutions"},
     "arn:aws:states:::aws-sdk:s3:listObjectsV2": {"s3:ListBucket"},
@@ -200,6 +201,13 @@ def test_a_state_machine_may_do_what_its_tasks_do_and_nothing_else(deployment: D
     for name, file in STATE_MACHINES.items():
         granted = set().union(*allowed(deployment.pipeline, _role(deployment, name)).values())
         assert granted - BESIDE_TASKS == _needed(file), name
+
+
+def test_the_pipeline_starts_its_own_state_machine_and_no_other(deployment: Deployment) -> None:
+    granted = allowed(deployment.pipeline, _role(deployment, "pipeline"))
+    name = f"music-kpi-{deployment.environment}-pipeline"
+    own = f"arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:stateMachine:{name}"
+    assert [resource for resource, actions in granted.items() if "states:StartExecution" in actions] == [own]
 
 
 def test_every_listed_integration_is_one_that_a_state_machine_uses() -> None:

@@ -20,6 +20,7 @@ SUBSTITUTIONS: Final = {
     "ValidateBatchJob": "validate",
     "ComputeKpisJob": "compute",
     "AlertTopicArn": TOPIC,
+    "MaxBatchBytes": str(20 * 2**30),
     "Environment": "dev",
     "Runbook": "docs/runbook.md",
 }
