@@ -168,7 +168,7 @@ def units_by_version(kpis: Sequence[DayKpis]) -> Iterator[Counter[str]]:
         for number, of_day in enumerate(kpis):
             computed = {date: of_day}
             publisher = Publisher(ledger, KpiTable(kpis_table), lambda *_, days=computed: days, made_with)
-            publisher.publish({date: f"{RUN}{number}"})
+            publisher.publish({date: (f"{RUN}{number}",)})
             yield meter.read()
 
 

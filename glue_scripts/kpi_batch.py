@@ -109,9 +109,9 @@ class KpiBatch:
         logger.info("%s snapshot of %d rows: %s", snapshot.dataset, snapshot.rows, "current" if is_current else "older")
 
 
-def _runs_by_day(batches: Iterable[Batch]) -> Mapping[str, Sequence[str]]:
-    runs: defaultdict[str, list[str]] = defaultdict(list)
+def _runs_by_day(batches: Iterable[Batch]) -> Mapping[str, tuple[str, ...]]:
+    runs: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
     for batch in batches:
         for date in batch.dates:
-            runs[date].append(batch.run)
+            runs[date] += (batch.run,)
     return runs

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
@@ -16,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from glue_scripts.coded import Coded
-from glue_scripts.ledger import Tombstones
 from glue_scripts.purged_users import is_purged
 from glue_scripts.stored_plays import NO_PLAYS, PLAYS_PER_BUCKET, SECONDS_PER_DAY, Plays, PlaysOfDay, iso_date
+
+if TYPE_CHECKING:
+    from glue_scripts.ledger import Tombstones
 
 MANY_PLAYS = 4 * PLAYS_PER_BUCKET
 """DuckDB holds more than these, and writes to the disk what exceeds its share of memory.

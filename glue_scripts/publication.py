@@ -52,7 +52,7 @@ class Publisher:
     compute: Compute
     made_with: Mapping[str, Any]
 
-    def publish(self, runs: Mapping[str, Sequence[str]]) -> None:
+    def publish(self, runs: Mapping[str, tuple[str, ...]]) -> None:
         """Commits runs to their days and returns when rows that hold them are visible.
 
         Args:
@@ -62,7 +62,7 @@ class Publisher:
         for start in range(0, len(dates), MAX_DAYS_AT_ONCE):
             self._publish_together({date: runs[date] for date in dates[start : start + MAX_DAYS_AT_ONCE]})
 
-    def _publish_together(self, runs: Mapping[str, Sequence[str]]) -> None:
+    def _publish_together(self, runs: Mapping[str, tuple[str, ...]]) -> None:
         def claim(date: str) -> int:
             for run in runs[date]:
                 self.ledger.commit_run(date, run)

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import costs, scale
 from benchmarks.scale import Load
 from glue_scripts.spread import HERE_PLAYS
+from glue_scripts.taken_batches import MAX_BATCHES
 from stacks.settings import Settings, read_context
 
 DOCS = (Path(__file__).parents[2] / "docs/performance.md").read_text(encoding="utf-8")
@@ -61,19 +62,18 @@ def test_a_kpi_run_counts_the_day_so_far() -> None:
 
 def test_where_batches_wait_a_kpi_run_counts_the_day_once_for_several_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     load = Load(files=33 * 63, plays_of_file=1_000, pollers=1)
-    together = scale.MAX_BATCHES + 1
     alone = scale.day(load, PROD)
-    monkeypatch.setattr(scale.costs, "SECONDS_A_DAY", 0)
-    monkeypatch.setattr(scale.costs, "batches", lambda *_, pollers: alone.batches)
+    monkeypatch.setattr(costs, "SECONDS_A_DAY", 0)
+    monkeypatch.setattr(costs, "batches", lambda *_, pollers: alone.batches)
     waiting = scale.day(load, PROD)
     assert waiting.kpi_seconds["start of KPI runs"] == alone.kpi_seconds["start of KPI runs"]
-    assert waiting.objects_read < alone.objects_read / together * 2
+    assert waiting.objects_read < alone.objects_read / MAX_BATCHES * 2
     assert waiting.longest_run == alone.longest_run
 
 
 def test_fewer_batches_are_loaded_together_the_larger_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scale.costs, "SECONDS_A_DAY", 0)
-    monkeypatch.setattr(scale.costs, "batches", lambda *_, pollers: 100)
+    monkeypatch.setattr(costs, "SECONDS_A_DAY", 0)
+    monkeypatch.setattr(costs, "batches", lambda *_, pollers: 100)
     small, large = (scale.day(Load(100, plays, 1), PROD).objects_read for plays in (1_000, 10_000_000))
     assert (small, large) == (2 * (21 + 42 + 63 + 84 + 100), 2 * sum([*range(2, 100, 2), 100]))
 

@@ -45,7 +45,7 @@ class Publishing:
     def publish(self, date: str, listens: Listens) -> None:
         """Publishes the next version of a day, which deletes the rows of versions that nobody reads any more."""
         self._listens = listens
-        self._publisher.publish({date: []})
+        self._publisher.publish({date: ()})
 
     def forget(self, date: str) -> None:
         """Makes a day as if it had never been published."""

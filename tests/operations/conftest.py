@@ -134,7 +134,8 @@ class World:
             "kpi_code": arguments["--kpi_code"],
             "kpi_settings": {name: int(arguments[f"--{name}"]) for name in ("top_songs", "top_genres")},
         }
-        for committed in [[run] for run in runs] or [[]]:
+        each_time: list[tuple[str, ...]] = [(run,) for run in runs]
+        for committed in each_time or [()]:
             publisher = Publisher(self.deployment.ledger, self.deployment.kpi_table, self._kpis_of, made_with)
             publisher.publish({date: committed})
         return self.deployment.kpi_table.visible([date])[date].version

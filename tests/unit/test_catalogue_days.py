@@ -46,7 +46,7 @@ class Days:
     def publish(self, date: str, *unknown: str, too_many: bool = False) -> None:
         """Publishes a day with plays of known tracks, and of some unknown ones."""
         self.unknown[date] = None if too_many else unknown
-        self.publisher.publish({date: ["run"]})
+        self.publisher.publish({date: ("run",)})
 
     def due(self) -> list[str]:
         """The days that the current catalogue may change."""

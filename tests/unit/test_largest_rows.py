@@ -97,7 +97,7 @@ def published(tables: Tables, *, genres: int, hours: int, top_songs: int, top_ge
     of_day = day_tables(genres=genres, hours=hours, top_songs=top_songs)
     kpis = kpis_by_day(of_day, top_genres=top_genres)
     made_with = {"kpi_code": "0" * 12, "kpi_settings": {"top_songs": top_songs, "top_genres": top_genres}}
-    Publisher(tables.ledger, tables.kpi_table, lambda *_: kpis, made_with).publish({DAY.isoformat(): []})
+    Publisher(tables.ledger, tables.kpi_table, lambda *_: kpis, made_with).publish({DAY.isoformat(): ()})
     return sorted(tables.kpis_table.scan()["Items"], key=lambda item: str(item["sk"]))
 
 

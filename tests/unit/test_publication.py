@@ -96,15 +96,15 @@ def operations(requests: Sequence[Request], table: str) -> list[str]:
 
 
 def test_a_published_day_shows_all_its_runs(tables: Tables) -> None:
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     assert visible(tables) == (1, {("run-1",)})
-    publisher(tables).publish({DATE: ["run-2"]})
+    publisher(tables).publish({DATE: ("run-2",)})
     assert visible(tables) == (2, {("run-1", "run-2")})
     assert listed(tables) == [DATE]
 
 
 def test_the_rows_of_a_version_are_complete_before_summary_names_it(tables: Tables) -> None:
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     found_before_the_flip: list[set[str]] = []
 
     def look(operation: str, params: dict[str, Any]) -> None:
@@ -117,15 +117,15 @@ def test_the_rows_of_a_version_are_complete_before_summary_names_it(tables: Tabl
             assert visible(tables) == (1, {("run-1",)})
 
     tables.before_each_request(look)
-    publisher(tables).publish({DATE: ["run-2"]})
+    publisher(tables).publish({DATE: ("run-2",)})
     assert found_before_the_flip == [set(GENRES)]
 
 
 def test_nothing_is_written_after_the_flip_but_the_hint_and_deletes_of_what_nobody_reads(tables: Tables) -> None:
     for run in ("run-1", "run-2"):
-        publisher(tables).publish({DATE: [run]})
+        publisher(tables).publish({DATE: (run,)})
     requests = tables.recorded()
-    publisher(tables).publish({DATE: ["run-3"]})
+    publisher(tables).publish({DATE: ("run-3",)})
     assert operations(requests, "kpis") == ["BatchWriteItem", "PutItem", "Query", "BatchWriteItem"]
     written = [write for _, params in requests for write in params.get("RequestItems", {}).get("kpis", [])]
     assert [next(iter(write)) for write in written] == ["PutRequest"] * 30 + ["DeleteRequest"] * 30
@@ -156,7 +156,7 @@ def test_runs_are_committed_then_days_claimed_and_only_then_is_read_what_they_ar
 
 def test_what_the_days_are_computed_from_is_read_consistently(tables: Tables) -> None:
     requests = tables.recorded()
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     reads = [params for operation, params in requests if operation in ("Query", "GetItem")]
     assert len(reads) == 5
     assert all(params["ConsistentRead"] and "IndexName" not in params for params in reads)
@@ -188,8 +188,8 @@ def test_no_job_makes_a_transaction_that_a_claim_could_meet() -> None:
 
 
 def test_a_job_that_is_overtaken_changes_nothing_and_ends_well(tables: Tables) -> None:
-    overtake = during(lambda: publisher(tables).publish({DATE: ["run-2"]}))
-    publisher(tables, overtake).publish({DATE: ["run-1"]})
+    overtake = during(lambda: publisher(tables).publish({DATE: ("run-2",)}))
+    publisher(tables, overtake).publish({DATE: ("run-1",)})
     assert visible(tables) == (2, {("run-1", "run-2")})
     assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == []
 
@@ -219,7 +219,7 @@ class Job:
     def _work(self) -> None:
         try:
             Publisher(self.publisher.ledger, self.publisher.kpi_table, self._compute, MADE_WITH).publish(
-                {DATE: [self.run]}
+                {DATE: (self.run,)}
             )
         except BaseException as error:  # noqa: BLE001 - raised again in the test
             self.error.append(error)
@@ -256,7 +256,7 @@ def test_jobs_that_end_in_the_opposite_order_leave_the_last_claim_visible(tables
 
 def test_a_reader_that_has_just_read_summary_still_finds_the_rows_of_its_version(tables: Tables) -> None:
     for run in ("run-1", "run-2", "run-3"):
-        publisher(tables).publish({DATE: [run]})
+        publisher(tables).publish({DATE: (run,)})
         latest, _ = visible(tables)
         assert versions(tables) == {latest - 1, latest} - {0}
 
@@ -268,17 +268,17 @@ def test_a_genre_without_plays_has_no_row_in_the_next_version(tables: Tables) ->
     def fewer(claims: Sequence[Claim], _: Snapshots, __: Tombstones) -> Mapping[str, DayKpis]:
         return {claim.date: kpis_of(claim, GENRES[1:]) for claim in claims}
 
-    publisher(tables).publish({DATE: ["run-1"]})
-    publisher(tables, fewer).publish({DATE: []})
+    publisher(tables).publish({DATE: ("run-1",)})
+    publisher(tables, fewer).publish({DATE: ()})
     summary, genres = read_rows(tables.kpis_table, DATE)
     assert (summary["version"], summary["genre_rows"]) == (2, 29)
     assert {row["genre"] for row in genres} == set(GENRES[1:])
 
 
 def test_a_day_that_lost_its_last_play_keeps_a_marker_that_no_index_lists(tables: Tables) -> None:
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     tables.ledger.replace_run(DATE, "run-1", None)
-    publisher(tables).publish({DATE: []})
+    publisher(tables).publish({DATE: ()})
     summary, genres = read_rows(tables.kpis_table, DATE)
     assert summary.keys() == {"pk", "sk", "version", "computed_at"}
     assert (summary["version"], genres) == (2, [])
@@ -289,21 +289,21 @@ def test_a_day_that_lost_its_last_play_keeps_a_marker_that_no_index_lists(tables
 
 def test_an_older_job_does_not_bring_back_the_plays_of_a_day_that_has_lost_them(tables: Tables) -> None:
     """Were SUMMARY deleted and not a marker, the older job's flip would find nothing that is later than it."""
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
 
     def lose_the_plays() -> None:
         tables.ledger.replace_run(DATE, "run-1", None)
-        publisher(tables).publish({DATE: []})
+        publisher(tables).publish({DATE: ()})
 
-    publisher(tables, during(lose_the_plays)).publish({DATE: []})
+    publisher(tables, during(lose_the_plays)).publish({DATE: ()})
     assert visible(tables) == (3, set())
     assert listed(tables) == []
 
 
 def test_a_day_that_gets_plays_again_is_listed_again(tables: Tables) -> None:
-    publisher(tables).publish({DATE: []})
+    publisher(tables).publish({DATE: ()})
     assert (visible(tables), listed(tables)) == ((1, set()), [])
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     assert (visible(tables), listed(tables)) == ((2, {("run-1",)}), [DATE])
 
 
@@ -313,7 +313,7 @@ def test_a_day_that_gets_plays_again_is_listed_again(tables: Tables) -> None:
 def test_summary_names_the_version_its_rows_and_all_that_the_numbers_are_a_function_of(tables: Tables) -> None:
     songs = Snapshot("songs", "s3://bucket/reference/songs/x/", "raw/songs/ä.csv", "v1", "2024-06-01T00:00:00Z", 7)
     tables.ledger.make_current(songs)
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     summary, _ = read_rows(tables.kpis_table, DATE)
     assert {name: summary[name] for name in ("version", "genre_rows", "songs_snapshot", "users_snapshot")} == {
         "version": 1,
@@ -344,7 +344,7 @@ def test_only_the_job_that_makes_its_version_visible_notes_it(tables: Tables) ->
             noted.append(params["ExpressionAttributeValues"][":version"])
 
     tables.before_each_request(note)
-    publisher(tables, during(lambda: publisher(tables).publish({DATE: ["run-2"]}))).publish({DATE: ["run-1"]})
+    publisher(tables, during(lambda: publisher(tables).publish({DATE: ("run-2",)}))).publish({DATE: ("run-1",)})
     assert noted == [2]
     day = tables.ledger.day(DATE)
     assert day is not None
@@ -378,14 +378,14 @@ def dying_before(tables: Tables, operation: str) -> Publisher:
 def test_a_job_that_dies_leaves_a_day_as_it_was_or_published_and_the_next_one_ends_its_work(
     tables: Tables, operation: str, version: int, is_published: bool
 ) -> None:
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     with pytest.raises(DiedError):
-        dying_before(tables, operation).publish({DATE: ["run-2"]})
+        dying_before(tables, operation).publish({DATE: ("run-2",)})
     runs = ("run-1", "run-2") if is_published else ("run-1",)
     assert visible(tables) == (version, {runs})
     assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == ([] if is_published else [DATE])
     for number in (3, 4):
-        publisher(tables).publish({DATE: []})
+        publisher(tables).publish({DATE: ()})
         assert visible(tables) == (number, {("run-1", "run-2")})
     assert versions(tables) == {3, 4}, "rows of the job that died are gone"
 
@@ -410,9 +410,9 @@ def answers_lost(tables: Tables, operation: str) -> Iterator[list[str]]:
 @pytest.mark.parametrize("operation", ["PutItem", "BatchWriteItem", "UpdateItem"])
 def test_a_request_whose_answer_is_lost_and_that_is_sent_again_does_no_harm(tables: Tables, operation: str) -> None:
     """A flip that is sent again finds its own version visible, which is not before it."""
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     with answers_lost(tables, operation) as lost:
-        publisher(tables).publish({DATE: ["run-2"]})
+        publisher(tables).publish({DATE: ("run-2",)})
     assert lost == [operation]
     assert visible(tables) == (2, {("run-1", "run-2")})
     assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == []
@@ -421,7 +421,7 @@ def test_a_request_whose_answer_is_lost_and_that_is_sent_again_does_no_harm(tabl
 def test_a_claim_whose_answer_is_lost_skips_a_version(tables: Tables) -> None:
     tables.ledger.commit_run(DATE, "run-1")
     with answers_lost(tables, "UpdateItem"):
-        publisher(tables).publish({DATE: []})
+        publisher(tables).publish({DATE: ()})
     assert visible(tables) == (2, {("run-1",)})
     assert unpublished(*read_days(tables.ledger, tables.kpi_table)) == []
 
@@ -431,7 +431,7 @@ def test_a_claim_whose_answer_is_lost_skips_a_version(tables: Tables) -> None:
 
 def test_days_are_unpublished_by_what_is_visible_and_not_by_the_hint(tables: Tables) -> None:
     for date in ("2024-06-01", "2024-06-02"):
-        publisher(tables).publish({date: "run-1"})
+        publisher(tables).publish({date: ("run-1",)})
     tables.ledger.claim_day("2024-06-02")
     tables.ledger.note_published("2024-06-02", 2)
     tables.ledger.claim_day("2024-06-03")
@@ -444,8 +444,8 @@ def test_days_are_unpublished_by_what_is_visible_and_not_by_the_hint(tables: Tab
 
 
 def test_a_flip_whose_answer_is_lost_is_noted_all_the_same(tables: Tables) -> None:
-    publisher(tables).publish({DATE: ["run-1"]})
+    publisher(tables).publish({DATE: ("run-1",)})
     with answers_lost(tables, "PutItem"):
-        publisher(tables).publish({DATE: ["run-2"]})
+        publisher(tables).publish({DATE: ("run-2",)})
     assert visible(tables) == (2, {("run-1", "run-2")})
     assert tables.ledger.day(DATE) == Day(DATE, claim=2, published=2)

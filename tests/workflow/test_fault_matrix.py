@@ -115,9 +115,12 @@ LOADING: Final = [
     Call("s3:GetObject", "accepted.json", "the list of accepted files"),
     Call("dynamodb:GetItem", "FILE#", "whether a file is loaded"),
     Call("dynamodb:GetItem", "BATCH#", "what the batch became in the lake"),
+    Call("dynamodb:UpdateItem", "begun_by", "begin the batch"),
+    Call("dynamodb:Query", "WAITING", "batches that wait"),
     Call("dynamodb:UpdateItem", '"SNAPSHOTS"', "make songs current"),
     Call("dynamodb:Query", '"DAYS"', "the days"),
-    Call("dynamodb:GetItem", "DAY#", "what is visible of a day"),
+    Call("dynamodb:GetItem", "SUMMARY", "what is visible of a day"),
+    Call("dynamodb:GetItem", "UNKNOWN_TRACKS", "the unknown tracks of a day"),
     Call("dynamodb:UpdateItem", "RUNS#", "commit a run to a day"),
     Call("dynamodb:UpdateItem", "ADD claim", "claim a day"),
     Call("dynamodb:Query", "RUNS#", "the runs of a day"),
@@ -158,6 +161,7 @@ class Load:
         day = (date(2001, 1, 1) + timedelta(days=number)).isoformat()
         streams = b"user_id,track_id,listen_time\n"
         streams += b"".join(f"u{n % 3},t{n % 2 + 1},{day} 10:00:{n:02}\n".encode() for n in range(20))
+        streams += f"u1,in no catalogue,{day} 11:00:00\n".encode()
         wire = Wire()
         pipeline.glue.outcomes[pipeline.validate_job] = ValidationJob(pipeline, Wire()).run
         pipeline.glue.outcomes[pipeline.compute_job] = KpiJob(pipeline, wire).run
