@@ -114,7 +114,7 @@ trust: $(SET_UP) $(GLUE) $(WHEELS) $(CDK_CLI) docs ## The long proofs of docs/tr
 		tests/kpi_api/test_faults.py --timeout 0
 	$(PY) -m pytest tests/end_to_end/job_limits.py --timeout 0 --numprocesses 0
 	LOCAL_AWS_SPARK_DRIVER_MEMORY=4g $(PY) -m pytest tests/end_to_end/large_file.py --timeout 0 --numprocesses 0
-	EXACTNESS_BURST=500 $(PY) -m pytest tests/end_to_end/test_nasty_histories.py -k burst --timeout 0 --numprocesses 0
+	$(PY) -m pytest tests/end_to_end/load.py --timeout 0 --numprocesses 0
 
 .PHONY: docs
 docs: $(SET_UP) $(MERMAID) ## Make a site of docs/ and of all docstrings, in .local/docs/
