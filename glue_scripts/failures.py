@@ -33,6 +33,8 @@ _OUT_OF_ROOM: Final = (
     *("Java heap space", "GC overhead limit exceeded", "Metaspace", "Direct buffer memory"),
 )
 """What Java says of a machine that is too small, where its class alone would not tell (IOException)."""
+_NO_THREAD: Final = "can't start new thread"
+"""What Python says where there is no memory for the stack of a thread, or the system allows no more threads."""
 _JVM_IS_GONE: Final = "Spark's JVM has ended, as it does when memory runs out: give the job more or larger workers"
 
 
@@ -97,6 +99,8 @@ def _what(error: BaseException) -> str:
         return f"{name}: {_JVM_IS_GONE}"
     if isinstance(error, OSError) and error.errno:
         return f"{name}: {os.strerror(error.errno)}"
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return f"{name}: {_NO_THREAD}, as when memory runs out: give the job more or larger workers"
     return _what_spark_tells(error, name)
 
 

@@ -92,6 +92,14 @@ def test_a_full_disk_is_told_without_the_file(number: int, told: str) -> None:
     assert describe(OSError(number, "as the system says", f"/tmp/{USER}")) == told
 
 
+def test_a_thread_that_cannot_start_is_told_as_too_little_memory() -> None:
+    """A new thread needs memory for its stack; this is all that Python says."""
+    assert describe(RuntimeError("can't start new thread")) == (
+        "RuntimeError: can't start new thread, as when memory runs out: give the job more or larger workers"
+    )
+    assert describe(RuntimeError(f"can't start new thread for {USER}")) == "RuntimeError"
+
+
 @pytest.mark.parametrize(
     "error", [Py4JError("An error occurred while calling o1.count"), ConnectionRefusedError(111, "refused")]
 )
