@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from glue_scripts.ledger import Snapshot
 from glue_scripts.names import ACCEPTED_FORMAT
-from glue_scripts.objects import Location, file_name, read_json, write_json
+from glue_scripts.objects import Location, Objects, file_name, parse_json, write_json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -88,17 +88,13 @@ class AcceptedFiles:
         return {"format": ACCEPTED_FORMAT, "execution_arn": self.execution_arn, "files": files}
 
     @classmethod
-    def read(cls, s3: S3Client, location: Location) -> AcceptedFiles:
-        """Reads the document that `write` or the state machine `recompute` wrote.
+    def read(cls, objects: Objects, location: Location) -> AcceptedFiles:
+        """Reads the document that `write` or the state machine `recompute` wrote, from the objects of its bucket.
 
         Raises:
             DocumentError: another version wrote it.
         """
-        return cls.of_document(read_json(s3, location, ACCEPTED_FORMAT))
-
-    @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> AcceptedFiles:
-        """Takes over a document of the format `ACCEPTED_FORMAT`."""
+        document = parse_json(objects.read(location.key), location, ACCEPTED_FORMAT)
         files = [
             AcceptedFile(
                 key=entry["key"],

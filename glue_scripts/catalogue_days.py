@@ -6,12 +6,10 @@ from collections.abc import Callable, Collection
 from itertools import islice
 
 from glue_scripts.ledger import Snapshot
-from glue_scripts.publication import Publisher, read_days, unpublished
+from glue_scripts.publication import MAX_DAYS_AT_ONCE, Publisher, read_days, unpublished
 
 KnownTracks = Callable[[Snapshot, Collection[str]], Collection[str]]
 """From a songs snapshot and track ids: those that it has."""
-DAYS_AT_ONCE = 31
-"""Days whose unknown tracks are held in memory together, 200 KB each at most."""
 
 
 def days_to_compute(publisher: Publisher, known_tracks: KnownTracks) -> list[str]:
@@ -32,7 +30,8 @@ def days_to_compute(publisher: Publisher, known_tracks: KnownTracks) -> list[str
         for date, day in visible.items()
         if date not in due and day.unknown_plays and day.made_of["snapshots"].get("songs") != songs.file
     )
-    while some := dict(islice(versions, DAYS_AT_ONCE)):
+    # A day's unknown tracks take 200 KB at most.
+    while some := dict(islice(versions, MAX_DAYS_AT_ONCE)):
         unknown = publisher.kpi_table.unknown_tracks(some)
         known = set(known_tracks(songs, {track for tracks in unknown.values() for track in tracks or ()}))
         due |= {date for date, tracks in unknown.items() if tracks is None or not known.isdisjoint(tracks)}

@@ -29,7 +29,8 @@ def main() -> None:
     begin_log(COMPUTE_KPIS)
     metrics = Metrics(metrics_client(), arguments["environment"])
     with metered(metrics, job=COMPUTE_KPIS, dpus=float(arguments["dpus"])):
-        accepted = AcceptedFiles.read(boto3.client("s3"), Location.of_uri(arguments["accepted_uri"]))
+        location = Location.of_uri(arguments["accepted_uri"])
+        accepted = AcceptedFiles.read(ObjectStore(location.bucket), location)
         objects = ObjectStore(arguments["data_bucket"])
         engine = SqlEngine(
             objects=objects,

@@ -405,27 +405,26 @@ def _asked_plays(judging: Judging, db: duckdb.DuckDBPyConnection, plays: Gathere
     """Count the warnings about plays, one bucket at a time. Integers replace the ids: DuckDB compares them faster."""
     for dataset, keys in judging.known.items():
         _read_ids(judging.reading.objects, db, dataset, keys)
+    query = warnings_sql(warnings_of("streams", judging.known))
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for bucket in plays.buckets:
         with plays.taken(bucket) as of_bucket:
-            _ask_bucket(judging, db, of_bucket, counts)
+            for dataset, ids in {"songs": of_bucket.tracks, "users": of_bucket.users}.items():
+                if dataset in judging.known:
+                    _number_ids(db, dataset, ids)
+            for file, found in _asked_bucket(db, query, of_bucket):
+                counts[file].update(found)
     return Blob(0, _WARNINGS, json.dumps(counts).encode())
 
 
-def _ask_bucket(
-    judging: Judging,
-    db: duckdb.DuckDBPyConnection,
-    plays: Plays | SpilledPlays,
-    counts: Mapping[str, Counter[str]],
-) -> None:
-    """Add to the counts of each file what the warnings find in the plays of one bucket."""
-    for dataset, ids in {"songs": plays.tracks, "users": plays.users}.items():
-        if dataset in judging.known:
-            _number_ids(db, dataset, ids)
+def _asked_bucket(
+    db: duckdb.DuckDBPyConnection, query: str, plays: Plays | SpilledPlays
+) -> Iterator[tuple[str, dict[str, int]]]:
+    """Ask about the plays of one bucket; yield files and what is counted of them."""
     with plays_table(db, "valid", plays):
-        relation = db.sql(warnings_sql(warnings_of("streams", judging.known)))
+        relation = db.sql(query)
         for file, *found in relation.fetchall():
-            counts[plays.files.values[file].as_py()].update(dict(zip(relation.columns[1:], found, strict=True)))
+            yield plays.files.values[file].as_py(), dict(zip(relation.columns[1:], found, strict=True))
 
 
 def _ask_references(judging: Judging, db: duckdb.DuckDBPyConnection) -> Iterator[Blob]:

@@ -61,8 +61,9 @@ class KpiBatch:
         if self._is_loaded(accepted):
             return []
         self._check_known(accepted.recompute)
+        recompute = dict.fromkeys(accepted.recompute, ())
         if not accepted.files:
-            self.publisher.publish(dict.fromkeys(accepted.recompute, ()))
+            self.publisher.publish(recompute)
             return []
         own = self.ledger.batch(accepted.execution_arn)
         # A run that died may have died of a batch that it took along: the next one takes none.
@@ -72,7 +73,6 @@ class KpiBatch:
         for snapshot in own.snapshots:
             self._make_current(snapshot)
         # 5. to 8. Commit, claim, compute and publish the days.
-        recompute = dict.fromkeys(accepted.recompute, ())
         self.publisher.publish({**recompute, **_runs_by_day([own, *(each.batch for each in taken)])})
         # 9. The state machine archives the files after this.
         loaded = [file for each in taken for file in self._mark_loaded(each.files)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from glue_scripts.ledger import Claim, Snapshot, Tombstones
 from glue_scripts.objects import Objects
 from glue_scripts.publication import Snapshots
 from glue_scripts.spread import workers_for
-from glue_scripts.stored_plays import PARALLEL_DOCUMENTS, RunOfDay, StoredPlays, document_key
+from glue_scripts.stored_plays import PARALLEL_DOCUMENTS, RunOfDay
 from glue_scripts.stored_snapshots import folder_of, read_songs, read_users_snapshot
 from validators.closed_duckdb import Share
 
@@ -50,7 +49,8 @@ class SqlEngine:
         """The KPIs of the claimed days that have plays, from exactly their runs."""
         with ThreadPoolExecutor(PARALLEL_DOCUMENTS) as pool:
             runs = [(run, claim.date) for claim in claims for run in sorted(claim.runs)]
-            stored = [each for of_run in pool.map(self._stored, runs) for each in of_run]
+            documents = pool.map(lambda run_of_day: RunOfDay.read(self.objects, *run_of_day), runs)
+            stored = [each for document in documents for each in document.objects]
         songs, users = snapshots["songs"], snapshots["users"]
         counting = Counting(
             self.objects,
@@ -70,6 +70,3 @@ class SqlEngine:
         tracks = read_songs(self.objects, folder_of(songs)).tracks["track_id"]
         known: list[str] = tracks.filter(pc.is_in(tracks, value_set=pa.array(track_ids, pa.string()))).to_pylist()
         return known
-
-    def _stored(self, run_of_day: tuple[str, str]) -> Sequence[StoredPlays]:
-        return RunOfDay.of_document(json.loads(bytes(self.objects.read(document_key(*run_of_day))))).objects

@@ -6,6 +6,7 @@ in the same order under the same key. Readers of a day's run read its document; 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +24,7 @@ from glue_scripts.user_buckets import BUCKET_HASH, buckets_of, buckets_of_docume
 
 if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
+    from glue_scripts.objects import Objects
 
 RUN_FORMAT = "plays-run/1"
 PARALLEL_DOCUMENTS = 8
@@ -168,6 +170,15 @@ class RunOfDay:
             "rows": sum(stored.rows for stored in self.objects),
             "objects": [{"bucket": each.bucket, "rows": each.rows, "size": each.size} for each in self.objects],
         }
+
+    @classmethod
+    def read(cls, objects: Objects, run: str, date: str) -> RunOfDay:
+        """Read what a run stored of a day.
+
+        Raises:
+            DocumentError: see `of_document`.
+        """
+        return cls.of_document(json.loads(bytes(objects.read(document_key(run, date)))))
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> RunOfDay:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +12,14 @@ from botocore.exceptions import ClientError
 
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.ledger import Batch, Ledger
-from glue_scripts.names import ACCEPTED_FORMAT
-from glue_scripts.objects import DocumentError, Location, Objects, parse_json
+from glue_scripts.objects import DocumentError, Location, Objects
 from glue_scripts.publication import MAX_DAYS_AT_ONCE
-from glue_scripts.stored_plays import RunOfDay, StoredPlays, document_key, tables_from_parquet
+from glue_scripts.stored_plays import RunOfDay, StoredPlays, tables_from_parquet
+from glue_scripts.stored_snapshots import PARALLEL_READS
 
 MAX_BATCHES: Final = 20
 MAX_BYTES: Final = 256 * 2**20
 """Of the plays of all batches that are loaded together, as they are stored: some 30 million plays."""
-PARALLEL_READS: Final = 8
 
 logger = logging.getLogger(__name__)
 
@@ -100,17 +98,12 @@ class StoredBatches:
         """See `BatchReader`."""
         try:
             with ThreadPoolExecutor(PARALLEL_READS) as pool:
-                days = pool.map(lambda date: self._stored(batch.run, date), batch.dates)
-                list(pool.map(self._check, [stored for of_day in days for stored in of_day]))
-            document = Location.of_uri(batch.document_uri)
-            accepted = parse_json(self.objects.read(document.key), document, ACCEPTED_FORMAT)
-            return AcceptedFiles.of_document(accepted).files
+                days = pool.map(lambda date: RunOfDay.read(self.objects, batch.run, date), batch.dates)
+                list(pool.map(self._check, [stored for day in days for stored in day.objects]))
+            return AcceptedFiles.read(self.objects, Location.of_uri(batch.document_uri)).files
         except (ClientError, OSError, ValueError, KeyError) as error:
             # What S3 refuses or has lost, Parquet or JSON that is none, or a document of another version.
             raise UnreadableBatchError(type(error).__name__) from error
-
-    def _stored(self, run: str, date: str) -> Sequence[StoredPlays]:
-        return RunOfDay.of_document(json.loads(bytes(self.objects.read(document_key(run, date))))).objects
 
     def _check(self, stored: StoredPlays) -> None:
         rows = sum(table.num_rows for table in tables_from_parquet(self.objects.read(stored.key)))

@@ -125,7 +125,7 @@ def test_a_version_whose_rows_are_gone_is_computed(days: Days) -> None:
 
 
 def test_unknown_tracks_of_a_few_days_at_a_time_are_in_memory(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue_days, "DAYS_AT_ONCE", 2)
+    monkeypatch.setattr(catalogue_days, "MAX_DAYS_AT_ONCE", 2)
     for number in range(1, 6):
         days.publish(f"2024-05-{number:02}", f"t{number}")
     days.tables.ledger.make_current(catalogue(2))

@@ -181,7 +181,6 @@ class KpiJob:
         given = {"endpoint_url": pipeline.s3.meta.endpoint_url}
         metrics = Metrics(session.client("cloudwatch", **given), "dev")
         with metered(metrics, job=names.COMPUTE_KPIS, dpus=2.0):
-            accepted = AcceptedFiles.read(session.client("s3", **given), Location.of_uri(arguments["--accepted_uri"]))
             dynamodb = session.resource("dynamodb", **given)
             ledger = Ledger(dynamodb.Table(pipeline.ledger.name))
             kpi_table = KpiTable(dynamodb.Table(pipeline.kpis.name), sleep=lambda _: None)
@@ -201,6 +200,7 @@ class KpiJob:
                 run=run,
             )
             with object_store_on(session.client("s3", **given, config=object_store._CONFIG)):
+                accepted = AcceptedFiles.read(engine.objects, Location.of_uri(arguments["--accepted_uri"]))
                 measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
 
 
