@@ -29,7 +29,7 @@ RESULTS: Final = Path(__file__).with_name("results")
 
 
 def _processor_seconds_of_play(contender: str) -> float:
-    """Compute what one play more takes, from the kept reports of `make bench` on 1 and 10 million plays.
+    """Compute how long one more play takes, from the committed reports of `make bench` on 1 and 10 million plays.
 
     It is an upper limit: seconds times all cores, though a core may have had nothing to do.
     """
@@ -47,7 +47,7 @@ VALIDATION_SECONDS: Final = _processor_seconds_of_play("validation job")
 KPI_SECONDS: Final = _processor_seconds_of_play("KPI job without DynamoDB")
 """Of a core, to read and count a play: `make bench`."""
 DIVIDE_SECONDS: Final = 3.0 / 10_000_000
-"""Of a core, to divide a play among the buckets of its day, of which a batch's run of the lake has fewer:
+"""Of a core, to divide a play among the buckets of its day. A batch's run in the lake has fewer buckets:
 `python -m benchmarks.kpi_kernels --plays 10000000 --days 1 --runs 20`, processor, divide (benchmarks/NOTES.md)."""
 RANK_SECONDS: Final = 0.4 / 10_000_000
 """Of a core, to add up and rank a day, for each of its plays: the same command, rank. A day has one task for it."""
@@ -62,7 +62,7 @@ VCPUS: Final = 4
 CORES_OF_VCPU: Final = 0.5
 """An assumption: AWS's processor is a thread of a core, and two threads share it."""
 SPARK_SECONDS: Final = 10
-"""An assumption: what Spark's context and the executors of more workers take, where the driver does not work alone."""
+"""An assumption: how long Spark and its executors take to start. A run that stays in the driver does not start them."""
 GET_SECONDS: Final = 0.1
 """For a small object of S3: AWS tells 0.1 to 0.2 s for the first byte, of which the best.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html"""
@@ -80,7 +80,7 @@ WORKERS: Final = (2, 10, 50)
 PLAYS_OF_FILE: Final = (1_000, 100_000)
 """As `costs` has it, and as a producer of many plays would have it."""
 KPI_RUNS: Final = (1, 10)
-"""`max_concurrent_kpi_runs`: of cdk.json, and the most."""
+"""Values of `max_concurrent_kpi_runs`: the one in cdk.json, and the largest that is allowed."""
 PLAYS_A_DAY: Final = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 
 
@@ -144,7 +144,7 @@ def plays_seconds(plays: float, seconds_of_play: float, workers: int) -> float:
 
 
 def day(load: Load, settings: Settings) -> Day:
-    """Compute what the jobs have to do: batches are loaded together where they would wait otherwise."""
+    """Compute the work of the jobs. If KPI runs cannot keep up with one batch each, batches are loaded together."""
     alone = _day(load, settings, together=1)
     if sum(alone.kpi_seconds.values()) <= costs.SECONDS_A_DAY * settings.max_concurrent_kpi_runs:
         return alone
@@ -185,7 +185,7 @@ def used(load: Load, settings: Settings) -> dict[str, float]:
     work = day(load, settings)
     longest_part = max(work.kpi_seconds, key=lambda part: work.kpi_seconds[part])
     kpi_seconds = sum(work.kpi_seconds.values())
-    # The rows of a day have one key, the files of a status one key of the index.
+    # All rows of a day share one partition key, and so do all files of a status in the index.
     units = max(work.batches * costs.UNITS_OF_DAY, load.files * costs.LEDGER_UNITS_OF_FILE)
     return {
         longest_part: kpi_seconds / (costs.SECONDS_A_DAY * settings.max_concurrent_kpi_runs),
@@ -223,7 +223,7 @@ def sustained(plays_of_file: int, settings: Settings, *, pollers: int) -> tuple[
 
 
 def needed(load: Load, settings: Settings) -> Settings | None:
-    """Find the fewest of WORKERS, and then the fewest KPI runs at a time, that sustain a load; None where none do."""
+    """Find the settings that sustain a load with the fewest workers, then the fewest KPI runs; None if none do."""
     for workers in WORKERS:
         for runs in range(1, max(KPI_RUNS) + 1):
             tried = replace(settings, number_of_workers=workers, max_concurrent_kpi_runs=runs)
@@ -240,7 +240,7 @@ def cost(load: Load, settings: Settings, prices: Mapping[str, float]) -> tuple[f
 
 
 def sustained_table() -> str:
-    """Write what is sustained in Markdown: from costs.POLLERS pollers of the pipe to one."""
+    """Return the table of sustained loads in Markdown, each as a range: with costs.POLLERS pollers, and with one."""
     lines = [
         "| workers | plays a file | KPI runs at a time | files a day | plays a day | what binds |",
         "| ---: | ---: | ---: | ---: | ---: | --- |",

@@ -184,7 +184,7 @@ class BatchRecord:
 
 
 def _waiting_since(files: Collection[AcceptedFile]) -> str | None:
-    """When the first file was uploaded; None where one is of users or songs, after which other days may be computed."""
+    """When the first file was uploaded. None if a file is of users or songs: such a batch loads by itself."""
     has_reference = any(file.dataset in SNAPSHOT_DATASETS for file in files)
     return None if has_reference else min(file.uploaded_at for file in files)
 

@@ -1,4 +1,4 @@
-"""The days that a new songs snapshot may change: those with plays of tracks that it knows, and they did not."""
+"""The days that a new songs snapshot may change: they have plays of tracks that only the new snapshot knows."""
 
 from __future__ import annotations
 

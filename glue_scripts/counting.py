@@ -229,7 +229,7 @@ def _finish_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
 
 
 def _stored_tables(objects: Objects, keys: Sequence[str]) -> Iterator[pa.Table]:
-    """The plays of objects, a million at a time; PARALLEL_READS objects are in memory at most."""
+    """Yield the plays of objects, at most a million at a time. At most PARALLEL_READS objects are in memory."""
     waiting = iter(keys)
     with ThreadPoolExecutor(PARALLEL_READS) as pool:
         ahead = deque(pool.submit(objects.read, key) for key in islice(waiting, PARALLEL_READS))

@@ -420,7 +420,7 @@ def _asked_plays(judging: Judging, db: duckdb.DuckDBPyConnection, plays: Gathere
 def _asked_bucket(
     db: duckdb.DuckDBPyConnection, query: str, plays: Plays | SpilledPlays
 ) -> Iterator[tuple[str, dict[str, int]]]:
-    """Ask about the plays of one bucket; yield files and what is counted of them."""
+    """Count the warnings in the plays of one bucket; yield each file with its counts by warning id."""
     with plays_table(db, "valid", plays):
         relation = db.sql(query)
         for file, *found in relation.fetchall():

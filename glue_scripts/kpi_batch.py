@@ -66,7 +66,7 @@ class KpiBatch:
             self.publisher.publish(recompute)
             return []
         own = self.ledger.batch(accepted.execution_arn)
-        # A run that died may have died of a batch that it took along: the next one takes none.
+        # An earlier run may have failed because of a batch that it took along. So a retry takes none.
         is_first = self.ledger.begin_batch(own.execution_arn, self.run)
         taken = take_along(self.ledger, own, self.batches, self.run) if is_first else []
         # 4. A new snapshot takes effect first; the days are claimed afterwards.

@@ -56,13 +56,13 @@ class TakenBatch:
 def take_along(ledger: Ledger, own: Batch, reader: BatchReader, job_run: str) -> list[TakenBatch]:
     """Takes along batches that wait: those whose files were uploaded first, as many as can be loaded together.
 
-    Each batch is taken along once at most. If this run dies of one, no other run meets it but that of its execution.
+    Each batch is taken along at most once. If a batch makes this run fail, only its own execution loads it again.
 
     Args:
         ledger: the ledger.
         own: the batch of this run's execution.
-        reader: reads what the batches name. A run that cannot be read must not be committed: no run of the job could
-            compute its days then.
+        reader: reads what the batches name. Committing a lake run that cannot be read would block its days: every later
+            computation would fail on it.
         job_run: the id of this run.
     """
     taken: list[TakenBatch] = []

@@ -99,7 +99,7 @@ def test_one_file_more_than_what_is_sustained_is_not() -> None:
 def test_the_limit_that_binds_is_named(
     monkeypatch: pytest.MonkeyPatch, constant: str, value: float, plays_of_file: int, limit: str
 ) -> None:
-    """Each batch is loaded alone, so that no limit is far from the others."""
+    """Batches are not loaded together here: otherwise the job timeout would bind before the limit under test."""
     monkeypatch.setattr(scale, "MAX_BATCHES", 0)
     monkeypatch.setattr(scale, constant, value)
 
