@@ -204,15 +204,15 @@ def _sql(folder: Path, name: str, runs: int, start: Callable[[Sequence[Part]], B
         buckets = buckets_for(sum(pq.read_metadata(path).num_rows for path in of_run), PLAYS_PER_BUCKET)
         parts = [[Blob(0, "file", str(path).encode())] for path in of_run]
         plays = start(parts).map(partial(_divide, share, buckets)).by_key(min(buckets, 4 * CORES))
-        storing = Storing(objects, f"run-{run}", buckets, 0, frozenset([_FILE]), NO_TOMBSTONES, share)
-        stored += [each for day in store_plays(plays, storing) for each in day.objects]
+        storing = Storing(objects, f"run-{run}", None, buckets, 0, frozenset([_FILE]), NO_TOMBSTONES, share)
+        stored += [each for day in store_plays(plays, storing).days for each in day.objects]
     clock.note("store")
     with closed_connection(share) as db:
         write_songs(db, objects, "songs/", pq.read_table(folder / "songs.parquet"))
         db.register("user_rows", pq.read_table(folder / "users.parquet"))
         users = write_users(db, objects, "users/", NO_TOMBSTONES)
     clock.note("snapshots")
-    counting = Counting(objects, "songs/", users, NO_TOMBSTONES, share, TOP_SONGS)
+    counting = Counting(objects, "songs/", users, NO_TOMBSTONES, frozenset(), share, TOP_SONGS)
     phases = ["divide", "count"] if plan(stored).divisions else ["count"]
     workers = Workers(lambda parts: _Noted(start(parts), clock, phases) if start is Here else start(parts), 4 * CORES)
     rows = flat(kpis_by_day(count_days(stored, counting, workers), top_genres=TOP_GENRES))

@@ -60,10 +60,14 @@ class BatchJudge:
     run: str
     manifest: Location
 
-    def judge(self, readable: Mapping[StagedFile, ReadableFile]) -> JudgedBatch:
+    def judge(self, readable: Mapping[StagedFile, ReadableFile], execution_arn: str) -> JudgedBatch:
         """Judges the files, references first.
 
         Streams are compared with the snapshots that will hold when their KPIs are computed.
+
+        Args:
+            readable: the files of the batch whose bytes can be read.
+            execution_arn: the execution of the batch.
         """
         by_dataset: defaultdict[str, dict[StagedFile, ReadableFile]] = defaultdict(dict)
         for file, source in readable.items():
@@ -84,7 +88,7 @@ class BatchJudge:
         if files := by_dataset["streams"]:
             rows["streams"] = self._judge_rows("streams", list(files.values()), known)
             judged |= self._judge_files("streams", files, rows["streams"], None, known)
-        return JudgedBatch(judged, LakeWriter(self.manifest.bucket, rows))
+        return JudgedBatch(judged, LakeWriter(self.manifest.bucket, execution_arn, rows))
 
     def _judge_rows(
         self, dataset: str, sources: Sequence[ReadableFile], known: Mapping[str, Sequence[str]]

@@ -12,6 +12,7 @@ from glue_scripts.file_metrics import measure_freshness
 from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import Ledger
+from glue_scripts.merging import StoredRuns, merge_runs
 from glue_scripts.metrics import Metrics, metered, metrics_client
 from glue_scripts.names import COMPUTE_KPIS, COMPUTE_KPIS_JOB_ARGUMENTS, COMPUTE_KPIS_RUN_ARGUMENTS
 from glue_scripts.object_store import ObjectStore
@@ -32,12 +33,13 @@ def main() -> None:
         location = Location.of_uri(arguments["accepted_uri"])
         accepted = AcceptedFiles.read(ObjectStore(location.bucket), location)
         objects = ObjectStore(arguments["data_bucket"])
+        context, share, run = Spark(COMPUTE_KPIS).context, task_share(), arguments[RUN_ID_ARGUMENT]
         engine = SqlEngine(
             objects=objects,
-            context=Spark(COMPUTE_KPIS).context,
+            context=context,
             top_songs=int(arguments["top_songs"]),
             top_genres=int(arguments["top_genres"]),
-            share=task_share(),
+            share=share,
         )
         dynamodb = boto3.resource("dynamodb")
         publisher = Publisher(
@@ -53,9 +55,12 @@ def main() -> None:
             publisher=publisher,
             known_tracks=engine.known_tracks,
             batches=StoredBatches(objects),
-            run=arguments[RUN_ID_ARGUMENT],
+            run=run,
         )
-        measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
+        loaded = batch.load(accepted)
+        measure_freshness(metrics, loaded.files, datetime.now(UTC))
+        # Last: the files are loaded, whatever becomes of this.
+        merge_runs(publisher.ledger, StoredRuns(objects=objects, context=context, share=share), loaded.days, run)
 
 
 if __name__ == "__main__":

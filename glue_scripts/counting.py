@@ -53,6 +53,7 @@ class Counting:
         songs: the folder of the songs snapshot; None where there is none: every track is unknown.
         users: the users snapshot; None where there is none.
         tombstones: the purged users.
+        withdrawn: the hashes of the withdrawn files.
         share: what a task may use.
         top_songs: how many tracks a genre's day ranks.
     """
@@ -61,6 +62,7 @@ class Counting:
     songs: str | None
     users: UsersSnapshot | None
     tombstones: Tombstones
+    withdrawn: frozenset[str]
     share: Share
     top_songs: int
 
@@ -185,7 +187,7 @@ def _divide_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
             yield blob
             continue
         buckets, keys = json.loads(blob.payload)
-        tables = _stored_tables(counting.objects, keys)
+        tables = _counted_tables(counting, keys)
         with closed_connection(counting.share) as db:
             for some in packed(tables, lambda table: table.num_rows, PLAYS_PER_BUCKET):
                 yield from divided(db, Plays.of(some), buckets, first_key=blob.key)
@@ -203,7 +205,7 @@ def _count_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
             else:
                 units.append(blob)
         for unit in units:
-            for table in _stored_tables(counting.objects, json.loads(unit.payload)):
+            for table in _counted_tables(counting, json.loads(unit.payload)):
                 gathered.add(unit.key, table)
             with gathered.taken(unit.key) as plays:
                 if len(plays):
@@ -228,7 +230,14 @@ def _finish_part(counting: Counting, blobs: Iterable[Blob]) -> Iterator[Blob]:
             yield from blobs_of(table, 0, name)
 
 
-def _stored_tables(objects: Objects, keys: Sequence[str]) -> Iterator[pa.Table]:
+def _counted_tables(counting: Counting, keys: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the plays of objects without those of withdrawn files, as `stored_tables` does."""
+    withdrawn = pa.array(sorted(counting.withdrawn), pa.string())
+    for table in stored_tables(counting.objects, keys):
+        yield table.filter(pc.invert(pc.is_in(table["file"], value_set=withdrawn))) if counting.withdrawn else table
+
+
+def stored_tables(objects: Objects, keys: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the plays of objects, at most a million at a time. At most PARALLEL_READS objects are in memory."""
     waiting = iter(keys)
     with ThreadPoolExecutor(PARALLEL_READS) as pool:

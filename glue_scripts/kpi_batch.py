@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.catalogue_days import KnownTracks, days_to_compute
 from glue_scripts.ledger import Batch, FileStatus, Ledger, Snapshot
-from glue_scripts.publication import Publisher
+from glue_scripts.publication import ComputedDay, Publisher
 from glue_scripts.taken_batches import BatchReader, take_along
 
 _VISIBLE = (FileStatus.LOADED, FileStatus.ARCHIVED)
@@ -20,6 +20,19 @@ logger = logging.getLogger(__name__)
 
 class UnknownDayError(ValueError):
     """A day was to be recomputed that was never computed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What a run of the KPI job has made visible.
+
+    Attributes:
+        files: those that this run was the first to load, those of batches that it took along among them.
+        days: the days that it computed; one may be there twice.
+    """
+
+    files: Sequence[AcceptedFile] = ()
+    days: Sequence[ComputedDay] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +56,7 @@ class KpiBatch:
         """The ledger."""
         return self.publisher.ledger
 
-    def load(self, accepted: AcceptedFiles) -> list[AcceptedFile]:
+    def load(self, accepted: AcceptedFiles) -> Loaded:
         """Returns when rows that hold every accepted file are visible.
 
         It may be run again after a crash at any point.
@@ -51,20 +64,16 @@ class KpiBatch:
         Args:
             accepted: the files, and the days to compute as they are.
 
-        Returns:
-            The files that this run was the first to load, those of batches that it took along among them.
-
         Raises:
             UnknownBatchError: the ledger does not know what the files' rows became in the lake.
             UnknownDayError: a day to compute is not in the ledger.
         """
         if self._is_loaded(accepted):
-            return []
+            return Loaded()
         self._check_known(accepted.recompute)
         recompute = dict.fromkeys(accepted.recompute, ())
         if not accepted.files:
-            self.publisher.publish(recompute)
-            return []
+            return Loaded(days=self.publisher.publish(recompute))
         own = self.ledger.batch(accepted.execution_arn)
         # An earlier run may have failed because of a batch that it took along. So a retry takes none.
         is_first = self.ledger.begin_batch(own.execution_arn, self.run)
@@ -73,13 +82,13 @@ class KpiBatch:
         for snapshot in own.snapshots:
             self._make_current(snapshot)
         # 5. to 8. Commit, claim, compute and publish the days.
-        self.publisher.publish({**recompute, **_runs_by_day([own, *(each.batch for each in taken)])})
+        days = self.publisher.publish({**recompute, **_runs_by_day([own, *(each.batch for each in taken)])})
         # 9. The state machine archives the files after this.
         loaded = [file for each in taken for file in self._mark_loaded(each.files)]
         if any(file.dataset == "songs" for file in accepted.files):
             # Whether or not the snapshot is the current one: an earlier run may have died over the days.
-            self.publisher.publish(dict.fromkeys(days_to_compute(self.publisher, self.known_tracks), ()))
-        return loaded + self._mark_loaded(accepted.files)
+            days += self.publisher.publish(dict.fromkeys(days_to_compute(self.publisher, self.known_tracks), ()))
+        return Loaded(files=loaded + self._mark_loaded(accepted.files), days=days)
 
     def _is_loaded(self, accepted: AcceptedFiles) -> bool:
         """Whether an earlier run has loaded every file: their plays are visible, and stay so."""

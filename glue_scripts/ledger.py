@@ -6,6 +6,7 @@
 | `BATCH#<execution ARN>` | `BATCH` | an execution's accepted files in the lake; the index lists those that wait |
 | `DAYS` | yyyy-mm-dd | a day that was claimed: `claim`, and `published`, a hint |
 | `RUNS#<yyyy-mm-dd>` | lake run | a run of the day: `committed_at` once it counts, `replaced_by` once it does not |
+| `WITHDRAWN` | hash of the file | a file whose plays do not count, or were restored |
 | `SNAPSHOTS` | dataset | the pointer to the current reference snapshot |
 | `PURGED` | `SALT`, `USER#<hash>` | the salt, and a tombstone for each purged user |
 
@@ -17,7 +18,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -35,6 +37,7 @@ from glue_scripts.names import (
     STATUS_INDEX_PARTITION_KEY,
     STATUS_INDEX_SORT_KEY,
 )
+from glue_scripts.objects import file_name
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -45,12 +48,19 @@ _BATCH_PREFIX = "BATCH#"
 _DAYS = "DAYS"
 _LAST_DATE = "9999-12-31"
 _PURGED = "PURGED"
+_WITHDRAWN = "WITHDRAWN"
 _USER = "USER#"
 _WAITING = "WAITING"
 """The status of a batch that another batch's run of the KPI job may take along. No file has it."""
 _NOTHING = ""
 """What replaces a run of which nothing is left."""
 PARALLEL_READS = 8
+MAX_RUNS_MERGED = 90
+"""DynamoDB writes at most 100 items in one transaction."""
+_PAUSES_OF_CONFLICTS = (0.1, 0.2, 0.4, 0.8)
+"""Seconds before a write is repeated that met `merge_runs`: DynamoDB refuses it, and boto3 does not repeat it."""
+_LOST_RACE = {"None", "ConditionalCheckFailed", "TransactionConflict"}
+"""Reasons why a transaction is cancelled that mean: somebody else has changed an item."""
 
 
 class UnknownBatchError(ValueError):
@@ -154,6 +164,21 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class BatchUse:
+    """Who loads a batch.
+
+    Attributes:
+        is_waiting: whether a run of the KPI job may take it along.
+        begun_by: the run of the KPI job that was the first to load it; None where none has begun.
+        begun_at: when one began last, ISO 8601 in UTC, to the second; None where none has begun.
+    """
+
+    is_waiting: bool
+    begun_by: str | None
+    begun_at: str | None
+
+
+@dataclass(frozen=True)
 class RecordedVerdict:
     """The verdict on a file that the ledger holds.
 
@@ -205,6 +230,40 @@ class Tombstones:
 NO_TOMBSTONES = Tombstones(salt="", hashes=frozenset())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """A file that was withdrawn at least once.
+
+    Attributes:
+        key: the object key.
+        version_id: the object version.
+        changed_at: when it was withdrawn or restored, ISO 8601 in UTC, to the second.
+        is_withdrawn: whether its plays are left out; False once it is restored.
+        is_computed: whether its days were published since. A hint: it is set after that.
+    """
+
+    key: str
+    version_id: str
+    changed_at: str
+    is_withdrawn: bool
+    is_computed: bool
+
+
+@dataclass(frozen=True)
+class RunItem:
+    """What the ledger knows of a lake run of a day.
+
+    Attributes:
+        is_committed: whether it was ever committed.
+        replaced_by: the run in its place, empty where nothing was left of it; None where it was not replaced.
+        replaced_at: when, ISO 8601 in UTC, to the second; None where it was not replaced.
+    """
+
+    is_committed: bool
+    replaced_by: str | None
+    replaced_at: str | None
+
+
 @dataclass(frozen=True)
 class Claim:
     """A computation of a day, and what it computes from.
@@ -239,6 +298,14 @@ class Ledger:
         """
         item = self._get(file_key(key, version_id))
         return (FileStatus(item["status"]), str(item["execution"])) if item else (None, None)
+
+    def file_item(self, key: str, version_id: str) -> Mapping[str, Any]:
+        """All that is known of a file, consistently read; empty where the ledger does not know it."""
+        return self._get(file_key(key, version_id))
+
+    def file_versions(self, key: str) -> list[Mapping[str, Any]]:
+        """All that is known of every version of a key, consistently read, by ascending version id."""
+        return self._items(f"{FILE_PREFIX}{key}")
 
     def known_files(self, files: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         """Which of some files, by key and version, have an item: consistently read."""
@@ -354,12 +421,20 @@ class Ledger:
         """
         before = self._update_if(
             batch_key(execution_arn),
-            "SET begun_by = if_not_exists(begun_by, :run) REMOVE #status",
+            "SET begun_by = if_not_exists(begun_by, :run), begun_at = :now REMOVE #status",
             f"attribute_exists({LEDGER_PARTITION_KEY})",
             {"#status": STATUS_INDEX_PARTITION_KEY},
-            {":run": job_run},
+            {":run": job_run, ":now": utc_now()},
         )
         return before is not None and before.get("begun_by", job_run) == job_run
+
+    def batch_use(self, execution_arn: str) -> BatchUse | None:
+        """Who loads a batch, consistently read; None where it was not recorded."""
+        item = self._get(batch_key(execution_arn))
+        if not item:
+            return None
+        is_waiting = item.get(STATUS_INDEX_PARTITION_KEY) == _WAITING
+        return BatchUse(is_waiting, item.get("begun_by"), item.get("begun_at"))
 
     def waiting_batches(self, most: int) -> list[Batch]:
         """Batches that no run of the KPI job has begun to load, from an index that lags.
@@ -435,15 +510,57 @@ class Ledger:
             if (
                 self._update_if(
                     run_key(date, old),
-                    "SET #replaced_by = :new",
+                    "SET #replaced_by = :new, replaced_at = :now",
                     "attribute_not_exists(#replaced_by) AND "
                     f"attribute_{'' if is_committed else 'not_'}exists(committed_at)",
                     {"#replaced_by": "replaced_by"},
-                    {":new": new or _NOTHING},
+                    {":new": new or _NOTHING, ":now": utc_now()},
                 )
                 is not None
             ):
                 return True
+
+    def merge_runs(self, date: str, old: Collection[str], new: str) -> bool:
+        """Puts one run in the place of several committed ones, in one atomic step.
+
+        Args:
+            date: yyyy-mm-dd.
+            old: the runs to take out, at most MAX_RUNS_MERGED.
+            new: the run to put in, complete in the lake; no run had its name before.
+
+        Returns:
+            False where another run has replaced one of the old ones: then nothing is changed.
+        """
+        now = utc_now()
+        commit = {
+            "Key": run_key(date, new),
+            "UpdateExpression": "SET committed_at = :now",
+            "ConditionExpression": f"attribute_not_exists({LEDGER_PARTITION_KEY})",
+            "ExpressionAttributeValues": {":now": now},
+        }
+        replace = {
+            "UpdateExpression": "SET replaced_by = :new, replaced_at = :now",
+            "ConditionExpression": "attribute_exists(committed_at) AND attribute_not_exists(replaced_by)",
+            "ExpressionAttributeValues": {":new": new, ":now": now},
+        }
+        updates = [commit, *({**replace, "Key": run_key(date, run)} for run in sorted(old))]
+        try:
+            self._table.meta.client.transact_write_items(
+                TransactItems=[{"Update": {"TableName": self._table.name, **update}} for update in updates]  # type: ignore[typeddict-item]
+            )
+        except ClientError as error:
+            reasons = {str(reason["Code"]) for reason in error.response.get("CancellationReasons", [])}
+            if reasons and reasons <= _LOST_RACE:
+                return False
+            raise
+        return True
+
+    def run_items(self, date: str) -> dict[str, RunItem]:
+        """Every run of a day that was committed or replaced, by name, consistently read."""
+        return {
+            _sort_key(item): RunItem("committed_at" in item, item.get("replaced_by"), item.get("replaced_at"))
+            for item in self._items(f"RUNS#{date}")
+        }
 
     def is_replaced(self, date: str, run: str) -> bool:
         """Whether another run has taken a run's place on a day, or nothing is left of it; consistently read."""
@@ -506,6 +623,50 @@ class Ledger:
         hashes = frozenset(key.removeprefix(_USER) for key in items if key.startswith(_USER))
         return Tombstones(salt=str(items["SALT"]["salt"]), hashes=hashes)
 
+    # Withdrawn files
+
+    def withdraw_file(self, key: str, version_id: str) -> None:
+        """Leaves a file's plays out of every computation that claims after this. Doing it again changes nothing."""
+        self._change_withdrawal(key, version_id, is_withdrawn=True)
+
+    def restore_file(self, key: str, version_id: str) -> None:
+        """Lets the plays of a withdrawn file count again, from computations that claim after this."""
+        self._change_withdrawal(key, version_id, is_withdrawn=False)
+
+    def _change_withdrawal(self, key: str, version_id: str, *, is_withdrawn: bool) -> None:
+        self._table.put_item(
+            Item={
+                **_withdrawal_key(key, version_id),
+                "key": key,
+                "version_id": version_id,
+                "changed_at": utc_now(),
+                "is_withdrawn": is_withdrawn,
+            }
+        )
+
+    def note_withdrawal_computed(self, key: str, version_id: str, *, is_withdrawn: bool) -> None:
+        """Notes that a file's days were published since it was withdrawn or restored, if it still is."""
+        self._update_if(
+            _withdrawal_key(key, version_id),
+            "SET is_computed = :yes",
+            "is_withdrawn = :is_withdrawn",
+            {},
+            {":yes": True, ":is_withdrawn": is_withdrawn},
+        )
+
+    def withdrawal(self, key: str, version_id: str) -> Withdrawal | None:
+        """Whether a file is withdrawn, or was restored; None where it never was withdrawn; consistently read."""
+        item = self._get(_withdrawal_key(key, version_id))
+        return _withdrawal(item) if item else None
+
+    def withdrawals(self) -> list[Withdrawal]:
+        """Every file that was withdrawn at least once, consistently read."""
+        return [_withdrawal(item) for item in self._items(_WITHDRAWN)]
+
+    def withdrawn_files(self) -> frozenset[str]:
+        """The files whose plays are left out, as the plays name them, consistently read."""
+        return frozenset(_sort_key(item) for item in self._items(_WITHDRAWN) if item["is_withdrawn"])
+
     # Snapshots
 
     def current_snapshot(self, dataset: str) -> Snapshot | None:
@@ -561,7 +722,13 @@ class Ledger:
         return list(queried(self._table, query))
 
     def _update_if(
-        self, key: Mapping[str, str], update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+        self,
+        key: Mapping[str, str],
+        update: str,
+        condition: str,
+        names: Mapping[str, str],
+        values: Mapping[str, Any],
+        pauses: Sequence[float] = _PAUSES_OF_CONFLICTS,
     ) -> Mapping[str, Any] | None:
         """What the item was before; empty where there was none. None where the condition does not hold."""
         try:
@@ -574,8 +741,12 @@ class Ledger:
                 ReturnValues="ALL_OLD",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            code = error.response["Error"]["Code"]
+            if code == "ConditionalCheckFailedException":
                 return None
+            if code == "TransactionConflictException" and pauses:
+                time.sleep(pauses[0])
+                return self._update_if(key, update, condition, names, values, pauses[1:])
             raise
         return response.get("Attributes", {})
 
@@ -650,6 +821,20 @@ def _batch(item: Mapping[str, Any]) -> Batch:
 def run_key(date: str, run: str) -> dict[str, str]:
     """The key of the item of a day's run."""
     return {LEDGER_PARTITION_KEY: f"RUNS#{date}", LEDGER_SORT_KEY: run}
+
+
+def _withdrawal_key(key: str, version_id: str) -> dict[str, str]:
+    return {LEDGER_PARTITION_KEY: _WITHDRAWN, LEDGER_SORT_KEY: file_name(key, version_id)}
+
+
+def _withdrawal(item: Mapping[str, Any]) -> Withdrawal:
+    return Withdrawal(
+        key=str(item["key"]),
+        version_id=str(item["version_id"]),
+        changed_at=str(item["changed_at"]),
+        is_withdrawn=bool(item["is_withdrawn"]),
+        is_computed=bool(item.get("is_computed", False)),
+    )
 
 
 def _snapshot_key(dataset: str) -> dict[str, str]:

@@ -96,14 +96,19 @@ class SpilledPlays:
         self._values[name] = pa.concat_arrays([self._values[name], ids.values.filter(is_new)])
         return pc.index_in(ids.values, value_set=self._values[name]).take(pa.array(ids.codes))
 
-    def by_day(self, files: Collection[str], tombstones: Tombstones) -> Iterator[PlaysOfDay]:
-        """What `stored_plays.plays_by_day` gives of some files, a day in parts of ROWS_AT_ONCE rows at most."""
+    def by_day(self, files: Collection[str] | None, tombstones: Tombstones) -> Iterator[PlaysOfDay]:
+        """What `stored_plays.plays_by_day` gives of some files, a day in parts of ROWS_AT_ONCE rows at most.
+
+        Args:
+            files: their hashes; None for all.
+            tombstones: the purged users.
+        """
         ids = {name: Coded(np.arange(len(values), dtype=np.int32), values) for name, values in self._values.items()}
         ranked = {name: of.ranked() for name, of in ids.items()}
         is_counted = {
             "users": ~is_purged(self._db, ids["users"].values, tombstones),
             "tracks": np.ones(len(ids["tracks"].codes), bool),
-            "files": np.array([file in files for file in ids["files"].values.to_pylist()], bool),
+            "files": np.array([files is None or file in files for file in ids["files"].values.to_pylist()], bool),
         }
         for name, of in ranked.items():
             table = pa.table({"code": pa.array(ids[name].codes), "rank": pa.array(of.codes)})

@@ -38,6 +38,9 @@ PLAYS_PREFIX: Final = CURATED_PREFIX + "plays/"
 RUNS_PREFIX: Final = CURATED_PREFIX + "runs/"
 """What a run stored of a day: `curated/runs/listen_date=<yyyy-mm-dd>/<Glue job run id>.json`. It tells the objects."""
 
+FILES_PREFIX: Final = CURATED_PREFIX + "files/"
+"""The days of a file in a run: `curated/files/<hash of the file>/<Glue job run id>.json`."""
+
 REPORTS_PREFIX: Final = QUALITY_PREFIX + "reports/"
 """A report for each file: `quality/reports/dataset=<dataset>/date=<yyyy-mm-dd of upload>/<name>-<execution>.json`."""
 QUARANTINE_PREFIX: Final = QUALITY_PREFIX + "quarantine/"

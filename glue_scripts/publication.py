@@ -31,8 +31,22 @@ logger = logging.getLogger(__name__)
 
 Snapshots = Mapping[str, Snapshot | None]
 """By dataset, `songs` and `users`: the snapshot used; None where there is none."""
-Compute = Callable[[Sequence[Claim], Snapshots, Tombstones], Mapping[str, DayKpis]]
-"""Computes, by date, the claimed days that have plays, from exactly their runs, purged users left out."""
+Compute = Callable[[Sequence[Claim], Snapshots, Tombstones, frozenset[str]], Mapping[str, DayKpis]]
+"""Computes, by date, the claimed days that have plays: from exactly their runs, without purged users and without the
+withdrawn files, which are named by their hashes."""
+
+
+@dataclass(frozen=True)
+class ComputedDay:
+    """A day that was computed.
+
+    Attributes:
+        claim: the claim, with the runs that the day was computed from.
+        tombstones: the purged users, whom its rows leave out.
+    """
+
+    claim: Claim
+    tombstones: Tombstones
 
 
 @dataclass(frozen=True)
@@ -52,17 +66,22 @@ class Publisher:
     compute: Compute
     made_with: Mapping[str, Any]
 
-    def publish(self, runs: Mapping[str, tuple[str, ...]]) -> None:
+    def publish(self, runs: Mapping[str, tuple[str, ...]]) -> list[ComputedDay]:
         """Commits runs to their days and returns when rows that hold them are visible.
 
         Args:
             runs: by date, the lake runs to commit, complete in the lake; none recomputes the day as it is.
+
+        Returns:
+            The days, by ascending date.
         """
         dates = sorted(runs)
+        days: list[ComputedDay] = []
         for start in range(0, len(dates), MAX_DAYS_AT_ONCE):
-            self._publish_together({date: runs[date] for date in dates[start : start + MAX_DAYS_AT_ONCE]})
+            days += self._publish_together({date: runs[date] for date in dates[start : start + MAX_DAYS_AT_ONCE]})
+        return days
 
-    def _publish_together(self, runs: Mapping[str, tuple[str, ...]]) -> None:
+    def _publish_together(self, runs: Mapping[str, tuple[str, ...]]) -> list[ComputedDay]:
         def claim(date: str) -> int:
             for run in runs[date]:
                 self.ledger.commit_run(date, run)
@@ -71,14 +90,16 @@ class Publisher:
         with ThreadPoolExecutor(max_workers=PARALLEL_DAYS) as pool:
             # 5. Commit the runs to the day, then claim the day.
             versions = list(pool.map(claim, runs))
-            # 6. Only then read the days' runs, the tombstones and the snapshot pointers, and compute.
+            # 6. Only then read the days' runs, the tombstones, withdrawals and snapshot pointers, and compute.
             committed = list(pool.map(self.ledger.runs, runs))
             claims = [Claim(*of_day) for of_day in zip(runs, versions, committed, strict=True)]
             tombstones = self.ledger.purged_users()
+            withdrawn = self.ledger.withdrawn_files()
             snapshots = {dataset: self.ledger.current_snapshot(dataset) for dataset in ("songs", "users")}
-            kpis = self.compute(claims, snapshots, tombstones)
+            kpis = self.compute(claims, snapshots, tombstones, withdrawn)
             made_of = {**self.made_with, **_names_of(snapshots)}
             list(pool.map(lambda claim: self._publish_day(claim, kpis.get(claim.date), made_of), claims))
+        return [ComputedDay(claim, tombstones) for claim in claims]
 
     def _publish_day(self, claim: Claim, day: DayKpis | None, made_of: Mapping[str, Any]) -> None:
         # 7. Write the rows of the version, which nobody reads yet.

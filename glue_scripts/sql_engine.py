@@ -45,7 +45,9 @@ class SqlEngine:
     top_genres: int
     share: Share
 
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> Mapping[str, DayKpis]:
+    def compute(
+        self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones, withdrawn: frozenset[str]
+    ) -> Mapping[str, DayKpis]:
         """The KPIs of the claimed days that have plays, from exactly their runs."""
         with ThreadPoolExecutor(PARALLEL_DOCUMENTS) as pool:
             runs = [(run, claim.date) for claim in claims for run in sorted(claim.runs)]
@@ -57,6 +59,7 @@ class SqlEngine:
             folder_of(songs) if songs else None,
             read_users_snapshot(self.objects, folder_of(users)) if users else None,
             tombstones,
+            withdrawn,
             self.share,
             self.top_songs,
         )

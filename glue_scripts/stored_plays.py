@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from glue_scripts.ledger import Tombstones
     from glue_scripts.objects import Objects
 
-RUN_FORMAT = "plays-run/1"
+RUN_FORMAT = "plays-run/2"
 PARALLEL_DOCUMENTS = 8
 """Documents of a run that are read or written at the same time."""
 PLAYS_PER_BUCKET = 2**20
@@ -147,12 +147,24 @@ class RunOfDay:
         date: yyyy-mm-dd.
         buckets: into how many buckets the run divides its users.
         objects: none where the day's plays are all of purged users.
+        execution_arn: the execution whose files it holds; None where it holds merged runs.
     """
 
     name: str
     date: str
     buckets: int
     objects: Sequence[StoredPlays]
+    execution_arn: str | None
+
+    @property
+    def rows(self) -> int:
+        """The rows of all objects."""
+        return sum(stored.rows for stored in self.objects)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all objects."""
+        return sum(stored.size for stored in self.objects)
 
     @property
     def document_key(self) -> str:
@@ -164,10 +176,11 @@ class RunOfDay:
         return {
             "format": RUN_FORMAT,
             "run": self.name,
+            "execution_arn": self.execution_arn,
             "date": self.date,
             "hash": BUCKET_HASH,
             "buckets": self.buckets,
-            "rows": sum(stored.rows for stored in self.objects),
+            "rows": self.rows,
             "objects": [{"bucket": each.bucket, "rows": each.rows, "size": each.size} for each in self.objects],
         }
 
@@ -201,7 +214,7 @@ class RunOfDay:
             )
             for each in document["objects"]
         ]
-        return cls(name, date, buckets, objects)
+        return cls(name, date, buckets, objects, document["execution_arn"])
 
 
 def document_key(run: str, date: str) -> str:
@@ -218,6 +231,11 @@ def run_of_document_key(key: str) -> tuple[str, str]:
 def object_key(run: str, day: str, bucket: int, buckets: int) -> str:
     """Return the key of a run's object, under the prefix that Athena partitions by listen_date and run."""
     return f"{PLAYS_PREFIX}listen_date={day}/run={run}/part-{bucket:04}-of-{buckets:04}.parquet"
+
+
+def run_of_object_key(key: str) -> str:
+    """Return the run of an object, by what `object_key` gave."""
+    return key.split("/")[3].removeprefix("run=")
 
 
 def plays_by_bucket(db: duckdb.DuckDBPyConnection, plays: Plays, buckets: int) -> Iterator[tuple[int, Plays]]:

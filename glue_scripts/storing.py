@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from glue_scripts.blobs import Blob, blobs_of, table_of
 from glue_scripts.count_plays import insert_tables
+from glue_scripts.file_days import FileDays
 from glue_scripts.many_plays import Gathered, SpilledPlays
 from glue_scripts.objects import Objects
 from glue_scripts.stored_plays import (
@@ -61,20 +62,35 @@ class Storing:
     Attributes:
         objects: where to write.
         run: the run's name.
+        execution_arn: the execution whose files are stored; None where runs are merged.
         buckets: into how many buckets the run divides its users.
         first_key: the key of the plays of bucket 0.
-        files: the hashes of the files whose plays are stored: `objects.file_name`.
+        files: the hashes of the files whose plays are stored: `objects.file_name`; None for all.
         tombstones: the purged users.
         share: what a task may use.
     """
 
     objects: Objects
     run: str
+    execution_arn: str | None
     buckets: int
     first_key: int
-    files: frozenset[str]
+    files: frozenset[str] | None
     tombstones: Tombstones
     share: Share
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What was stored of a run.
+
+    Attributes:
+        days: day by day, ascending. The documents are not written yet.
+        files: the days of each file that has plays; none where `Storing.files` is None.
+    """
+
+    days: Sequence[RunOfDay]
+    files: Sequence[FileDays]
 
 
 @dataclass(frozen=True)
@@ -104,27 +120,37 @@ def divided(db: duckdb.DuckDBPyConnection, plays: Plays, buckets: int, first_key
         yield from blobs_of(of_bucket.table(), first_key + bucket, PLAYS)
 
 
-def store_plays(plays: Blobs, storing: Storing) -> list[RunOfDay]:
+def store_plays(plays: Blobs, storing: Storing) -> StoredRun:
     """Store plays as objects of a run, one for each day and bucket.
 
     Args:
         plays: what `divided` gave, for the run's number of buckets, exchanged by key. Other blobs do not matter.
         storing: the run.
-
-    Returns:
-        The run, day by day, ascending. Its documents are not written yet.
     """
     days: defaultdict[str, list[StoredPlays]] = defaultdict(list)
+    dates_of_file: defaultdict[str, set[str]] = defaultdict(set)
     for blob in plays.map(partial(_store_part, storing)).collect():
-        for date, rows, size in json.loads(blob.payload):
+        stored, files = json.loads(blob.payload)
+        for date, rows, size in stored:
             of_day = days[date]
             if rows:
                 key = object_key(storing.run, date, blob.key, storing.buckets)
                 of_day.append(StoredPlays(date, blob.key, storing.buckets, key, rows, size))
-    return [
-        RunOfDay(storing.run, date, storing.buckets, sorted(days[date], key=lambda stored: stored.bucket))
-        for date in sorted(days)
-    ]
+        for file, dates in files.items():
+            dates_of_file[file].update(dates)
+    return StoredRun(
+        [
+            RunOfDay(
+                storing.run,
+                date,
+                storing.buckets,
+                sorted(days[date], key=lambda stored: stored.bucket),
+                storing.execution_arn,
+            )
+            for date in sorted(days)
+        ],
+        [FileDays(file, storing.run, sorted(dates_of_file[file])) for file in sorted(dates_of_file)],
+    )
 
 
 def store_snapshot(rows: Blobs, storing: StoringSnapshot) -> int:
@@ -138,14 +164,15 @@ def store_snapshot(rows: Blobs, storing: StoringSnapshot) -> int:
 
 
 def _store_part(storing: Storing, blobs: Iterable[Blob]) -> Iterator[Blob]:
-    """Store buckets, one after another; tell of each its days, their rows and bytes."""
+    """Store buckets, one after another; tell of each its days, their rows and bytes, and of each file its days."""
     plays = (blob for blob in blobs if blob.name == PLAYS)
     with closed_connection(storing.share) as db, ThreadPoolExecutor(PARALLEL_WRITES) as pool:
         gathered = Gathered(db)
         for blob in plays:
             gathered.add(blob.key, table_of(blob))
         for key in gathered.buckets:
-            store = partial(_store_day, storing, key - storing.first_key)
+            files: dict[str, list[str]] = {}
+            store = partial(_store_day, storing, key - storing.first_key, files)
             with gathered.taken(key) as of_bucket:
                 if isinstance(of_bucket, SpilledPlays):
                     parts = of_bucket.by_day(storing.files, storing.tombstones)
@@ -153,21 +180,37 @@ def _store_part(storing: Storing, blobs: Iterable[Blob]) -> Iterator[Blob]:
                 else:
                     by_day = plays_by_day(db, _of_files(of_bucket, storing.files), storing.tombstones)
                     stored = list(pool.map(store, ((day.date, [day]) for day in by_day)))
-            yield Blob(key - storing.first_key, _STORED, json.dumps(stored).encode())
+            yield Blob(key - storing.first_key, _STORED, json.dumps([stored, files]).encode())
 
 
-def _of_files(plays: Plays, files: frozenset[str]) -> Plays:
+def _of_files(plays: Plays, files: frozenset[str] | None) -> Plays:
+    if files is None:
+        return plays
     is_accepted = np.array([file in files for file in plays.files.values.to_pylist()], bool)
     return plays if is_accepted.all() else plays.take(np.flatnonzero(is_accepted[plays.files.codes]))
 
 
-def _store_day(storing: Storing, bucket: int, of_day: tuple[str, Iterable[PlaysOfDay]]) -> tuple[str, int, int]:
-    """Write the object of a day, given in parts, if it has plays; return the date, its rows and its size in bytes."""
+def _store_day(
+    storing: Storing, bucket: int, dates_of_file: dict[str, list[str]], of_day: tuple[str, Iterable[PlaysOfDay]]
+) -> tuple[str, int, int]:
+    """Write the object of a day, given in parts, if it has plays; return the date, its rows and its size in bytes.
+
+    Enter the date with each file that has plays, where the run is of certain files.
+    """
     date, parts = of_day
-    rows, body = plays_to_parquet(part.plays for part in parts)
+    files: set[str] = set()
+
+    def plays() -> Iterator[Plays]:
+        for part in parts:
+            files.update(part.plays.files.values.to_pylist())
+            yield part.plays
+
+    rows, body = plays_to_parquet(plays())
     if not rows:
         return date, 0, 0
     storing.objects.write(object_key(storing.run, date, bucket, storing.buckets), body)
+    for file in files if storing.files is not None else ():
+        dates_of_file.setdefault(file, []).append(date)
     return date, rows, len(body)
 
 

@@ -68,7 +68,7 @@ class Validation:
             The files whose verdict was recorded by this run: not those that an earlier run of the batch had judged
             before it died.
         """
-        judged_batch = self.judge.judge(batch.readable)
+        judged_batch = self.judge.judge(batch.readable, batch.execution_arn)
         judged = {**batch.unreadable, **judged_batch.files}
         recorded = BatchRecord(
             ledger=self.ledger,

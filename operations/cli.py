@@ -14,8 +14,9 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from glue_scripts.forgotten_files import FORGOTTEN_AFTER, RawVersion
+from glue_scripts.ledger import FileStatus
 from glue_scripts.publication import read_days
-from operations import executions, kpis, purge, recompute, replay, show, status
+from operations import collect, executions, files, kpis, purge, recompute, replay, show, status, withdrawals
 from operations.days import outdated as outdated_days
 from operations.deployment import Deployment
 from operations.errors import ExitCode, OperationError, RefusedError, aws_failure
@@ -42,6 +43,7 @@ Environment = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 Minutes = Annotated[float, typer.Option("--minutes", min=0, help="How long to wait at most for what runs.")]
+Version = Annotated[str | None, typer.Option("--version", help="The object version; needed where the key has several.")]
 OLDER_THAN: Final = FORGOTTEN_AFTER.total_seconds() / 60
 OlderThan = Annotated[
     float,
@@ -208,6 +210,103 @@ def recompute_days(
         _say("No day is outdated: there is nothing to compute.")
     else:
         _print(show.days_tables(days))
+
+
+@app.command("withdraw")
+def withdraw_file(
+    environment: Environment,
+    key: Annotated[str, typer.Argument(help="The key in raw/streams/ that the file was uploaded to.")],
+    version: Version = None,
+    minutes: Minutes = 240,
+    as_json: AsJson = False,
+) -> None:
+    """Take a streams file back: KPIs are computed as if it had never come.
+
+    A play that another file has, too, stays. `restore` undoes it. Repeat the command if it is interrupted.
+    """
+    deployment = Deployment.find(environment)
+    purge.refuse_while_purging(deployment)
+    file = withdrawals.find_to_withdraw(deployment, key, version)
+    _change_withdrawal(deployment, file, is_withdrawn=True, minutes=minutes, as_json=as_json)
+
+
+@app.command("restore")
+def restore_file(
+    environment: Environment,
+    key: Annotated[str, typer.Argument(help="The key of a withdrawn file.")],
+    version: Version = None,
+    minutes: Minutes = 240,
+    as_json: AsJson = False,
+) -> None:
+    """Let a withdrawn file count again."""
+    deployment = Deployment.find(environment)
+    purge.refuse_while_purging(deployment)
+    file = withdrawals.find_to_restore(deployment, key, version)
+    _change_withdrawal(deployment, file, is_withdrawn=False, minutes=minutes, as_json=as_json)
+
+
+def _change_withdrawal(
+    deployment: Deployment, file: tuple[str, str], *, is_withdrawn: bool, minutes: float, as_json: bool
+) -> None:
+    days = withdrawals.change_deployed(deployment, file, is_withdrawn=is_withdrawn, minutes=minutes, tell=_tell)
+    if as_json:
+        _print_json(days)
+        return
+    key, version_id = file
+    _say(f"{key} (version {version_id}) is {'withdrawn' if is_withdrawn else 'restored'}")
+    if days:
+        _print(show.days_tables(days))
+    else:
+        _say("No day has been computed with it: there is nothing to compute.")
+
+
+@app.command("files")
+def show_files(
+    environment: Environment,
+    key: Annotated[str | None, typer.Argument(help="A key in raw/: every version of it.")] = None,
+    status: Annotated[FileStatus | None, typer.Option("--status", help="The files of a status.")] = None,
+    withdrawn: Annotated[bool, typer.Option("--withdrawn", help="The withdrawn files.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What became of the versions of a key, of the files of a status, or of the withdrawn files."""
+    if sum((key is not None, status is not None, withdrawn)) != 1:
+        raise typer.BadParameter("give a KEY, --status or --withdrawn.")
+    deployment = Deployment.find(environment)
+    if key is not None:
+        heading, found = f"Versions of {key}, the first upload first", files.versions_of(deployment, key)
+    elif status is not None:
+        heading = f"Files {status}, the latest uploads first, {files.MOST_LISTED:,} at most, as key#version"
+        found = files.with_status(deployment, status)
+    else:
+        heading, found = "Withdrawn files, as key#version", files.withdrawn_files(deployment)
+    if as_json:
+        _print_json(found)
+    else:
+        _print(show.files_tables(heading, found))
+
+
+@app.command("collect")
+def collect_leftovers(
+    environment: Environment,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what nobody reads any more from the lake: runs that were merged, and runs of dead jobs.
+
+    No day, no computation under way and no redrive needs them.
+    """
+    deployment = Deployment.find(environment)
+    purge.refuse_while_purging(deployment)
+    by_kind = collect.counted(collect.leftovers(deployment))
+    if as_json:
+        _print_json(by_kind)
+    else:
+        _print([show.leftovers_table(by_kind)])
+    runs = sum(count["runs"] for count in by_kind.values())
+    if runs and not dry_run:
+        _confirm(f"Delete {runs} runs of {deployment.bucket}, all versions, for good?", yes)
+        _tell(f"Deleted {collect.delete_leftovers(deployment, collect.leftovers(deployment))} runs")
 
 
 @app.command("purge-user")

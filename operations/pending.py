@@ -110,8 +110,15 @@ class PendingFiles:
         token = self._rewrites.begin(version.name)
         successor = write(self._deployment, version.key, body, metadata={TOKEN: token})
         self._rewritten.add(dataset)
+        self._withdraw_with(version, successor)
         self._note_age(version, successor)
         return successor
+
+    def _withdraw_with(self, version: Version, successor: str) -> None:
+        """Withdraws the file that takes the place of a withdrawn one. The pipe is paused: no job has seen it yet."""
+        withdrawal = self._deployment.ledger.withdrawal(version.key, version.version_id)
+        if withdrawal and withdrawal.is_withdrawn:
+            self._deployment.ledger.withdraw_file(version.key, successor)
 
     def _note_age(self, version: Version, successor: str) -> None:
         name = (version.key, successor)
@@ -154,6 +161,7 @@ class PendingFiles:
         for other in sorted(of_key, key=_written):
             if self._token_of(other) == token:
                 self._successors[version.name] = other.version_id
+                self._withdraw_with(version, other.version_id)
                 self._note_age(version, other.version_id)
 
     def _token_of(self, version: Version) -> str | None:

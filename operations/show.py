@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from operations.days import ComputedDay
+from operations.files import KnownFile
 from operations.kpis import DayRows
 from operations.output import add_row, data_table, lines
 from operations.purge import Removed
@@ -41,6 +42,8 @@ def status_tables(found: Status) -> Iterator[RenderableType]:
     for name, keys in found.unfinished_files.items():
         yield from _listed(f"Files {name}, as key#version", keys)
     at_least = "; raw/ holds so much that there may be more" if found.has_more_forgotten else ""
+    withdrawn = [_file(file) for file in found.withdrawn_files]
+    yield from _listed("Withdrawn files, as key#version: their plays are left out", withdrawn)
     yield from _listed(
         f"Files in raw/ that the ledger does not know, as key#version: replay --forgotten starts them{at_least}",
         found.forgotten_files,
@@ -52,6 +55,27 @@ def status_tables(found: Status) -> Iterator[RenderableType]:
         rejected,
         more="--json lists them with their executions; their reports are in error/",
     )
+
+
+def files_tables(heading: str, found: Sequence[KnownFile]) -> Iterator[RenderableType]:
+    """Files, each in a line of its own, so that key and version can be copied."""
+    if not found:
+        yield lines(f"{heading}: none.")
+    yield from _all(heading, [_file(file) for file in found])
+
+
+def _file(file: KnownFile) -> str:
+    parts = [file.status or "not begun", f"uploaded {file.uploaded_at}", file.withdrawal]
+    return f"{file.key}#{file.version_id} {', '.join(part for part in parts if part)}"
+
+
+def leftovers_table(by_kind: Mapping[str, Mapping[str, int]]) -> Table:
+    """What nobody reads any more in the lake."""
+    table = data_table("Leftovers in the lake", "what", "runs", "object versions", "bytes")
+    for kind, heading in (("merged", "runs that were merged"), ("dead", "runs of dead jobs")):
+        count = by_kind[kind]
+        add_row(table, heading, *(f"{count[name]:,}" for name in ("runs", "objects", "bytes")))
+    return table
 
 
 def _state(found: Status) -> Table:

@@ -15,6 +15,7 @@ from operations import replay
 from operations.days import mend_hints, outdated
 from operations.deployment import Deployment
 from operations.executions import FailedExecution, failed_executions, running_executions, unfinished_job_runs
+from operations.files import KnownFile, withdrawn_files
 from operations.journal import Entry, Incomplete, Journal
 
 UNFINISHED_FILES: Final = (FileStatus.RECEIVED, FileStatus.ACCEPTED, FileStatus.LOADED)
@@ -65,6 +66,7 @@ class Status:
         running: executions under way.
         job_runs: job runs under way.
         failed: executions that failed and were not redriven.
+        withdrawn_files: files whose plays are left out, or whose restoration is not visible yet.
         purges: purges that were begun and not ended; the pipe is paused until they are.
         incomplete_purges: purges that ended without some objects, and are to be repeated.
     """
@@ -86,6 +88,7 @@ class Status:
     running: list[str]
     job_runs: list[str]
     failed: list[FailedExecution]
+    withdrawn_files: list[KnownFile]
     purges: list[Entry]
     incomplete_purges: list[Incomplete]
 
@@ -124,6 +127,7 @@ def status(deployment: Deployment, *, older_than: float) -> Status:
         running=running_executions(deployment),
         job_runs=unfinished_job_runs(deployment),
         failed=failed_executions(deployment),
+        withdrawn_files=withdrawn_files(deployment),
         purges=journal.unfinished(),
         incomplete_purges=journal.incomplete(),
     )

@@ -73,7 +73,7 @@ def lake_writer(
         reading = Reading.of(sources, dataset, objects, share(objects.folder.parent))
         judging = Judging(reading=reading, quarantine="quality/quarantine/", ids="processing/ids/", known={})
         rows[dataset] = judge_rows(sources, judging, workers_for(plays_at_most(sources), context))
-    return LakeWriter(BUCKET, rows)
+    return LakeWriter(BUCKET, "arn:execution", rows)
 
 
 def write_lake(

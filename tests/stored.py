@@ -93,13 +93,13 @@ class Account:
 
     def store(
         self, files: Sequence[Plays], *, run: str, buckets: int, tombstones: Tombstones = NO_TOMBSTONES
-    ) -> list[RunOfDay]:
+    ) -> Sequence[RunOfDay]:
         """Stores the plays of some files as a run, each file judged by a task of its own."""
         with closed_connection(self.share) as db:
             parts = [list(divided(db, plays, buckets)) for plays in files]
         names = frozenset(name for plays in files for name in plays.files.values.to_pylist())
-        storing = Storing(self.objects, run, buckets, 0, names, tombstones, self.share)
-        return store_plays(self.start(parts).by_key(self.parts), storing)
+        storing = Storing(self.objects, run, "arn:e", buckets, 0, names, tombstones, self.share)
+        return store_plays(self.start(parts).by_key(self.parts), storing).days
 
     def kpi_items(
         self,
@@ -115,7 +115,7 @@ class Account:
         with closed_connection(self.share) as db:
             write_songs(db, self.objects, "songs/", songs_table(songs))
             snapshot = store_users(db, self.objects, "users/", users)
-        counting = Counting(self.objects, "songs/", snapshot, tombstones, self.share, top_songs)
+        counting = Counting(self.objects, "songs/", snapshot, tombstones, frozenset(), self.share, top_songs)
         stored = [each for run in runs for day in run for each in day.objects]
         tables = count_days(stored, counting, Workers(self.start, self.parts))
         return flat(kpis_by_day(tables, top_genres=top_genres))

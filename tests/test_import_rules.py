@@ -33,7 +33,7 @@ STANDARD_LIBRARY_ONLY = (
     "validators.schemas",
 )
 """Modules of the runtime that import nothing but the standard library and each other."""
-OF_LAMBDAS = ("names", "ledger", "metrics", "forgotten_files")
+OF_LAMBDAS = ("names", "objects", "ledger", "metrics", "forgotten_files")
 """Modules of the jobs that the functions import."""
 
 

@@ -8,6 +8,14 @@ from typing import Any, Final
 from local_aws.iam.policy_store import ignore_bucket_policies_in_moto
 from local_aws.resources.base import Created, Creator, Properties, Target, json_text
 
+_LIFECYCLE_NAMES: Final = {
+    "Id": "ID",
+    "Status": "Status",
+    "Prefix": "Prefix",
+    "AbortIncompleteMultipartUpload": "AbortIncompleteMultipartUpload",
+    "NoncurrentVersionExpiration": "NoncurrentVersionExpiration",
+}
+
 
 def create_bucket(target: Target, properties: Properties) -> Created:
     """Create a bucket with versioning, encryption and EventBridge notification."""
@@ -22,13 +30,15 @@ def create_bucket(target: Target, properties: Properties) -> Created:
         s3.put_bucket_notification_configuration(
             Bucket=name, NotificationConfiguration=_notification(notification, properties)
         )
+    lifecycle = properties.optional("LifecycleConfiguration", {})
+    if rules := lifecycle.get("Rules"):
+        # Answered and not applied: nothing grows old within a session.
+        s3.put_bucket_lifecycle_configuration(
+            Bucket=name, LifecycleConfiguration={"Rules": [_lifecycle_rule(rule, properties) for rule in rules]}
+        )
     if tags := properties.tags():
         s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
-    properties.ignore(
-        "LifecycleConfiguration",
-        "IntelligentTieringConfigurations",
-        reason="nothing grows old within a session",
-    )
+    properties.ignore("IntelligentTieringConfigurations", reason="nothing grows old within a session")
     properties.ignore(
         "PublicAccessBlockConfiguration",
         "OwnershipControls",
@@ -72,6 +82,22 @@ def _encryption(encryption: Mapping[str, Any]) -> dict[str, Any]:
             }
             for rule in encryption["ServerSideEncryptionConfiguration"]
         ]
+    }
+
+
+def _lifecycle_rule(rule: Mapping[str, Any], properties: Properties) -> Any:  # noqa: ANN401 - a request of boto3
+    """A rule as the API spells it."""
+    if unknown := set(rule) - {"ExpirationInDays", "ExpiredObjectDeleteMarker", *_LIFECYCLE_NAMES}:
+        raise properties.unsupported("LifecycleConfiguration", reason=f"{sorted(unknown)} are not translated")
+    expiration = {
+        api: rule[name]
+        for name, api in (("ExpirationInDays", "Days"), ("ExpiredObjectDeleteMarker", "ExpiredObjectDeleteMarker"))
+        if name in rule
+    }
+    return {
+        **{api: rule[name] for name, api in _LIFECYCLE_NAMES.items() if name in rule and name != "Prefix"},
+        "Filter": {"Prefix": rule.get("Prefix", "")},
+        **({"Expiration": expiration} if expiration else {}),
     }
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,50 @@ def test_after_a_purge_no_trace_is_left_and_no_file_brings_the_plays_back(
     assert (status["final_files"]["REJECTED"], status["failed"], status["purges"]) == (1, [], [])
     day = deployed.kpi_rows()[0]["pk"].removeprefix("DAY#")
     assert "published, version" in operate("kpis", "--day", day, "--hours").stdout
+
+
+def two_hours_later(content: bytes) -> bytes:
+    """A streams file whose producer has taken another zone for UTC: some plays fall on another day."""
+    rows = list(csv.DictReader(io.StringIO(plain(content).decode("utf-8-sig"))))
+    later = io.StringIO()
+    writer = csv.DictWriter(later, rows[0].keys())
+    writer.writeheader()
+    for row in rows:
+        moment = datetime.fromisoformat(row["listen_time"]) + timedelta(hours=2)
+        writer.writerow({**row, "listen_time": f"{moment:%Y-%m-%d %H:%M:%S}"})
+    return later.getvalue().encode()
+
+
+def test_a_file_with_a_wrong_hour_is_withdrawn_and_the_right_one_counts_alone(
+    deployed: Deployed, operate: Operate, tmp_path: Path
+) -> None:
+    """Without the withdrawal, the right file under the same key would add its plays to the wrong ones."""
+    name, other = "streams/streams1.csv", "streams/streams2.csv"
+    wrong = two_hours_later(FIRST_STREAMS)
+
+    def are(**streams: bytes) -> bool:
+        expected = expected_rows({**REFERENCES, **{f"streams/{file}.csv": body for file, body in streams.items()}})
+        return by_key(deployed.kpi_rows()) == by_key(expected)
+
+    def run(*arguments: str) -> str:
+        ended = operate(*arguments)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    files = deployed.upload(tmp_path, {**REFERENCES, name: wrong, other: SECOND_STREAMS})
+    deployed.wait_for(files)
+    assert are(wrong=wrong, other=SECOND_STREAMS)
+    (first,) = (file for file in files if file.key == f"raw/{name}")
+
+    assert f"raw/{name} (version {first.version_id}) is withdrawn" in run("withdraw", f"raw/{name}")
+    assert are(other=SECOND_STREAMS)
+
+    deployed.wait_for(deployed.upload(tmp_path, {name: FIRST_STREAMS}))
+    assert are(right=FIRST_STREAMS, other=SECOND_STREAMS)
+    assert f"raw/{name}#{first.version_id} ARCHIVED" in run("status")
+
+    run("restore", f"raw/{name}")
+    assert are(right=FIRST_STREAMS, wrong=wrong, other=SECOND_STREAMS)
+    run("withdraw", f"raw/{name}", "--version", first.version_id)
+    assert are(right=FIRST_STREAMS, other=SECOND_STREAMS)
+    assert "runs of dead jobs" in run("collect", "--dry-run")

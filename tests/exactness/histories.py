@@ -9,7 +9,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.exactness.simulation import Code, Execution, FileVersion, Purge, Reading, Work, World, small_numbers
+from tests.exactness.simulation import (
+    Code,
+    Collecting,
+    Execution,
+    FileVersion,
+    Purge,
+    Reading,
+    Withdrawing,
+    Work,
+    World,
+    small_numbers,
+)
 from tests.oracle import Play, Song, User
 
 START: Final = datetime(2024, 6, 25, 23, 30, tzinfo=UTC)
@@ -35,7 +46,8 @@ KEYS: Final = ("raw/streams/a.csv", "raw/streams/b.csv")
 STEPS: Final = st.sampled_from(
     [(1, ""), (2, ""), (4, ""), (9, ""), (99, "claim"), (99, "computed"), (99, "write"), (99, "flip"), (99, "note"),
      (99, "collect"), (99, "read runs"), (99, "read rows"), (99, "change run"), (99, "move pointer"),
-     (99, "record batch"), (99, "begin batch"), (99, "list batches"), (999, "")]
+     (99, "record batch"), (99, "begin batch"), (99, "list batches"), (99, "swap runs"), (99, "delete run"),
+     (99, "withdraw"), (99, "merge"), (99, "list runs"), (999, "")]
 )  # fmt: skip
 """How far something goes: so many steps, or until its next step of a kind."""
 
@@ -144,6 +156,40 @@ class Histories(RuleBasedStateMachine):
         self.world.begin(purge)
         self._go_on(purge, steps)
 
+    @precondition(lambda self: self._stream_files())
+    @rule(data=st.data(), is_withdrawn=st.sampled_from([True, True, False]), steps=STEPS)
+    def a_file_is_withdrawn_or_restored(self, data: st.DataObject, is_withdrawn: bool, steps: tuple[int, str]) -> None:
+        """A file that was never withdrawn may be restored: that changes nothing."""
+        withdrawing = Withdrawing(data.draw(st.sampled_from(self._stream_files())), is_withdrawn)
+        self.world.begin(withdrawing)
+        self._go_on(withdrawing, steps)
+
+    @rule(
+        plays=st.lists(st.sampled_from(PLAYS), min_size=1, max_size=4),
+        key=st.sampled_from(KEYS),
+        is_purge=st.booleans(),
+        steps=STEPS,
+        more=STEPS,
+    )
+    def an_operator_acts_while_a_file_is_loaded(
+        self, plays: list[Play], key: str, is_purge: bool, steps: tuple[int, str], more: tuple[int, str]
+    ) -> None:
+        """The file is withdrawn, or the user of its first play is purged: begun, overtaken by the file, and ended."""
+        file = self.world.upload(key, "streams", plays)
+        execution = self._start(file)
+        self._go_on(execution, steps)
+        command = Purge(plays[0].user_id) if is_purge else Withdrawing(file, is_withdrawn=True)
+        self.world.begin(command)
+        self._go_on(command, more)
+        self._go_on(execution, (999, ""))
+        self._go_on(command, (999, ""))
+
+    @rule(steps=STEPS)
+    def leftovers_are_collected(self, steps: tuple[int, str]) -> None:
+        collecting = Collecting()
+        self.world.begin(collecting)
+        self._go_on(collecting, steps)
+
     @precondition(lambda self: self.world.ledger.dates())
     @rule(data=st.data(), steps=STEPS)
     def somebody_reads_a_day(self, data: st.DataObject, steps: tuple[int, str]) -> None:
@@ -165,6 +211,9 @@ class Histories(RuleBasedStateMachine):
 
     def _go_on(self, work: Work, steps: tuple[int, str]) -> None:
         self.world.advance(work, *steps)
+
+    def _stream_files(self) -> list[FileVersion]:
+        return [file for file in self.world.files.values() if file.dataset == "streams"]
 
     def _acting(self) -> list[Any]:
         return [work for work in self.world.work if work.actor]

@@ -7,7 +7,7 @@ its own), and the writes of a BatchWriteItem happen one by one, so that a job ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
@@ -25,6 +25,7 @@ Written = Callable[[str, Key, Item | None, Item | None], None]
 """Called once for each write, with the table's name, the key, and the item before and after."""
 
 MAX_REQUESTS: Final = 25
+MAX_ACTIONS: Final = 100
 
 
 def _go_on(operation: str, request: Mapping[str, Any]) -> bool:
@@ -147,8 +148,14 @@ class MemoryTable:
     def update_item(self, *, Key: Mapping[str, str], ReturnValues: str = "NONE", **request: Any) -> dict[str, Any]:  # noqa: ANN401, N803 - as boto3
         self.before("update_item", {"table": self.name, "Key": Key, **request})
         key = self._stored.key_of(Key)
+        before, after = self._update(key, {"Key": Key, **request})
+        answer = {"NONE": None, "ALL_OLD": before, "ALL_NEW": after}[ReturnValues]
+        return {} if answer is None else {"Attributes": _copied(answer)}
+
+    def _update(self, key: Key, request: Mapping[str, Any]) -> tuple[Item | None, Item]:
+        """Updates an item, if the condition holds; returns what it was before and what it is then."""
         before = self._checked("UpdateItem", key, request)
-        after = dict(before or Key)
+        after = dict(before or request["Key"])
         try:
             changed = [
                 change(before or {}, after, *_names_and_values(request))
@@ -159,8 +166,7 @@ class MemoryTable:
         if len(set(changed)) < len(changed):
             raise _error("UpdateItem", "ValidationException", "an attribute is changed twice")
         self._write(key, after)
-        answer = {"NONE": None, "ALL_OLD": before, "ALL_NEW": after}[ReturnValues]
-        return {} if answer is None else {"Attributes": _copied(answer)}
+        return before, after
 
     def batch_write_item(self, *, RequestItems: Mapping[str, list[Mapping[str, Any]]]) -> dict[str, Any]:  # noqa: N803
         unprocessed: dict[str, list[Mapping[str, Any]]] = {}
@@ -177,6 +183,37 @@ class MemoryTable:
                         key, stored_value(dict(request["PutRequest"]["Item"])) if "PutRequest" in request else None
                     )
         return {"UnprocessedItems": unprocessed}
+
+    def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        """Updates of this database's tables: all of them, or none if a condition does not hold."""
+        self.before("transact_write_items", {"TransactItems": TransactItems})
+        updates = [(self.database.table(item["Update"]["TableName"]), item["Update"]) for item in TransactItems]
+        keys = [(table.name, table._stored.key_of(update["Key"])) for table, update in updates]
+        if len(keys) > MAX_ACTIONS or len(set(keys)) < len(keys):
+            raise _error("TransactWriteItems", "ValidationException", "too many actions, or two for one item")
+        reasons = [table._reason(update) for table, update in updates]
+        if any(reasons):
+            error = {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"}
+            codes = [{"Code": reason or "None"} for reason in reasons]
+            raise ClientError({"Error": error, "CancellationReasons": codes}, "TransactWriteItems")  # type: ignore[typeddict-item]
+        # Nobody sees a part of it: all are stored before the first is told.
+        told = self.database.written
+        writes: list[tuple[str, Key, Item | None, Item | None]] = []
+        self.database.written = lambda *write: writes.append(write)
+        for table, update in updates:
+            table._update(table._stored.key_of(update["Key"]), update)
+        self.database.written = told
+        for write in writes:
+            told(*write)
+        return {}
+
+    def _reason(self, update: Mapping[str, Any]) -> str | None:
+        """Why a transaction is cancelled because of an update; None if it is not."""
+        try:
+            self._checked("TransactWriteItems", self._stored.key_of(update["Key"]), update)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"]).removesuffix("Exception")
+        return None
 
     @property
     def _stored(self) -> _Stored:

@@ -6,8 +6,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple
 
-from glue_scripts import batch_record, catalogue_days, kpi_batch, kpi_table, ledger, publication, taken_batches
-from operations import kpis
+from glue_scripts import (
+    batch_record,
+    catalogue_days,
+    kpi_batch,
+    kpi_table,
+    ledger,
+    merging,
+    publication,
+    taken_batches,
+)
+from operations import collect, kpis, withdrawals
 from tests.exactness.simulation import Code
 
 
@@ -65,7 +74,8 @@ _MAKE_CURRENT = """        for snapshot in own.snapshots:
             self._make_current(snapshot)
 """
 _LOOK_UP = "days_to_compute(self.publisher, self.known_tracks)"
-_PUBLISH = "        self.publisher.publish({**recompute, **_runs_by_day([own, *(each.batch for each in taken)])})\n"
+_TOGETHER = "_runs_by_day([own, *(each.batch for each in taken)])"
+_PUBLISH = f"        days = self.publisher.publish({{**recompute, **{_TOGETHER}}})\n"
 _MARK_TAKEN_LOADED = "        loaded = [file for each in taken for file in self._mark_loaded(each.files)]\n"
 _WRITE_ROWS = "            written = self._write(accepted.values())\n"
 _ROWS_TO_BE_WRITTEN = """            streams = [file for file in accepted.values() if file.dataset == "streams"]
@@ -88,6 +98,18 @@ _WRITE_FIRST = """        self._write(
             judgement.accepted for judgement in judgements.values() if judgement.status == FileStatus.ACCEPTED
         )
 """
+_WITHDRAWALS = "            withdrawn = self.ledger.withdrawn_files()\n"
+_WITHDRAW = "    (ledger.withdraw_file if is_withdrawn else ledger.restore_file)(*file)\n"
+_DATES = "    dates = set(dates_of_file(file_name(*file))).intersection(ledger.dates())\n"
+_COMPUTE = "    compute(sorted(dates))\n"
+_MERGE = "            lake.merge(claim.date, runs, merged, day.tombstones)\n"
+_DROP_WITHDRAWN = """            withdrawn, stored = ledger.withdrawn_files(), lake.world.runs
+            left = frozenset(row for row in stored[claim.date, merged] if row.file not in withdrawn)
+            stored[claim.date, merged] = left
+"""
+_SWAP = "            is_merged = ledger.merge_runs(claim.date, runs, merged)\n"
+_WRITE_MERGED_LATE = f"            lake.world.execution_of[merged] = None\n{_SWAP}"
+_STILL_COUNTS = '"attribute_exists(committed_at) AND attribute_not_exists(replaced_by)"'
 _RECORDED = "            if verdict.status not in (_ACCEPTED if is_ours else _JOINED):"
 
 MUTANTS: Final = (
@@ -209,7 +231,7 @@ MUTANTS: Final = (
     Mutant(
         "the last run that records a batch decides",
         ledger,
-        (('f"attribute_not_exists({LEDGER_PARTITION_KEY})"', '"attribute_not_exists(nothing)"'),),
+        (('is_new = f"attribute_not_exists({LEDGER_PARTITION_KEY})"', 'is_new = "attribute_not_exists(nothing)"'),),
     ),
     Mutant(
         "the last run that records a verdict decides",
@@ -224,6 +246,54 @@ MUTANTS: Final = (
                 "FileStatus.REJECTED: (FileStatus.RECEIVED, FileStatus.ACCEPTED)",
             ),
         ),
+    ),
+    Mutant(
+        "the withdrawals are read before the claim",
+        publication,
+        ((_WITHDRAWALS, ""), (_VERSIONS, _WITHDRAWALS + _VERSIONS)),
+    ),
+    Mutant(
+        "a file is withdrawn after its days were computed",
+        withdrawals,
+        ((_WITHDRAW, ""), (_COMPUTE, _COMPUTE + _WITHDRAW)),
+    ),
+    Mutant(
+        "the days of a file are looked up before it is withdrawn",
+        withdrawals,
+        ((_DATES, ""), (_WITHDRAW, _DATES + _WITHDRAW)),
+    ),
+    Mutant(
+        "the status of a file decides whether its days are computed when it is withdrawn",
+        withdrawals,
+        (
+            (
+                _COMPUTE,
+                "    if ledger.file_status_and_execution(*file)[0] in (FileStatus.LOADED, 'ARCHIVED'):\n    "
+                + _COMPUTE,
+            ),
+        ),
+    ),
+    Mutant("a merged run loses the rows of withdrawn files", merging, ((_MERGE, _MERGE + _DROP_WITHDRAWN),)),
+    Mutant(
+        "a merged run leaves out users who were purged after its day was claimed",
+        merging,
+        ((_MERGE, _MERGE.replace("day.tombstones", "ledger.purged_users()")),),
+    ),
+    Mutant(
+        "a merged run counts before it is written",
+        merging,
+        ((_MERGE, ""), (_SWAP, _WRITE_MERGED_LATE + _MERGE)),
+    ),
+    Mutant(
+        "runs are merged that somebody has replaced meanwhile",
+        ledger,
+        ((_STILL_COUNTS, '"attribute_exists(committed_at)"'),),
+    ),
+    Mutant("runs that a redrive needs are collected", collect, ((" and not is_needed()", ""),)),
+    Mutant(
+        "merged runs are collected that a computation still reads",
+        collect,
+        (("        return not _is_recent(item.replaced_at, now)\n", "        return True\n"),),
     ),
     Mutant("rows are written before the verdicts", batch_record, ((_VERDICTS, _WRITE_FIRST + _VERDICTS),)),
     Mutant(

@@ -9,12 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from glue_scripts import batch_record, catalogue_days, kpi_batch, kpi_table, ledger, publication, taken_batches
+from glue_scripts import (
+    batch_record,
+    catalogue_days,
+    kpi_batch,
+    kpi_table,
+    ledger,
+    merging,
+    publication,
+    taken_batches,
+)
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.batch_record import Judgement, Written
 from glue_scripts.kpi_items import DayKpis
@@ -26,9 +36,10 @@ from glue_scripts.names import (
     is_marker,
     unknown_tracks_key,
 )
+from glue_scripts.objects import file_name
 from glue_scripts.publication import Snapshots
 from glue_scripts.taken_batches import UnreadableBatchError
-from operations import kpis
+from operations import collect, kpis, withdrawals
 from tests import oracle
 from tests.day_kpis import days_of, without
 from tests.exactness.actors import Actor, CrashError
@@ -57,7 +68,10 @@ class Code(NamedTuple):
     batch_record: ModuleType = batch_record
     catalogue_days: ModuleType = catalogue_days
     taken_batches: ModuleType = taken_batches
+    merging: ModuleType = merging
     kpis: ModuleType = kpis
+    withdrawals: ModuleType = withdrawals
+    collect: ModuleType = collect
 
 
 class InTurn:
@@ -88,6 +102,8 @@ def small_numbers(code: Code) -> Iterator[None]:
         (code.kpi_batch, "take_along", code.taken_batches.take_along),
         (code.kpi_batch, "days_to_compute", code.catalogue_days.days_to_compute),
         (code.batch_record, "ThreadPoolExecutor", InTurn),
+        (code.merging, "MANY_RUNS", 2),
+        (code.merging, "MAX_RUNS_MERGED", 3),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in settings]
     for module, name, value in settings:
@@ -136,6 +152,24 @@ class Purge:
 
 
 @dataclass(eq=False)
+class Withdrawing:
+    """An operator's command that withdraws or restores a file; run again from the start after a crash."""
+
+    file: FileVersion
+    is_withdrawn: bool
+    state: str = "withdraw"
+    actor: Actor | None = None
+
+
+@dataclass(eq=False)
+class Collecting:
+    """An operator's command that deletes what nobody reads any more; run again from the start after a crash."""
+
+    state: str = "collect"
+    actor: Actor | None = None
+
+
+@dataclass(eq=False)
 class Zombie:
     """A job that was given up for dead and goes on: its execution goes on without it."""
 
@@ -155,14 +189,23 @@ class Reading:
     state: str = "reading"
 
 
-Work = Execution | Purge | Zombie | Reading
+Work = Execution | Purge | Withdrawing | Collecting | Zombie | Reading
+
+
+class Stored(NamedTuple):
+    """A row of the lake."""
+
+    play: Play
+    file: str
 
 
 class Effective(NamedTuple):
     """What had taken effect when a day was claimed, and what the claim's rows must therefore hold."""
 
-    plays: frozenset[Play]
+    plays: frozenset[Stored]
     purged: frozenset[str]
+    withdrawn: frozenset[str]
+    withdrawals: int
     catalogues: int
     claimant: object
 
@@ -190,14 +233,24 @@ class World:
         self.raw: set[tuple[str, str]] = set()
         self.archive: set[tuple[str, str]] = set()
         self.error: set[tuple[str, str]] = set()
-        self.runs: dict[tuple[str, str], frozenset[Play]] = {}
+        self.runs: dict[tuple[str, str], frozenset[Stored]] = {}
         self.written_runs: set[tuple[str, str]] = set()
+        self.writer_of: dict[tuple[str, str], Actor] = {}
+        self.dates_of_file: dict[str, set[str]] = {}
+        self.merged: set[str] = set()
+        self.collected: set[tuple[str, str]] = set()
+        self.replaced_at: dict[tuple[str, str], int] = {}
+        self.withdrawals: list[str] = []
+        self.withdrawn: set[str] = set()
         self.snapshots: dict[str, tuple[Any, ...]] = {}
         self.computed: dict[tuple[str, int], DayKpis | None] = {}
         self.plays_of_version: dict[tuple[str, int], frozenset[Play]] = {}
-        self.execution_of: dict[str, str] = {}
+        self.rows_of_version: dict[tuple[str, int], frozenset[Stored]] = {}
+        self.execution_of: dict[str, str | None] = {}
         self.documents: dict[str, tuple[FileVersion, ...]] = {}
         self.execution_of_job: dict[Actor, str] = {}
+        self.began: dict[Actor, int] = {}
+        self.actor_of_job: dict[str, Actor] = {}
         self.first_job: dict[str, object] = {}
         self.read_by: set[tuple[object, str]] = set()
         self.visible_before: dict[str, int] = {}
@@ -206,6 +259,7 @@ class World:
         self.purged: set[str] = set()
         self.journals: dict[str, set[str]] = {}
         self.work: list[Work] = []
+        self.last_failure: BaseException | None = None
         self.acting: object = None
         self._throttle_every = throttle_every
         self._unreadable_every = unreadable_every
@@ -230,7 +284,7 @@ class World:
         arn = f"execution-{self.number('execution')}"
         return Execution(arn, files, tuple(recompute), state="compute" if recompute else "validate")
 
-    def begin(self, work: Execution | Purge | Reading) -> None:
+    def begin(self, work: Execution | Purge | Withdrawing | Collecting | Reading) -> None:
         """Starts something, or starts it again after a crash or failure."""
         if work not in self.work:
             self.work.append(work)
@@ -238,14 +292,25 @@ class World:
         def run(actor: Actor) -> None:
             if isinstance(work, Purge):
                 PurgeJob(self, actor).run(work)
+            elif isinstance(work, Withdrawing):
+                WithdrawalCommand(self, actor).run(work)
+            elif isinstance(work, Collecting):
+                CollectCommand(self, actor).run(work)
             elif isinstance(work, Reading):
                 self._read(actor, work)
             else:
                 ExecutionJob(self, actor).run(work)
 
         work.actor = Actor(run)
+        self.began[work.actor] = self.number("moment")
         if isinstance(work, Execution):
             self.execution_of_job[work.actor] = work.arn
+
+    def write_run(self, date: str, run: str, rows: frozenset[Stored], writer: Actor) -> None:
+        """Stores a run of a day."""
+        self.runs[date, run] = rows
+        self.written_runs.add((date, run))
+        self.writer_of[date, run] = writer
 
     def can_read(self) -> bool:
         """Whether the batch that a job wants to take along can be read."""
@@ -267,6 +332,7 @@ class World:
                     raise error
                 if error and not isinstance(error, JobFailedError):
                     raise error
+                self.last_failure = error or self.last_failure
 
     def crash(self, work: Work) -> None:
         """Kills it before its next step."""
@@ -293,7 +359,7 @@ class World:
                 steps += 1
                 if steps > MAX_STEPS:
                     raise LawBrokenError("something never ends")
-        raise LawBrokenError("redriven again and again, and not finished")
+        raise LawBrokenError(f"redriven again and again, and not finished: {self.last_failure}")
 
     def close(self) -> None:
         """Ends every thread."""
@@ -317,9 +383,14 @@ class World:
         items = self.database.stored["kpis"].items
         return {sk: item for (pk, sk), item in items.items() if pk == f"DAY#{date}" and version_of(sk) == version}
 
+    def acting_jobs(self) -> list[Actor]:
+        """Everything that is under way."""
+        return [work.actor for work in self.work if work.actor]
+
     def accepted_plays(self) -> frozenset[Play]:
-        """Every play of every accepted file, without those of purged users."""
-        plays = (play for key in self.archive for play in self._streams(self.files[key]))
+        """Every play of every accepted file that is not withdrawn, without those of purged users."""
+        files = (self.files[identity] for identity in self.archive if file_name(*identity) not in self.withdrawn)
+        plays = (play for file in files for play in self._streams(file))
         return frozenset(play for play in plays if play.user_id not in self.purged)
 
     def check_at_rest(self) -> None:
@@ -372,6 +443,8 @@ class World:
             self._check_plays_visible(file)
 
     def _check_plays_visible(self, file: FileVersion) -> None:
+        if file_name(*file.identity) in self.withdrawals:
+            return
         for play in self._streams(file):
             seen = self.plays_of_version.get((date_of(play), self.visible(date_of(play))), frozenset())
             is_there = play in seen or play.user_id in self.purged
@@ -396,10 +469,17 @@ class World:
             self._check_run(partition.removeprefix("RUNS#"), sort_key, before or {}, after)
         elif key == ("SNAPSHOTS", "songs"):
             self.catalogues.append(after["uri"])
+        elif partition == "WITHDRAWN":
+            self._note_withdrawal(sort_key, is_withdrawn=after["is_withdrawn"])
         elif sort_key == "BATCH":
             self._check_batch(partition.removeprefix("BATCH#"), before or {}, after)
         elif partition.startswith("FILE#") and after["status"] == "LOADED" != (before or {}).get("status"):
             self._check_plays_visible(self.files[partition.removeprefix("FILE#"), sort_key])
+
+    def _note_withdrawal(self, file: str, *, is_withdrawn: bool) -> None:
+        if is_withdrawn != (file in self.withdrawn):
+            self.withdrawals.append(file)
+        (self.withdrawn.add if is_withdrawn else self.withdrawn.discard)(file)
 
     def _check_batch(self, execution: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         if not before:
@@ -415,7 +495,12 @@ class World:
             return
         _require(claim == before.get("claim", 0) + 1, f"{date} was claimed as {claim} after {before.get('claim')}")
         self.effective[date, claim] = Effective(
-            self._plays_of(date), frozenset(self.purged), len(self.catalogues), self.acting
+            self._plays_of(date),
+            frozenset(self.purged),
+            frozenset(self.withdrawn),
+            len(self.withdrawals),
+            len(self.catalogues),
+            self.acting,
         )
 
     def _check_run(self, date: str, run: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -427,12 +512,27 @@ class World:
             self._check_commit(self.execution_of[run])
         executions = {self.execution_of[run] for run in committed}
         _require(len(executions) == len(committed), f"{date} has two runs of a batch: {committed}")
+        if "replaced_by" in after and "replaced_by" not in before:
+            self.replaced_at[date, run] = self.number("moment")
         if "replaced_by" in after and "committed_at" in before:
             lost = self.runs.get((date, run), frozenset()) - self._plays_of(date)
-            _require(all(play.user_id in self.purged for play in lost), f"{date} has lost {lost}")
+            users = {stored.play.user_id for stored in lost}
+            _require(users <= self.purged, f"{date} has lost {lost}")
+            if after["replaced_by"] in self.merged:
+                self._check_merge(date, users)
 
-    def _check_commit(self, execution: str) -> None:
-        """A job commits runs of other executions only if it is the first of its own, and has read them."""
+    def _check_merge(self, date: str, left_out: Collection[str]) -> None:
+        """No purge would find a user who is in no run any more, and compute the day again."""
+        seen = {play.user_id for play in self.plays_of_version.get((date, self.visible(date)), ())}
+        _require(seen.isdisjoint(left_out), f"runs of {date} are merged without {left_out}, whom its rows count")
+
+    def _check_commit(self, execution: str | None) -> None:
+        """A job commits runs of other executions only if it is the first of its own, and has read them.
+
+        A run of merged ones is of no execution: all of its plays were committed before.
+        """
+        if execution is None:
+            return
         acting: Any = self.acting
         own = self.execution_of_job.get(acting, execution)
         if execution != own:
@@ -443,10 +543,10 @@ class World:
         items = self.database.stored["ledger"].items
         return [(sk, item) for (pk, sk), item in items.items() if pk == f"RUNS#{date}"]
 
-    def _plays_of(self, date: str) -> frozenset[Play]:
-        """The plays of a day's committed runs; a folder that is gone has none."""
+    def _plays_of(self, date: str) -> frozenset[Stored]:
+        """The rows of a day's committed runs; a folder that is gone has none."""
         counting = (run for run, item in self._run_items(date) if "committed_at" in item and "replaced_by" not in item)
-        return frozenset(play for run in counting for play in self.runs.get((date, run), ()))
+        return frozenset(stored for run in counting for stored in self.runs.get((date, run), ()))
 
     def _check_kpis(self, date: str, sort_key: str, before: Any, after: Any) -> None:  # noqa: ANN401 - items
         visible = self.visible(date)
@@ -485,10 +585,17 @@ class World:
 
     def _check_holds_what_was_effective(self, date: str, version: int, summary: Mapping[str, Any]) -> None:
         effective, plays = self.effective[date, version], self.plays_of_version[date, version]
-        missing = {play for play in effective.plays - plays if play.user_id not in self.purged}
+        # Of a file that was withdrawn or restored since the claim, either may be.
+        changed = set(self.withdrawals[effective.withdrawals :])
+        may_be_left_out, must_not_be = effective.withdrawn | changed, effective.withdrawn - changed
+        must_be = {stored.play for stored in effective.plays if stored.file not in may_be_left_out}
+        missing = {play for play in must_be - plays if play.user_id not in self.purged}
         _require(not missing, f"version {version} of {date} lacks {missing}, committed before its claim")
         purged = {play for play in plays if play.user_id in effective.purged}
         _require(not purged, f"version {version} of {date} holds {purged}, purged before its claim")
+        may_be = {stored.play for stored in self.rows_of_version[date, version] if stored.file not in must_not_be}
+        withdrawn = plays - may_be
+        _require(not withdrawn, f"version {version} of {date} holds {withdrawn}, withdrawn before its claim")
         used = summary.get("songs_snapshot")
         newer = self.catalogues[: effective.catalogues][-1:]
         is_new = not newer or is_marker(summary) or used in self.catalogues[effective.catalogues - 1 :]
@@ -555,14 +662,18 @@ class PlainWriter:
 
     def _write_plays(self, files: Sequence[AcceptedFile], run: str, tombstones: Tombstones) -> list[str]:
         self.world.execution_of[run] = self.execution_arn
-        plays = {play for file in files for play in self.world.files[file.key, file.version_id].rows}
-        dates = sorted({date_of(play) for play in plays})
+        rows = {Stored(play, file.name) for file in files for play in self.world.files[file.key, file.version_id].rows}
+        dates = sorted({date_of(stored.play) for stored in rows})
         for date in dates:
             self.actor.pause("write run")
-            self.world.runs[date, run] = frozenset(
-                play for play in plays if date_of(play) == date and play.user_id not in tombstones
+            of_day = (stored for stored in rows if date_of(stored.play) == date)
+            self.world.write_run(
+                date, run, frozenset(stored for stored in of_day if stored.play.user_id not in tombstones), self.actor
             )
-            self.world.written_runs.add((date, run))
+        self.actor.pause("write days of files")
+        for stored in rows:
+            if stored.play.user_id not in tombstones:
+                self.world.dates_of_file.setdefault(stored.file, set()).add(date_of(stored.play))
         return dates
 
     def _write_snapshot(self, file: AcceptedFile, run: str, tombstones: Tombstones) -> Snapshot:
@@ -581,19 +692,25 @@ class PlainEngine:
     world: World
     actor: Actor
 
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> dict[str, DayKpis]:
+    def compute(
+        self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones, withdrawn: frozenset[str]
+    ) -> dict[str, DayKpis]:
         self.actor.pause("compute")
         days: dict[str, DayKpis] = {}
         for claim in claims:
             missing = [run for run in claim.runs if (claim.date, run) not in self.world.runs]
+            collected = [run for run in missing if (claim.date, run) in self.world.collected]
+            _require(not collected, f"{collected} of {claim.date} were collected, and are still read")
             if missing:
                 raise JobFailedError(f"no such folder: {missing}")
-            plays = frozenset(play for run in claim.runs for play in self.world.runs[claim.date, run])
+            rows = frozenset(stored for run in claim.runs for stored in self.world.runs[claim.date, run])
+            plays = frozenset(stored.play for stored in rows if stored.file not in withdrawn)
             plays = frozenset(play for play in plays if play.user_id not in tombstones)
             songs, users = (self._snapshot(snapshots[dataset]) for dataset in ("songs", "users"))
             day = day_of(plays, songs, users)
             self.world.computed[claim.date, claim.version] = day
             self.world.plays_of_version[claim.date, claim.version] = plays
+            self.world.rows_of_version[claim.date, claim.version] = rows
             days |= {claim.date: day} if day else {}
         self.actor.pause("computed")
         return days
@@ -601,6 +718,25 @@ class PlainEngine:
     def known_tracks(self, songs: Snapshot, track_ids: Collection[str]) -> Collection[str]:
         self.actor.pause("read catalogue")
         return {song.track_id for song in self._snapshot(songs)}.intersection(track_ids)
+
+    def rows(self, date: str, runs: Collection[str]) -> Mapping[str, int]:
+        self.actor.pause("read sizes")
+        return {run: len(self._run(date, run)) for run in runs}
+
+    def merge(self, date: str, runs: Collection[str], name: str, tombstones: Tombstones) -> None:
+        self.actor.pause("merge")
+        rows = frozenset(stored for run in runs for stored in self._run(date, run))
+        self.actor.pause("merged")
+        self.world.execution_of[name] = None
+        self.world.merged.add(name)
+        self.world.write_run(
+            date, name, frozenset(stored for stored in rows if stored.play.user_id not in tombstones), self.actor
+        )
+
+    def _run(self, date: str, run: str) -> frozenset[Stored]:
+        if (date, run) not in self.world.runs:
+            raise JobFailedError(f"no such folder: {run} of {date}")
+        return self.world.runs[date, run]
 
     def _snapshot(self, snapshot: Snapshot | None) -> tuple[Any, ...]:
         return self.world.snapshots[snapshot.uri] if snapshot else ()
@@ -688,14 +824,17 @@ class ExecutionJob:
             files=[accepted_file(file) for file in execution.accepted],
             recompute=execution.recompute,
         )
-        code.kpi_batch.KpiBatch(
+        run = f"job-{world.number('job')}"
+        world.actor_of_job[run] = self.actor
+        loaded = code.kpi_batch.KpiBatch(
             publisher=publisher,
             known_tracks=engine.known_tracks,
             batches=PlainBatches(world, self.actor),
-            run=f"job-{world.number('job')}",
+            run=run,
         ).load(accepted)
         if not self._is_given_up(execution):
             world.check_visible(execution)
+        code.merging.merge_runs(books, engine, loaded.days, run)
 
     def _archive(self, execution: Execution) -> None:
         table = self.world.table("ledger", self.actor)
@@ -756,7 +895,7 @@ class PurgeJob:
         """The days and runs that hold the user, committed or not."""
         self.actor.pause("list runs")
         plays = self.world.runs.items()
-        return sorted(of for of, held in plays if any(play.user_id == purge.user_id for play in held))
+        return sorted(of for of, held in plays if any(stored.play.user_id == purge.user_id for stored in held))
 
     def _clean(self, books: Any, purge: Purge, date: str, run: str) -> None:  # noqa: ANN401 - a Ledger
         """Puts a run without the user in the place of one."""
@@ -766,10 +905,12 @@ class PurgeJob:
                 self.actor.pause("note day")
                 self.world.journals.setdefault(purge.user_id, set()).add(date)
             self.actor.pause("write run")
-            plays = runs.get((date, run), frozenset())
+            rows = runs.get((date, run), frozenset())
             clean = f"clean-{self.world.number('clean')}"
             self.world.execution_of[clean] = self.world.execution_of[run]
-            runs[date, clean] = frozenset(play for play in plays if play.user_id != purge.user_id)
+            self.world.write_run(
+                date, clean, frozenset(stored for stored in rows if stored.play.user_id != purge.user_id), self.actor
+            )
             if not books.replace_run(date, run, clean):
                 raise JobFailedError(f"somebody else has replaced {run} of {date}: repeat the command")
         self.actor.pause("delete")
@@ -779,18 +920,96 @@ class PurgeJob:
         self.actor.pause("wait")
 
 
+@dataclass(frozen=True)
+class WithdrawalCommand:
+    """What `operations withdraw` and `restore` do, on the same ledger and publisher."""
+
+    world: World
+    actor: Actor
+
+    def run(self, withdrawing: Withdrawing) -> None:
+        """The real order of the steps; the lake and the computation are the world's."""
+        world, code = self.world, self.world.code
+        books = code.ledger.Ledger(world.table("ledger", self.actor))
+        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), sleep=lambda _: self.actor.pause("wait"))
+        publisher = code.publication.Publisher(books, rows, PlainEngine(world, self.actor).compute, MADE_WITH)
+
+        def dates_of_file(file: str) -> set[str]:
+            self.actor.pause("list days of the file")
+            return set(world.dates_of_file.get(file, ()))
+
+        code.withdrawals.change_withdrawal(
+            books,
+            withdrawing.file.identity,
+            is_withdrawn=withdrawing.is_withdrawn,
+            dates_of_file=dates_of_file,
+            compute=lambda dates: publisher.publish(dict.fromkeys(dates, ())),
+        )
+        withdrawing.state = "finished"
+
+
+@dataclass(frozen=True)
+class CollectCommand:
+    """What `operations collect` does. What is young in the world is what somebody who is under way may have begun."""
+
+    world: World
+    actor: Actor
+
+    def run(self, collecting: Collecting) -> None:
+        """Asks of each run, by the real rule, whether it is a leftover."""
+        world, code = self.world, self.world.code
+        books = code.ledger.Ledger(world.table("ledger", self.actor))
+        self.actor.pause("list lake")
+        for date, run in sorted(world.runs):
+            # What is old now was not written by anybody who is under way while the ledger is read.
+            is_old = world.writer_of[date, run] not in world.acting_jobs()
+            item = books.run_items(date).get(run)
+            now = datetime.now(UTC)
+            replaced_at = world.replaced_at.get((date, run), 0)
+            is_read = any(world.began[actor] < replaced_at for actor in world.acting_jobs())
+            is_leftover = code.collect.is_leftover(
+                item,
+                written=now - timedelta(days=100) if is_old else now,
+                now=now if is_read else now + timedelta(days=10),
+                kept=timedelta(days=30),
+                is_needed=partial(self._is_needed, books, run),
+            )
+            self.actor.pause("delete run")
+            if is_leftover:
+                world.collected.add((date, run))
+                world.runs.pop((date, run), None)
+        collecting.state = "finished"
+
+    def _is_needed(self, books: Any, run: str) -> bool:  # noqa: ANN401 - a Ledger
+        arn = self.world.execution_of[run]
+        if arn is None:
+            return False
+        unfinished = [work for work in self.world.work if isinstance(work, Execution) and work.state != "finished"]
+        use = books.batch_use(arn)
+        is_begun = use is not None and self.world.actor_of_job.get(use.begun_by) in self.world.acting_jobs()
+        is_waiting = use is not None and use.is_waiting
+        return is_waiting or is_begun or any(execution.arn == arn for execution in unfinished)
+
+
 def step_of(operation: str, request: Mapping[str, Any]) -> str:
     """The name of a step: what an interleaving is told by."""
     if operation == "batch_write_item":
         return "write" if "PutRequest" in request else "collect"
     if operation == "put_item":
-        return "flip" if request["Item"]["sk"] == "SUMMARY" else "put"
+        keys = request["Item"]["pk"], request["Item"]["sk"]
+        return "withdraw" if "WITHDRAWN" in keys else "flip" if "SUMMARY" in keys else "put"
+    if operation == "transact_write_items":
+        return "swap runs"
     if "IndexName" in request:
         return "list batches"
     if operation == "query":
-        return {"RUNS": "read runs", "DAYS": "list days", "PURGED": "read tombstones", "DAY": "read rows"}[
-            request["Values"].get(":partition", "DAY#").partition("#")[0]
-        ]
+        return {
+            "RUNS": "read runs",
+            "DAYS": "list days",
+            "PURGED": "read tombstones",
+            "WITHDRAWN": "read withdrawals",
+            "DAY": "read rows",
+        }[request["Values"].get(":partition", "DAY#").partition("#")[0]]
     kind = str(request["Key"]["pk"]).partition("#")[0]
     if operation == "update_item" and kind == "BATCH":
         return "begin batch" if "begun_by" in request["UpdateExpression"] else "record batch"

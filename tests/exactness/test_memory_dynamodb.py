@@ -41,6 +41,8 @@ UPDATES: Final = (
     "SET published = claim",
     "SET claim = :number ADD claim :number",
 )
+TRANSACTED: Final = ("SET claim = :number", "SET published = :number, #status = :text", "REMOVE days, #status")
+"""Updates that fit every item: what does not fit cancels a transaction for a reason of its own."""
 CONDITIONS: Final = (
     None,
     "claim = :number",
@@ -79,7 +81,7 @@ def writes(draw: st.DrawFn) -> Call:
     values = {":number": draw(NUMBERS), ":set": draw(SETS), ":text": draw(texts), ":other": draw(texts)}
     condition = draw(st.sampled_from(CONDITIONS))
     returned = st.sampled_from(["NONE", "ALL_OLD"])
-    match draw(st.sampled_from(["put", "update", "update", "batch"])):
+    match draw(st.sampled_from(["put", "update", "update", "batch", "transaction"])):
         case "put":
             item = {**draw(st.sampled_from(KEYS)), "claim": draw(NUMBERS), "name": None, "top": [{"rank": 1}]}
             asked = {"Item": item, "ReturnValues": draw(returned)}
@@ -89,6 +91,15 @@ def writes(draw: st.DrawFn) -> Call:
             asked = {"Key": draw(st.sampled_from(KEYS)), "ReturnValues": draw(returned | st.just("ALL_NEW"))}
             expressions = {"UpdateExpression": update, "ConditionExpression": condition}
             return "update_item", {**asked, **used_by(expressions, values)}
+        case "transaction":
+            actions = []
+            for key in draw(st.permutations(KEYS))[: draw(st.integers(1, 3))]:
+                expressions = {
+                    "UpdateExpression": draw(st.sampled_from(TRANSACTED)),
+                    "ConditionExpression": draw(st.sampled_from(CONDITIONS)),
+                }
+                actions.append({"Update": {"TableName": "kpis", "Key": key, **used_by(expressions, values)}})
+            return "transact_write_items", {"TransactItems": actions}
         case _:
             sort_keys = draw(st.lists(st.sampled_from(SORT_KEYS), min_size=1, max_size=4, unique=True))
             requests = [
@@ -108,11 +119,12 @@ def writes(draw: st.DrawFn) -> Call:
 def answer(table: Any, call: Call) -> Any:  # noqa: ANN401 - what a call gives, or why it fails
     """The part of an answer that our code reads."""
     operation, request = call
-    on = table.meta.client if operation == "batch_write_item" else table
+    on = table.meta.client if operation in ("batch_write_item", "transact_write_items") else table
     try:
         response = getattr(on, operation)(**request)
     except ClientError as error:
-        return error.response["Error"]["Code"]
+        reasons = [reason["Code"] for reason in error.response.get("CancellationReasons", [])]
+        return error.response["Error"]["Code"], reasons
     return {name: response[name] for name in ("Attributes", "Item", "UnprocessedItems") if name in response}
 
 

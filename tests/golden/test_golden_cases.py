@@ -46,7 +46,7 @@ def test_the_job_s_engine_gives_the_expected_rows(case: Path, tmp_path: Path) ->
     written = write_lake(objects, files, "run")
     claims = [Claim(date=date, version=1, runs=frozenset({"run"})) for date in written.dates]
     snapshots = {snapshot.dataset: snapshot for snapshot in written.snapshots}
-    kpis = engine.compute(claims, snapshots, NO_TOMBSTONES)
+    kpis = engine.compute(claims, snapshots, NO_TOMBSTONES, frozenset())
     assert by_key(flat(kpis)) == by_key(expected_rows(case))
 
 

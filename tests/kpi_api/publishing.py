@@ -14,9 +14,9 @@ from benchmarks.tables import LEDGER, create_table
 from glue_scripts import names
 from glue_scripts.kpi_items import DayKpis
 from glue_scripts.kpi_table import KpiTable
-from glue_scripts.ledger import Claim, Ledger, Snapshot, Tombstones
+from glue_scripts.ledger import Claim, Ledger, Snapshot
 from glue_scripts.names import day_key
-from glue_scripts.publication import Publisher, Snapshots
+from glue_scripts.publication import Publisher
 from tests.day_kpis import days_of
 from tests.kpi_api.rows import MADE_OF, Item
 
@@ -72,7 +72,7 @@ class Publishing:
             for name in names_of_events:
                 events.unregister(name, handler)
 
-    def _compute(self, claims: Sequence[Claim], _: Snapshots, __: Tombstones) -> dict[str, DayKpis]:
+    def _compute(self, claims: Sequence[Claim], *_: object) -> dict[str, DayKpis]:
         return days_of(row for claim in claims if self._listens for row in made_up_day(claim.date, self._listens))
 
 

@@ -301,7 +301,23 @@ def test_a_bucket_is_versioned_encrypted_and_tells_event_bridge(target: Target, 
                     "NotificationConfiguration": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
                     "BucketEncryption": {"ServerSideEncryptionConfiguration": encryption},
                     "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
-                    "LifecycleConfiguration": {"Rules": []},
+                    "LifecycleConfiguration": {
+                        "Rules": [
+                            {
+                                "Id": "expire",
+                                "Status": "Enabled",
+                                "Prefix": "processing/",
+                                "ExpirationInDays": 21,
+                                "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+                            },
+                            {
+                                "Id": "clean",
+                                "Status": "Enabled",
+                                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+                                "ExpiredObjectDeleteMarker": True,
+                            },
+                        ]
+                    },
                     "Tags": [{"Key": "project", "Value": "test"}],
                 },
             ),
@@ -313,6 +329,10 @@ def test_a_bucket_is_versioned_encrypted_and_tells_event_bridge(target: Target, 
     rule = s3.get_bucket_encryption(Bucket="data")["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert s3.get_bucket_tagging(Bucket="data")["TagSet"] == [{"Key": "project", "Value": "test"}]
+    expire, clean = s3.get_bucket_lifecycle_configuration(Bucket="data")["Rules"]
+    assert (expire["ID"], expire["Filter"], expire["Expiration"]) == ("expire", {"Prefix": "processing/"}, {"Days": 21})
+    assert expire["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert (clean["ID"], clean["AbortIncompleteMultipartUpload"]) == ("clean", {"DaysAfterInitiation": 7})
     assert deployment.of_type("AWS::S3::Bucket")[0].created.attributes["Arn"] == "arn:aws:s3:::data"
 
 

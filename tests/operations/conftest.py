@@ -15,9 +15,9 @@ import pytest
 from benchmarks.tables import create_tables
 from glue_scripts import names
 from glue_scripts.kpi_items import DayKpis
-from glue_scripts.ledger import Claim, Tombstones
+from glue_scripts.ledger import Claim
 from glue_scripts.objects import Location, read_json
-from glue_scripts.publication import Publisher, Snapshots
+from glue_scripts.publication import Publisher
 from local_aws.environment import client_environment
 from local_aws.iam.principals import ANYBODY
 from local_aws.pipes import Pipe, PipePoller
@@ -140,7 +140,7 @@ class World:
             publisher.publish({date: committed})
         return self.deployment.kpi_table.visible([date])[date].version
 
-    def _kpis_of(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> dict[str, DayKpis]:
+    def _kpis_of(self, claims: Sequence[Claim], *_: object) -> dict[str, DayKpis]:
         return {claim.date: self.kpis.get(claim.date, day_kpis(claim.date, "pop")) for claim in claims if claim.runs}
 
     def compute(self, arguments: dict[str, str]) -> str:

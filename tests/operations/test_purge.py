@@ -67,7 +67,7 @@ def put_run(world: World, date: str, run: str, *users_of_buckets: Sequence[str])
         body = parquet(*users)
         world.put(run_key(date, run, bucket), body)
         stored.append(StoredPlays(date, bucket, BUCKETS, run_key(date, run, bucket), len(users), len(body)))
-    day = RunOfDay(run, date, BUCKETS, stored)
+    day = RunOfDay(run, date, BUCKETS, stored, "arn:e")
     world.put(day.document_key, json_line(day.document()))
 
 

@@ -33,7 +33,7 @@ def in_files(plays: Sequence[Play], files: int, seed: int = 0) -> list[list[Play
     return dealt
 
 
-def stored_runs(account: Account, plays: Sequence[Play], buckets: Sequence[int]) -> list[list[RunOfDay]]:
+def stored_runs(account: Account, plays: Sequence[Play], buckets: Sequence[int]) -> list[Sequence[RunOfDay]]:
     """Stores plays as a run for each number of buckets, each of two files; some plays stand in several."""
     files = [plays_of(part, f"file-{number}") for number, part in enumerate(in_files(plays, 2 * len(buckets)))]
     return [

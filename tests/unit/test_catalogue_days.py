@@ -11,8 +11,8 @@ import pytest
 from glue_scripts import catalogue_days
 from glue_scripts.catalogue_days import days_to_compute
 from glue_scripts.kpi_items import DayKpis
-from glue_scripts.ledger import Claim, Snapshot, Tombstones
-from glue_scripts.publication import Publisher, Snapshots
+from glue_scripts.ledger import Claim, Snapshot
+from glue_scripts.publication import Publisher
 from tests.unit.conftest import Tables
 
 MADE_WITH = {"kpi_code": "0123456789ab", "kpi_settings": {"top_songs": 3, "top_genres": 5}}
@@ -52,7 +52,7 @@ class Days:
         """The days that the current catalogue may change."""
         return days_to_compute(self.publisher, self._known_tracks)
 
-    def _compute(self, claims: Sequence[Claim], _: Snapshots, __: Tombstones) -> Mapping[str, DayKpis]:
+    def _compute(self, claims: Sequence[Claim], *_: object) -> Mapping[str, DayKpis]:
         return {claim.date: self._day(claim.date) for claim in claims}
 
     def _day(self, date: str) -> DayKpis:
@@ -153,7 +153,7 @@ def test_runs_that_are_killed_make_progress_and_compute_each_day_once_more_at_mo
     def run() -> None:
         computations = count(1)
 
-        def compute(claims: Sequence[Claim], _: Snapshots, __: Tombstones) -> Mapping[str, DayKpis]:
+        def compute(claims: Sequence[Claim], *_: object) -> Mapping[str, DayKpis]:
             computed.extend(claim.date for claim in claims)
             if next(computations) == 4:
                 raise KilledError

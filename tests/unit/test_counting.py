@@ -160,7 +160,7 @@ def test_the_parts_of_a_plan_have_every_unit_once(tmp_path: Path, parts: int) ->
         given.extend(list(part) for part in of_parts)
         return Here(of_parts)
 
-    counting = Counting(account.objects, None, None, NO_TOMBSTONES, account.share, top_songs=3)
+    counting = Counting(account.objects, None, None, NO_TOMBSTONES, frozenset(), account.share, top_songs=3)
     (kpis,) = kpis_by_day(count_days(day.objects, counting, Workers(start, parts)), top_genres=5).values()
     assert (kpis.summary["unknown_track_plays"], kpis.genres) == (500, [])
     assert len(given) == min(max(parts, 64 // 8), 64)

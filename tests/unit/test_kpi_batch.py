@@ -10,7 +10,7 @@ import pytest
 from glue_scripts.accepted_files import AcceptedFile, AcceptedFiles
 from glue_scripts.kpi_batch import KpiBatch, UnknownDayError
 from glue_scripts.kpi_items import DayKpis
-from glue_scripts.ledger import Batch, Claim, FileStatus, Snapshot, Tombstones, UnknownBatchError, file_key
+from glue_scripts.ledger import Batch, Claim, FileStatus, Snapshot, UnknownBatchError, file_key
 from glue_scripts.publication import MAX_DAYS_AT_ONCE, Publisher, Snapshots
 from glue_scripts.taken_batches import MAX_BYTES, UnreadableBatchError
 from tests.unit.conftest import Tables
@@ -32,7 +32,7 @@ class OnePlay:
     claims: list[Claim] = field(default_factory=list)
     snapshots: Snapshots = field(default_factory=dict)
 
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> Mapping[str, DayKpis]:
+    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, *_: object) -> Mapping[str, DayKpis]:
         self.claims += claims
         self.snapshots = snapshots
         return {
@@ -81,7 +81,7 @@ def load(
     publisher = Publisher(tables.ledger, tables.kpi_table, (engine or OnePlay()).compute, made_with)
     batch = KpiBatch(publisher=publisher, known_tracks=lambda _, asked: asked, batches=others or Others(), run=run)
     files = AcceptedFiles(execution_arn=EXECUTION, files=[accepted(key) for key in keys], recompute=recompute)
-    return [file.key for file in batch.load(files)]
+    return [file.key for file in batch.load(files).files]
 
 
 @pytest.fixture(autouse=True)
@@ -264,7 +264,7 @@ class DiedError(Exception):
 class Dying(OnePlay):
     """An engine of a job that is killed while it computes."""
 
-    def compute(self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones) -> Mapping[str, DayKpis]:
+    def compute(self, claims: Sequence[Claim], *_: object) -> Mapping[str, DayKpis]:
         raise DiedError
 
 

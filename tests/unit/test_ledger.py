@@ -10,13 +10,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
 
+from glue_scripts import ledger
 from glue_scripts.ledger import (
+    MAX_RUNS_MERGED,
     NO_TOMBSTONES,
     Batch,
     Day,
     FileStatus,
     RecordedVerdict,
+    RunItem,
     Snapshot,
     UnknownBatchError,
     batch_key,
@@ -24,6 +30,7 @@ from glue_scripts.ledger import (
     newest_of,
 )
 from glue_scripts.names import FIRST_DATE
+from glue_scripts.objects import file_name
 from tests.unit.conftest import Tables
 
 FILE = ("raw/streams/a#b.csv", "v1")
@@ -542,3 +549,115 @@ def test_days_from_a_first_after_the_last_are_none_and_are_not_asked_for(tables:
     requests = tables.recorded()
     assert tables.ledger.days("2024-06-26", "2024-06-25") == []
     assert requests == []
+
+
+# Runs that are merged
+
+
+def test_merged_runs_are_replaced_in_one_step_and_only_if_all_of_them_still_count(tables: Tables) -> None:
+    for run in "abc":
+        tables.ledger.commit_run(DATE, run)
+    assert tables.ledger.merge_runs(DATE, "ab", "ab")
+    assert tables.ledger.runs(DATE) == {"ab", "c"}
+    assert not tables.ledger.merge_runs(DATE, "bc", "bc")
+    assert not tables.ledger.merge_runs(DATE, ["c", "never committed"], "other")
+    assert tables.ledger.runs(DATE) == {"ab", "c"}
+
+
+def test_a_merged_run_that_exists_is_not_put_in_place_again(tables: Tables) -> None:
+    for run in "ab":
+        tables.ledger.commit_run(DATE, run)
+    assert tables.ledger.merge_runs(DATE, "a", "ab")
+    assert not tables.ledger.merge_runs(DATE, "b", "ab")
+    assert tables.ledger.runs(DATE) == {"ab", "b"}
+
+
+def test_a_merge_that_dynamodb_refuses_for_another_reason_is_an_error(tables: Tables) -> None:
+    with pytest.raises(ClientError):
+        tables.ledger.merge_runs(DATE, [f"run-{number}" for number in range(MAX_RUNS_MERGED + 10)], "merged")
+
+
+def test_every_run_of_a_day_is_listed_with_what_replaced_it_and_when(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "utc_now", lambda: "2026-01-01T00:00:00Z")
+    for run in "abc":
+        tables.ledger.commit_run(DATE, run)
+    tables.ledger.merge_runs(DATE, "ab", "ab")
+    tables.ledger.replace_run(DATE, "never committed", None)
+    assert tables.ledger.run_items(DATE) == {
+        "a": RunItem(True, "ab", "2026-01-01T00:00:00Z"),
+        "ab": RunItem(True, None, None),
+        "b": RunItem(True, "ab", "2026-01-01T00:00:00Z"),
+        "c": RunItem(True, None, None),
+        "never committed": RunItem(False, "", "2026-01-01T00:00:00Z"),
+    }
+
+
+# Withdrawn files
+
+
+def test_a_withdrawn_file_is_left_out_until_it_is_restored(tables: Tables) -> None:
+    tables.ledger.withdraw_file("raw/streams/a.csv", "v1")
+    tables.ledger.withdraw_file("raw/streams/a.csv", "v1")
+    assert tables.ledger.withdrawn_files() == {file_name("raw/streams/a.csv", "v1")}
+    tables.ledger.restore_file("raw/streams/a.csv", "v1")
+    assert tables.ledger.withdrawn_files() == frozenset()
+    found = tables.ledger.withdrawal("raw/streams/a.csv", "v1")
+    assert found
+    assert not found.is_withdrawn
+    assert tables.ledger.withdrawal("raw/streams/a.csv", "v2") is None
+
+
+def test_a_withdrawal_is_to_be_computed_until_that_is_noted_of_what_it_is_now(tables: Tables) -> None:
+    file = ("raw/streams/a.csv", "v1")
+    tables.ledger.withdraw_file(*file)
+    tables.ledger.note_withdrawal_computed(*file, is_withdrawn=False)
+    assert [found.is_computed for found in tables.ledger.withdrawals()] == [False]
+    tables.ledger.note_withdrawal_computed(*file, is_withdrawn=True)
+    assert [found.is_computed for found in tables.ledger.withdrawals()] == [True]
+    tables.ledger.restore_file(*file)
+    assert [found.is_computed for found in tables.ledger.withdrawals()] == [False]
+
+
+def test_withdrawals_are_read_page_by_page_and_consistently(tables: Tables) -> None:
+    keys = [f"raw/streams/{number}.csv" for number in range(30)]
+    for key in keys:
+        tables.ledger.withdraw_file(key, "v1")
+    small_pages(tables, 7)
+    requests = tables.recorded()
+    assert tables.ledger.withdrawn_files() == {file_name(key, "v1") for key in keys}
+    assert len(requests) == 5
+    assert all(params["ConsistentRead"] for _, params in requests)
+
+
+# Writes that meet a merge
+
+
+def refuse(tables: Tables, times: int) -> list[str]:
+    """Lets DynamoDB refuse the next updates as those of an item that a transaction is at work on; notes each."""
+    refused: list[str] = []
+
+    def before_call(model: Any, **_: object) -> tuple[AWSResponse, dict[str, Any]] | None:  # noqa: ANN401 - botocore has no types
+        if len(refused) >= times:
+            return None
+        refused.append(model.name)
+        error = {"Code": "TransactionConflictException", "Message": "Transaction is ongoing for the item"}
+        return AWSResponse("", 400, HTTPHeaders(), None), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+
+    tables.ledger_table.meta.client.meta.events.register("before-call.dynamodb.UpdateItem", before_call)  # type: ignore[arg-type]
+    return refused
+
+
+def test_a_commit_that_meets_a_merge_is_repeated(tables: Tables) -> None:
+    """A redrive commits a run while another job merges it."""
+    refused = refuse(tables, 2)
+    tables.ledger.commit_run(DATE, "a")
+    assert tables.ledger.runs(DATE) == {"a"}
+    assert len(refused) == 2
+
+
+def test_a_commit_that_always_meets_a_merge_is_an_error(tables: Tables) -> None:
+    refuse(tables, 100)
+    with pytest.raises(ClientError, match="TransactionConflictException"):
+        tables.ledger.commit_run(DATE, "a")

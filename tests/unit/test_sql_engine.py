@@ -17,6 +17,7 @@ from benchmarks.flat_rows import flat
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts import count_plays, judging, spread
 from glue_scripts.batch_record import Written
+from glue_scripts.file_days import FileDays, run_of_file_days
 from glue_scripts.kpi_items import DayKpis, Item
 from glue_scripts.ledger import NO_TOMBSTONES, Claim, Snapshot, Tombstones, salted_hash
 from glue_scripts.sql_engine import SqlEngine
@@ -98,13 +99,14 @@ class Lake:
 
     def compute(
         self,
-        runs: dict[str, Sequence[str]],
+        runs: Mapping[str, Sequence[str]],
         snapshots: dict[str, Snapshot | None],
         tombstones: Tombstones = NO_TOMBSTONES,
+        withdrawn: frozenset[str] = frozenset(),
     ) -> list[Item]:
         """The KPIs of days, given with their runs, in the flat form of the oracle."""
         claims = [Claim(date, 1, frozenset(of_day)) for date, of_day in runs.items()]
-        return flat(self.engine.compute(claims, snapshots, tombstones))
+        return flat(self.engine.compute(claims, snapshots, tombstones, withdrawn))
 
     def run_of_day(self, run: str, date: str) -> RunOfDay:
         return RunOfDay.of_document(json.loads((self.folder / document_key(run, date)).read_bytes()))
@@ -267,6 +269,55 @@ def test_users_who_were_purged_after_their_plays_were_written_do_not_count(lake:
     assert by_key(rows) == expected(stay, songs(), users())
 
 
+# Withdrawn files
+
+
+def test_plays_of_a_withdrawn_file_do_not_count_unless_another_file_has_them(lake: Lake) -> None:
+    """A play that two files hold stays when one of them is withdrawn."""
+    morning, evening = lake.file("streams", "morning", MORNING), lake.file("streams", "evening", EVENING)
+    written = lake.write("one", morning, evening)
+    snapshots = lake.write_snapshots()
+
+    def without_file(*files: LakeFile) -> dict[tuple[str, str], Item]:
+        withdrawn = frozenset(file.accepted.name for file in files)
+        return by_key(lake.compute(of_run("one", written), snapshots, withdrawn=withdrawn))
+
+    assert without_file(morning) == expected(plays(EVENING), songs(), users())
+    assert without_file(evening) == expected(plays(MORNING), songs(), users())
+    assert without_file(morning, evening) == {}
+    assert without_file() == expected(plays(MORNING, EVENING), songs(), users())
+
+
+def test_a_withdrawn_file_is_left_out_of_a_run_with_fewer_buckets_than_another(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plays of the coarser run are divided among buckets before they are counted."""
+    few = lake.file("streams", "few", MORNING)
+    written = lake.write("few", few)
+    monkeypatch.setattr(judging, "PLAYS_PER_BUCKET", 1)
+    lake.write("many", lake.file("streams", "many", EVENING))
+    runs = {date: ["few", "many"] if date == TUESDAY else ["few"] for date in written.dates}
+    rows = lake.compute(runs, lake.write_snapshots(), withdrawn=frozenset({few.accepted.name}))
+    assert by_key(rows) == expected(plays(EVENING), songs(), users())
+
+
+def test_a_run_tells_the_days_of_each_of_its_files(lake: Lake) -> None:
+    morning, evening = lake.file("streams", "morning", MORNING), lake.file("streams", "evening", EVENING)
+    lake.write("one", morning, evening)
+    lake.write("two", evening)
+    days = {
+        path.relative_to(lake.folder).as_posix(): FileDays.of_document(path.read_bytes())
+        for path in (lake.folder / "curated/files").rglob("*.json")
+    }
+    of_morning, of_evening = morning.accepted.name, evening.accepted.name
+    assert {key: (of.file, of.run, of.dates) for key, of in days.items()} == {
+        f"curated/files/{of_morning}/one.json": (of_morning, "one", [TUESDAY, WEDNESDAY]),
+        f"curated/files/{of_evening}/one.json": (of_evening, "one", [TUESDAY]),
+        f"curated/files/{of_evening}/two.json": (of_evening, "two", [TUESDAY]),
+    }
+    assert all(of.key == key and run_of_file_days(key) == of.run for key, of in days.items())
+
+
 # Computing
 
 
@@ -300,7 +351,7 @@ def test_without_snapshots_every_track_and_every_user_is_unknown(lake: Lake) -> 
 
 def days_of_runs(lake: Lake, runs: dict[str, Sequence[str]], **snapshots: Snapshot | None) -> Mapping[str, DayKpis]:
     claims = [Claim(date, 1, frozenset(of_day)) for date, of_day in runs.items()]
-    return lake.engine.compute(claims, {**NO_SNAPSHOTS, **snapshots}, NO_TOMBSTONES)
+    return lake.engine.compute(claims, {**NO_SNAPSHOTS, **snapshots}, NO_TOMBSTONES, frozenset())
 
 
 def test_a_day_lists_its_unknown_tracks_each_once(lake: Lake) -> None:
@@ -328,7 +379,8 @@ def test_a_day_lists_as_many_unknown_tracks_as_fit_into_an_item(
 def test_unknown_tracks_of_purged_users_are_not_listed(lake: Lake) -> None:
     lake.write_streams("one", ["ann,t8,2024-06-25 08:00:00", "bob,t9,2024-06-25 08:00:01"])
     claims = [Claim(TUESDAY, 1, frozenset({"one"}))]
-    assert lake.engine.compute(claims, NO_SNAPSHOTS, purge("ann"))[TUESDAY].unknown_tracks == ["t9"]
+    days = lake.engine.compute(claims, NO_SNAPSHOTS, purge("ann"), frozenset())
+    assert days[TUESDAY].unknown_tracks == ["t9"]
 
 
 def test_a_songs_snapshot_says_which_tracks_it_knows(lake: Lake) -> None:

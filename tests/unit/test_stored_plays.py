@@ -24,7 +24,7 @@ from tests.stored import Account, plays_of, table_from_parquet
 Row = tuple[str, datetime, str, str]
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
-EMPTY = RunOfDay("r", "2000-01-01", 4, [])
+EMPTY = RunOfDay("r", "2000-01-01", 4, [], None)
 
 
 @pytest.fixture
@@ -155,8 +155,9 @@ def test_the_document_of_a_day_names_hash_buckets_objects_and_rows(account: Acco
     day, _ = account.store([plays_of(plays)], run="r-1", buckets=2)
     assert day.document_key == document_key("r-1", "2000-01-01") == "curated/runs/listen_date=2000-01-01/r-1.json"
     assert day.document() == {
-        "format": "plays-run/1",
+        "format": "plays-run/2",
         "run": "r-1",
+        "execution_arn": "arn:e",
         "date": "2000-01-01",
         "hash": "sha256-2",
         "buckets": 2,
@@ -166,7 +167,7 @@ def test_the_document_of_a_day_names_hash_buckets_objects_and_rows(account: Acco
     assert RunOfDay.of_document(json.loads(json.dumps(day.document()))) == day
 
 
-@pytest.mark.parametrize("change", [{"format": "plays-run/2"}, {"hash": "murmur3"}], ids=str)
+@pytest.mark.parametrize("change", [{"format": "plays-run/1"}, {"hash": "murmur3"}], ids=str)
 def test_a_run_of_another_version_is_refused(change: dict[str, str]) -> None:
     document = EMPTY.document() | change
     with pytest.raises(DocumentError, match=r"^A run of the format .* Run the version of the job that wrote it\.$"):

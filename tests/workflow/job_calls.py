@@ -24,6 +24,7 @@ from glue_scripts.kpi_batch import KpiBatch
 from glue_scripts.kpi_sql import KPI_CODE
 from glue_scripts.kpi_table import KpiTable
 from glue_scripts.ledger import Ledger
+from glue_scripts.merging import StoredRuns, merge_runs
 from glue_scripts.metrics import Metrics, metered
 from glue_scripts.object_store import ObjectStore
 from glue_scripts.objects import Location
@@ -201,7 +202,10 @@ class KpiJob:
             )
             with object_store_on(session.client("s3", **given, config=object_store._CONFIG)):
                 accepted = AcceptedFiles.read(engine.objects, Location.of_uri(arguments["--accepted_uri"]))
-                measure_freshness(metrics, batch.load(accepted), datetime.now(UTC))
+                loaded = batch.load(accepted)
+                measure_freshness(metrics, loaded.files, datetime.now(UTC))
+                lake = StoredRuns(objects=engine.objects, context=_no_spark, share=engine.share)
+                merge_runs(ledger, lake, loaded.days, run)
 
 
 class ValidationJob:

@@ -125,6 +125,7 @@ LOADING: Final = [
     Call("dynamodb:UpdateItem", "ADD claim", "claim a day"),
     Call("dynamodb:Query", "RUNS#", "the runs of a day"),
     Call("dynamodb:Query", '"PURGED"', "tombstones"),
+    Call("dynamodb:Query", '"WITHDRAWN"', "withdrawn files"),
     Call("dynamodb:GetItem", '"SNAPSHOTS"', "the current snapshots"),
     Call("s3:GetObject", "/curated/runs/", "the document of a day"),
     Call("s3:GetObject", "/reference/songs/", "an object of a snapshot"),

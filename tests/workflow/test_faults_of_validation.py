@@ -43,6 +43,7 @@ CALLS: Final = [
     Call("dynamodb:Query", '"PURGED"', "tombstones"),
     Call("s3:PutObject", "/reference/songs/", "an object of a new snapshot"),
     Call("s3:PutObject", "/curated/plays/", "plays of a day"),
+    Call("s3:PutObject", "/curated/files/", "the days of a file"),
     Call("s3:PutObject", "/curated/runs/", "the document of a day"),
     Call("dynamodb:UpdateItem", "BATCH#", "what the batch became in the lake"),
     Call("s3:PutObject", "quality/reports/", "a report"),
