@@ -23,7 +23,9 @@ from benchmarks.memory import peak_of_children
 from benchmarks.object_seconds import ObjectSeconds
 from benchmarks.tables import KPIS, LEDGER, create_tables
 from glue_scripts import names
+from glue_scripts.accepted_files import AcceptedFiles
 from glue_scripts.kpi_sql import KPI_CODE
+from glue_scripts.ledger import Ledger
 from glue_scripts.objects import file_name
 from local_aws import dynamodb_transactions, s3_directory
 from local_aws.glue_jobs import FINAL_STATES, GlueJobs
@@ -122,6 +124,24 @@ class BenchAws:
         accepted = f"s3://{BUCKET}/{names.PROCESSING_PREFIX}{batch}/{names.ACCEPTED_NAME}"
         given = {name: _SETTINGS[name] for name in names.COMPUTE_KPIS_JOB_ARGUMENTS}
         return self._run(ROOT / "glue_scripts/compute_kpis.py", {**given, "accepted_uri": accepted}, has_phases=True)
+
+    def recompute(self, days: Sequence[str]) -> Run:
+        """Runs the KPI job over days as they are."""
+        batch = f"recompute-{time.monotonic_ns()}"
+        accepted = AcceptedFiles(execution_arn=batch, files=[]).document() | {"recompute": list(days)}
+        path = self._path(f"{names.PROCESSING_PREFIX}{batch}/{names.ACCEPTED_NAME}")
+        path.write_text(json.dumps(accepted), encoding="utf-8")
+        return self.compute(batch)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return Ledger(self._dynamodb.Table(LEDGER))
+
+    @property
+    def bucket_folder(self) -> Path:
+        """Where the objects of the bucket are, as files."""
+        return self._path("x").parent
 
     def run_script(self, script: str, data: Path, result: Path) -> Run:
         """Runs a Spark script of this package."""

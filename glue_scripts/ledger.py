@@ -526,16 +526,16 @@ class Ledger:
         Args:
             date: yyyy-mm-dd.
             old: the runs to take out, at most MAX_RUNS_MERGED.
-            new: the run to put in, complete in the lake; no run had its name before.
+            new: the run to put in, complete in the lake; it may be in the place of others already.
 
         Returns:
-            False where another run has replaced one of the old ones: then nothing is changed.
+            False where another run has replaced one of them: then nothing is changed.
         """
         now = utc_now()
         commit = {
             "Key": run_key(date, new),
-            "UpdateExpression": "SET committed_at = :now",
-            "ConditionExpression": f"attribute_not_exists({LEDGER_PARTITION_KEY})",
+            "UpdateExpression": "SET committed_at = if_not_exists(committed_at, :now)",
+            "ConditionExpression": "attribute_not_exists(replaced_by)",
             "ExpressionAttributeValues": {":now": now},
         }
         replace = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -65,34 +65,37 @@ def merge_runs(ledger: Ledger, lake: LakeRuns, days: Iterable[ComputedDay], job_
         claim = day.claim
         if len(claim.runs) < MANY_RUNS:
             continue
-        for number, runs in enumerate(groups_to_merge(lake.rows(claim.date, claim.runs))):
-            merged = f"{job_run}-merged-{claim.version}-{number}"
+        if runs := runs_to_merge(lake.rows(claim.date, claim.runs)):
+            merged = f"{job_run}-merged-{claim.version}"
             lake.merge(claim.date, runs, merged, day.tombstones)
-            # Only now, because the new run must be complete. If another job was faster, nothing names the new run.
-            is_merged = ledger.merge_runs(claim.date, runs, merged)
+            # Only now, because the new run must be complete.
+            is_merged = _swap(ledger, claim.date, runs, merged)
             logger.info("merged %d runs of %s: %s", len(runs), claim.date, "done" if is_merged else "superseded")
 
 
-def groups_to_merge(rows: Mapping[str, int]) -> list[list[str]]:
-    """Decide which runs of a day are merged into one.
+def _swap(ledger: Ledger, date: str, runs: Sequence[str], merged: str) -> bool:
+    """Put a merged run in the place of others; return False as soon as somebody else has replaced one of them.
+
+    Then nothing names the merged run, or some of the others stay beside it: a play that is in two runs counts once.
+    """
+    parts = (runs[start : start + MAX_RUNS_MERGED] for start in range(0, len(runs), MAX_RUNS_MERGED))
+    return all(ledger.merge_runs(date, some, merged) for some in parts)
+
+
+def runs_to_merge(rows: Mapping[str, int]) -> list[str]:
+    """Decide which runs of a day are merged into one; none where they are too few.
 
     A run that has more rows than all smaller ones together stays as it is. So each row is written again only when its
     run has doubled at least, and a day of n runs keeps about MANY_RUNS + log2(n) of them.
 
     Args:
         rows: how many rows each run has.
-
-    Returns:
-        Groups of 2 to MAX_RUNS_MERGED runs; none where the runs are too few.
     """
     ascending = sorted(rows, key=lambda run: (rows[run], run))
     smaller = sum(rows.values())
     while ascending and rows[ascending[-1]] > (smaller := smaller - rows[ascending[-1]]):
         ascending.pop()
-    if len(ascending) < MANY_RUNS:
-        return []
-    groups = -(-len(ascending) // MAX_RUNS_MERGED)
-    return [ascending[group::groups] for group in range(groups)]
+    return ascending if len(ascending) >= MANY_RUNS else []
 
 
 @dataclass(frozen=True, kw_only=True)

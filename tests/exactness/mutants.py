@@ -94,6 +94,12 @@ _COMMIT_NEW_LATE = """            ):
                 return True
 """
 _VERDICTS = "        with ThreadPoolExecutor(max_workers=PARALLEL_VERDICTS) as pool:\n"
+_COMMIT_ONCE = """                "SET committed_at = if_not_exists(committed_at, :now)",
+                "attribute_not_exists(#replaced_by)",
+"""
+_COMMIT_ANEW = """                "SET committed_at = :now REMOVE #replaced_by",
+                "attribute_not_exists(nothing)",
+"""
 _WRITE_FIRST = """        self._write(
             judgement.accepted for judgement in judgements.values() if judgement.status == FileStatus.ACCEPTED
         )
@@ -107,7 +113,7 @@ _DROP_WITHDRAWN = """            withdrawn, stored = ledger.withdrawn_files(), l
             left = frozenset(row for row in stored[claim.date, merged] if row.file not in withdrawn)
             stored[claim.date, merged] = left
 """
-_SWAP = "            is_merged = ledger.merge_runs(claim.date, runs, merged)\n"
+_SWAP = "            is_merged = _swap(ledger, claim.date, runs, merged)\n"
 _WRITE_MERGED_LATE = f"            lake.world.execution_of[merged] = None\n{_SWAP}"
 _STILL_COUNTS = '"attribute_exists(committed_at) AND attribute_not_exists(replaced_by)"'
 _RECORDED = "            if verdict.status not in (_ACCEPTED if is_ours else _JOINED):"
@@ -220,18 +226,12 @@ MUTANTS: Final = (
     Mutant(
         "a run that was replaced is committed again",
         ledger,
-        (
-            (
-                '            "attribute_not_exists(#replaced_by)",\n',
-                '            "attribute_not_exists(nothing)",\n',
-            ),
-            ('SET committed_at = if_not_exists(committed_at, :now)"', 'SET committed_at = :now REMOVE #replaced_by"'),
-        ),
+        ((_COMMIT_ONCE, _COMMIT_ANEW),),
     ),
     Mutant(
         "the last run that records a batch decides",
         ledger,
-        (('is_new = f"attribute_not_exists({LEDGER_PARTITION_KEY})"', 'is_new = "attribute_not_exists(nothing)"'),),
+        (('f"attribute_not_exists({LEDGER_PARTITION_KEY})"', '"attribute_not_exists(nothing)"'),),
     ),
     Mutant(
         "the last run that records a verdict decides",

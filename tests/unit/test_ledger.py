@@ -564,12 +564,15 @@ def test_merged_runs_are_replaced_in_one_step_and_only_if_all_of_them_still_coun
     assert tables.ledger.runs(DATE) == {"ab", "c"}
 
 
-def test_a_merged_run_that_exists_is_not_put_in_place_again(tables: Tables) -> None:
-    for run in "ab":
+def test_a_merged_run_takes_the_place_of_more_runs_unless_it_was_replaced_meanwhile(tables: Tables) -> None:
+    for run in "abc":
         tables.ledger.commit_run(DATE, run)
-    assert tables.ledger.merge_runs(DATE, "a", "ab")
-    assert not tables.ledger.merge_runs(DATE, "b", "ab")
-    assert tables.ledger.runs(DATE) == {"ab", "b"}
+    assert tables.ledger.merge_runs(DATE, "a", "merged")
+    assert tables.ledger.merge_runs(DATE, "b", "merged")
+    assert tables.ledger.runs(DATE) == {"merged", "c"}
+    assert tables.ledger.replace_run(DATE, "merged", "clean")
+    assert not tables.ledger.merge_runs(DATE, "c", "merged")
+    assert tables.ledger.runs(DATE) == {"clean", "c"}
 
 
 def test_a_merge_that_dynamodb_refuses_for_another_reason_is_an_error(tables: Tables) -> None:

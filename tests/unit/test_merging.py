@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmarks.folder_objects import FolderObjects
 from glue_scripts import judging, merging
 from glue_scripts.ledger import MAX_RUNS_MERGED, NO_TOMBSTONES, Claim, Tombstones
-from glue_scripts.merging import MANY_RUNS, StoredRuns, groups_to_merge, merge_runs
+from glue_scripts.merging import MANY_RUNS, StoredRuns, merge_runs, runs_to_merge
 from glue_scripts.publication import ComputedDay
 from glue_scripts.stored_plays import RunOfDay
 from tests.engine import no_spark
@@ -39,31 +37,22 @@ DATE = "2024-06-25"
 
 def test_runs_are_merged_once_there_are_many() -> None:
     rows = {f"run-{number}": 10 for number in range(MANY_RUNS - 1)}
-    assert groups_to_merge(rows) == []
-    assert sorted(map(sorted, groups_to_merge(rows | {"another": 10}))) == [sorted([*rows, "another"])]
+    assert runs_to_merge(rows) == []
+    assert sorted(runs_to_merge(rows | {"another": 10})) == sorted([*rows, "another"])
 
 
 def test_a_run_that_is_larger_than_all_smaller_ones_together_is_not_written_again() -> None:
     small = {f"run-{number}": 10 for number in range(MANY_RUNS)}
-    (group,) = groups_to_merge({**small, "large": 10 * MANY_RUNS + 1, "larger": 10**6})
-    assert set(group) == set(small)
-    assert len(groups_to_merge({**small, "as large": 10 * MANY_RUNS})[0]) == MANY_RUNS + 1
-
-
-@given(st.lists(st.integers(0, 100), max_size=400))
-def test_every_group_fits_into_a_transaction_and_has_two_runs_at_least(rows: list[int]) -> None:
-    groups = groups_to_merge({f"run-{number}": count for number, count in enumerate(rows)})
-    merged = [run for group in groups for run in group]
-    assert len(merged) == len(set(merged))
-    assert all(2 <= len(group) <= MAX_RUNS_MERGED for group in groups)
+    assert set(runs_to_merge({**small, "large": 10 * MANY_RUNS + 1, "larger": 10**6})) == set(small)
+    assert len(runs_to_merge({**small, "as large": 10 * MANY_RUNS})) == MANY_RUNS + 1
 
 
 def test_a_day_that_gets_one_run_after_another_keeps_few_and_writes_each_row_a_few_times() -> None:
     runs, written, most = {}, 0, 0
     for number in range(1_000):
         runs[f"run-{number}"] = 100
-        for group in groups_to_merge(runs):
-            rows = sum(runs.pop(run) for run in group)
+        if merged := runs_to_merge(runs):
+            rows = sum(runs.pop(run) for run in merged)
             written += rows
             runs[f"merged-{number}"] = rows
         most = max(most, len(runs))
@@ -164,15 +153,27 @@ def computed(tables: Tables, tombstones: Tombstones = NO_TOMBSTONES) -> Computed
 def test_one_run_stands_in_the_place_of_many(tables: Tables) -> None:
     lake = many_runs(tables, MANY_RUNS)
     merge_runs(tables.ledger, lake, [computed(tables)], "job")
-    assert tables.ledger.runs(DATE) == {"job-merged-7-0"}
-    assert lake.merged == {"job-merged-7-0": sorted(lake.rows_of)}
+    assert tables.ledger.runs(DATE) == {"job-merged-7"}
+    assert lake.merged == {"job-merged-7": sorted(lake.rows_of)}
 
 
 def test_very_many_runs_take_several_transactions(tables: Tables) -> None:
     lake = many_runs(tables, 200)
+    requests = tables.recorded()
     merge_runs(tables.ledger, lake, [computed(tables)], "job")
-    assert tables.ledger.runs(DATE) == {"job-merged-7-0", "job-merged-7-1", "job-merged-7-2"}
-    assert max(map(len, lake.merged.values())) <= MAX_RUNS_MERGED
+    swaps = [params["TransactItems"] for operation, params in requests if operation == "TransactWriteItems"]
+    assert [len(swap) for swap in swaps] == [MAX_RUNS_MERGED + 1, MAX_RUNS_MERGED + 1, 200 - 2 * MAX_RUNS_MERGED + 1]
+    assert tables.ledger.runs(DATE) == {"job-merged-7"}
+
+
+def test_runs_that_cannot_be_swapped_any_more_stay_beside_the_merged_one(tables: Tables) -> None:
+    """Its plays are in both, and count once."""
+    lake = many_runs(tables, 200)
+    lake.meanwhile = ["run-150"]
+    merge_runs(tables.ledger, lake, [computed(tables)], "job")
+    left = tables.ledger.runs(DATE)
+    assert {"job-merged-7", "clean-run-150", "run-199"} <= left
+    assert len(left) == 200 - MAX_RUNS_MERGED + 1
 
 
 def test_few_runs_are_left_alone(tables: Tables) -> None:
@@ -193,7 +194,7 @@ def test_a_run_that_was_merged_is_not_committed_again(tables: Tables) -> None:
     lake = many_runs(tables, MANY_RUNS)
     merge_runs(tables.ledger, lake, [computed(tables)], "job")
     tables.ledger.commit_run(DATE, "run-003")
-    assert tables.ledger.runs(DATE) == {"job-merged-7-0"}
+    assert tables.ledger.runs(DATE) == {"job-merged-7"}
 
 
 def test_a_document_of_a_merged_run_names_no_execution(lake: Lake) -> None:
