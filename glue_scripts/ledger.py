@@ -634,14 +634,14 @@ class Ledger:
         self._change_withdrawal(key, version_id, is_withdrawn=False)
 
     def _change_withdrawal(self, key: str, version_id: str, *, is_withdrawn: bool) -> None:
-        self._table.put_item(
-            Item={
-                **_withdrawal_key(key, version_id),
-                "key": key,
-                "version_id": version_id,
-                "changed_at": utc_now(),
-                "is_withdrawn": is_withdrawn,
-            }
+        names, sets, values = _assignments(
+            {"key": key, "version_id": version_id, "changed_at": utc_now(), "is_withdrawn": is_withdrawn}
+        )
+        self._table.update_item(
+            Key=_withdrawal_key(key, version_id),
+            UpdateExpression=f"{sets} REMOVE is_computed",
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
         )
 
     def note_withdrawal_computed(self, key: str, version_id: str, *, is_withdrawn: bool) -> None:

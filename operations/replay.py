@@ -120,7 +120,7 @@ def obstacle(deployment: Deployment, file: ErrorFile) -> str | None:
     if file.size is None:
         return "has no copy in error/, because S3 did not hand it out: its report says why; upload it again"
     if file.size > MAX_FILE_BYTES:
-        return f"is over {MAX_FILE_BYTES} bytes and would be rejected again: split it and upload the parts"
+        return f"is over {MAX_FILE_BYTES} bytes and would be rejected again: do what its report says"
     if dataset_of(file.key) is None:
         prefixes = " or ".join(f"{RAW_PREFIX}{dataset}/" for dataset in DATASETS)
         copy = shell_quoted(f"s3://{deployment.bucket}/{file.error_key}")

@@ -223,7 +223,7 @@ def rejection_email(
     """
     count = len(files)
     subject = f"[{settings.environment}] Music KPI pipeline: {count} file{'s' if count > 1 else ''} rejected"
-    head = _email_head(count, accepted, settings, execution_arn)
+    head = _email_head(files, count, accepted, settings, execution_arn)
     listed = [_listed(number, rejected.file) for number, rejected in enumerate(files, start=1)]
     entries = []
     room = MAX_MESSAGE_BYTES - len(head.encode()) - _ROOM_FOR_OTHERS - sum(len(line.encode()) + 1 for line in listed)
@@ -275,13 +275,25 @@ def _shell_escaped(character: str) -> str:
     return character if character.isprintable() else "".join(f"\\{byte:03o}" for byte in character.encode())
 
 
-def _email_head(count: int, accepted: int, settings: EmailSettings, execution_arn: str) -> str:
+def _withdraw_advice(files: Sequence[RejectedFile], settings: EmailSettings) -> str:
+    """What to do about plays of an earlier file: a corrected streams file adds to them, and does not replace them."""
+    if not any(rejected.file.dataset == "streams" for rejected in files):
+        return ""
+    return f"""
+                    An accepted file with wrong plays: a corrected one only adds to it. Withdraw the wrong one:
+                    python -m operations withdraw --env {settings.environment} <key>"""
+
+
+def _email_head(
+    files: Sequence[RejectedFile], count: int, accepted: int, settings: EmailSettings, execution_arn: str
+) -> str:
+    advice = _withdraw_advice(files, settings)
     return f"""\
 {_outcome(count, accepted)}
 The pipeline works: this is about the data. No row of a rejected file is in the KPIs.
 
 What to do:         have the sender correct each file as described below and upload it again.
-                    If a file is right and a rule is not, see the runbook; "Replay" below tries the file again.
+                    If a file is right and a rule is not, see the runbook; "Replay" below tries the file again.{advice}
 If you do nothing:  the KPIs go on without these files. error/ keeps them {settings.error_days} days.
 Runbook:            {settings.runbook}#{RUNBOOK_ENTRY}
 Execution:          {console_url(execution_arn)}"""

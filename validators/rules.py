@@ -151,7 +151,8 @@ RULES: Final[tuple[Rule, ...]] = (
     _file_rule(
         "too_large",
         f"The file has at most {MAX_FILE_BYTES // 1024**3} GiB, unpacked too.",
-        "Split the file and upload the parts.",
+        "Split a streams file and upload the parts. Pack a users or songs file with gzip, and leave out columns that "
+        "are not required: a part of it would take the place of the whole.",
     ),
     _file_rule(
         "unreadable",

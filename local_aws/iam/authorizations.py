@@ -139,6 +139,8 @@ _S3_LISTINGS: Final[Mapping[str, str]] = {
     "ListObjects": "s3:ListBucket",
     "ListObjectsV2": "s3:ListBucket",
     "ListObjectVersions": "s3:ListBucketVersions",
+    "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
 

@@ -996,8 +996,7 @@ def step_of(operation: str, request: Mapping[str, Any]) -> str:
     if operation == "batch_write_item":
         return "write" if "PutRequest" in request else "collect"
     if operation == "put_item":
-        keys = request["Item"]["pk"], request["Item"]["sk"]
-        return "withdraw" if "WITHDRAWN" in keys else "flip" if "SUMMARY" in keys else "put"
+        return "flip" if request["Item"]["sk"] == "SUMMARY" else "put"
     if operation == "transact_write_items":
         return "swap runs"
     if "IndexName" in request:
@@ -1017,6 +1016,7 @@ def step_of(operation: str, request: Mapping[str, Any]) -> str:
         return "claim" if "claim" in request["UpdateExpression"] else "note"
     names = {
         ("update_item", "RUNS"): "change run",
+        ("update_item", "WITHDRAWN"): "withdraw",
         ("update_item", "SNAPSHOTS"): "move pointer",
         ("get_item", "SNAPSHOTS"): "read pointer",
         ("get_item", "DAY"): "read summary",

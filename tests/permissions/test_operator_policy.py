@@ -182,6 +182,11 @@ def test_each_command_but_a_purge_works_with_the_first_policy(
     sqs = stacks.client("sqs")
     letter = json.dumps({"detail": pipeline.upload("letter.csv").event})
     sqs.send_message(QueueUrl=stacks.outputs["DeadLetterQueueUrl"], MessageBody=letter)
+    withdrawn = operator.run("withdraw", file.key)
+    assert (withdrawn.exit_code, "is withdrawn" in withdrawn.out) == (0, True), withdrawn.err
+    assert operator.run("restore", file.key).exit_code == 0
+    assert operator.run("files", file.key).exit_code == 0
+    assert operator.run("collect", "--dry-run").exit_code == 0
     letters = operator.run("replay", "--dead-letters")
     assert (letters.exit_code, "1 dead letters are back" in letters.out) == (0, True), letters.err
 
