@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from glue_scripts.ledger import Snapshot
+from glue_scripts.ledger import Age, Snapshot, age_of
 from glue_scripts.names import ACCEPTED_FORMAT
 from glue_scripts.objects import Location, Objects, file_name, parse_json, write_json
 
@@ -23,17 +23,19 @@ class AcceptedFile:
         version_id: the object version.
         dataset: users, songs or streams.
         uploaded_at: ISO 8601 in UTC, to the second.
+        sequencer: see `Snapshot.sequencer`.
     """
 
     key: str
     version_id: str
     dataset: str
     uploaded_at: str
+    sequencer: str = ""
 
     @property
-    def age(self) -> tuple[str, str, str]:
-        """What decides which of two reference files is newer; see `Snapshot.age`."""
-        return self.uploaded_at, self.key, self.version_id
+    def age(self) -> Age:
+        """What decides which of two reference files is newer."""
+        return age_of(self.uploaded_at, self.key, self.sequencer, self.version_id)
 
     @property
     def name(self) -> str:
@@ -53,6 +55,7 @@ class AcceptedFile:
             version_id=self.version_id,
             last_modified=self.uploaded_at,
             rows=rows,
+            sequencer=self.sequencer,
         )
 
 
@@ -82,6 +85,7 @@ class AcceptedFiles:
                 "version_id": file.version_id,
                 "dataset": file.dataset,
                 "last_modified": file.uploaded_at,
+                "sequencer": file.sequencer,
             }
             for file in self.files
         ]
@@ -101,6 +105,7 @@ class AcceptedFiles:
                 version_id=entry["version_id"],
                 dataset=entry["dataset"],
                 uploaded_at=entry["last_modified"],
+                sequencer=entry["sequencer"],
             )
             for entry in document["files"]
         ]

@@ -55,12 +55,32 @@ _WAITING = "WAITING"
 _NOTHING = ""
 """What replaces a run of which nothing is left."""
 PARALLEL_READS = 8
+SEQUENCER_CHARACTERS = 64
+"""More than S3's have, which are 16 or 18."""
 MAX_RUNS_MERGED = 90
 """DynamoDB writes at most 100 items in one transaction."""
 _PAUSES_OF_CONFLICTS = (0.1, 0.2, 0.4, 0.8)
 """Seconds before a write is repeated that met `merge_runs`: DynamoDB refuses it, and boto3 does not repeat it."""
 _LOST_RACE = {"None", "ConditionalCheckFailed", "TransactionConflict"}
 """Reasons why a transaction is cancelled that mean: somebody else has changed an item."""
+
+
+Age = tuple[str, str, str, str]
+
+
+def age_of(uploaded_at: str, key: str, sequencer: str, version_id: str) -> Age:
+    """What decides which of two reference files is newer: the time, the key, S3's order of a key's events, the version.
+
+    S3 tells the time to the second. Sequencers of one key are compared as text, the shorter one filled with zeros:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+
+    Args:
+        uploaded_at: ISO 8601 in UTC, to the second.
+        key: the object key.
+        sequencer: of S3's event; empty where there is none.
+        version_id: the object version, which says nothing of the order, and is the same for the same file.
+    """
+    return uploaded_at, key, sequencer.upper().ljust(SEQUENCER_CHARACTERS, "0"), version_id
 
 
 class UnknownBatchError(ValueError):
@@ -103,6 +123,7 @@ class Snapshot:
         version_id: its version.
         last_modified: when that version was uploaded, ISO 8601 in UTC, to the second.
         rows: its valid rows.
+        sequencer: of S3's event about the upload, in hexadecimal; empty where an operator has sent the event.
     """
 
     dataset: str
@@ -111,11 +132,12 @@ class Snapshot:
     version_id: str
     last_modified: str
     rows: int
+    sequencer: str = ""
 
     @property
-    def age(self) -> tuple[str, str, str]:
-        """What decides which of two snapshots is newer: time, then key, then version."""
-        return self.last_modified, self.key, self.version_id
+    def age(self) -> Age:
+        """What decides which of two snapshots is newer."""
+        return age_of(self.last_modified, self.key, self.sequencer, self.version_id)
 
     @property
     def file(self) -> dict[str, str]:
@@ -127,7 +149,7 @@ class Aged(Protocol):
     """A reference file, or a snapshot of one."""
 
     @property
-    def age(self) -> tuple[str, str, str]:
+    def age(self) -> Age:
         """What decides which of two is newer."""
         ...
 
@@ -681,6 +703,7 @@ class Ledger:
             version_id=str(item["version_id"]),
             last_modified=str(item["last_modified"]),
             rows=_integer(item["rows"]),
+            sequencer=str(item["sequencer"]),
         )
 
     def make_current(self, snapshot: Snapshot) -> bool:
@@ -692,7 +715,7 @@ class Ledger:
         before = self._update_if(
             _snapshot_key(snapshot.dataset),
             "SET age = :age, uri = :uri, #key = :key, version_id = :version_id, last_modified = :last_modified, "
-            "#rows = :rows",
+            "#rows = :rows, sequencer = :sequencer",
             "attribute_not_exists(age) OR age < :age",
             {"#key": "key", "#rows": "rows"},
             {
@@ -702,6 +725,7 @@ class Ledger:
                 ":version_id": snapshot.version_id,
                 ":last_modified": snapshot.last_modified,
                 ":rows": snapshot.rows,
+                ":sequencer": snapshot.sequencer,
             },
         )
         return before is not None

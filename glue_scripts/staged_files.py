@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glue_scripts import names
 from glue_scripts.accepted_files import AcceptedFile
-from glue_scripts.ledger import FileStatus, Ledger, utc_now
+from glue_scripts.ledger import Age, FileStatus, Ledger, age_of, utc_now
 from glue_scripts.objects import AS_DOWNLOAD, DocumentError, Location, file_name, read_json
 from glue_scripts.readable_file import ReadableFile
 from validators.companion_files import companion
@@ -49,6 +49,7 @@ class StagedFile:
         last_modified: when the version was uploaded, UTC; None where S3 did not tell.
         refused: the rule by which S3 did not hand it out, so that there is no copy of it; None where there is one.
         is_directory: whether the uploader gave it the content type by which some tools mark a folder.
+        sequencer: see `Snapshot.sequencer`.
     """
 
     number: int
@@ -59,10 +60,14 @@ class StagedFile:
     last_modified: datetime | None
     refused: str | None
     is_directory: bool
+    sequencer: str
 
     @classmethod
     def of_manifest(cls, number: int, entry: Mapping[str, Any]) -> StagedFile:
-        """From an entry of the manifest's `files`: `last_modified`, `refused` and `is_directory` are optional in it."""
+        """From an entry of the manifest's `files`.
+
+        `last_modified`, `refused`, `is_directory` and `sequencer` are optional in it.
+        """
         moment = entry.get("last_modified")
         return cls(
             number=number,
@@ -73,6 +78,7 @@ class StagedFile:
             last_modified=datetime.fromisoformat(moment).astimezone(UTC) if moment else None,
             refused=entry.get("refused"),
             is_directory=entry.get("is_directory", False),
+            sequencer=entry.get("sequencer", ""),
         )
 
     @property
@@ -96,9 +102,9 @@ class StagedFile:
         return self.last_modified.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_modified else None
 
     @property
-    def age(self) -> tuple[str, str, str]:
-        """What decides which of two accepted reference files is newer; see `Snapshot.age`."""
-        return str(self.uploaded_at), self.key, self.version_id
+    def age(self) -> Age:
+        """What decides which of two accepted reference files is newer."""
+        return age_of(str(self.uploaded_at), self.key, self.sequencer, self.version_id)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -112,7 +118,11 @@ class StagedFile:
         if self.dataset is None or self.uploaded_at is None:
             return None
         return AcceptedFile(
-            key=self.key, version_id=self.version_id, dataset=self.dataset, uploaded_at=self.uploaded_at
+            key=self.key,
+            version_id=self.version_id,
+            dataset=self.dataset,
+            uploaded_at=self.uploaded_at,
+            sequencer=self.sequencer,
         )
 
     def judged(self, **attributes: Any) -> JudgedFile:  # noqa: ANN401 - the attributes of JudgedFile

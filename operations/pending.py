@@ -153,7 +153,12 @@ class PendingFiles:
     def _is_outdated(self, version: Version) -> bool:
         dataset = dataset_of(version.key)
         current = self._deployment.ledger.current_snapshot(dataset) if dataset in SNAPSHOT_DATASETS else None
-        return current is not None and self._ages[version.name] < current.age
+        # No event is looked at here: of two uploads in the same second, the version decides.
+        return current is not None and self._ages[version.name] < (
+            current.last_modified,
+            current.key,
+            current.version_id,
+        )
 
     def _find_successor(self, version: Version, token: str, found: Sequence[Version]) -> None:
         """Notes what an interrupted purge has written in a version's place; a repeated call can have written two."""

@@ -45,6 +45,8 @@ def page() -> str:
         " between fields, and a header. Each line ends with LF, CRLF or CR. Columns may stand in any order, and "
         "there may be more than these:",
         _table(("dataset", "columns", "a file is"), map(_dataset_row, REQUIRED_COLUMNS)),
+        "## Which file counts",
+        _WHICH_COUNTS,
         "## How fields are read",
         _READING,
         "## Objects that are skipped",
@@ -70,6 +72,15 @@ def _skipped_rows() -> Iterable[tuple[str, str]]:
         yield companions.what, patterns + (" in any case" if companions.any_case else "")
     for folder, what in COMPANION_FOLDERS.items():
         yield what, f"`{folder}/` anywhere in it"
+
+
+_WHICH_COUNTS = """\
+- A users or songs file replaces the one before as a whole. Upload it in one piece, as gzip if it is large: a part of \
+it would take the place of the whole. A part with less than half of the rows is rejected; nothing tells a larger one.
+- Of two such files, the one that was uploaded later counts. S3 tells the time to the second. Of two uploads of one \
+key in the same second, the later event of S3 counts, by its sequencer; of two keys, the greater one.
+- A streams file adds plays and replaces none, also under the key of an earlier file. To take an accepted file back, \
+withdraw it ([operations](operations.md#taking-a-file-back))."""
 
 
 def _dataset_row(dataset: str) -> tuple[str, ...]:

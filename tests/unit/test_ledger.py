@@ -355,6 +355,19 @@ def test_of_two_snapshots_of_one_second_key_and_version_decide(tables: Tables) -
     assert tables.ledger.make_current(snapshot(moment, "raw/songs/b.csv", "v2"))
 
 
+def test_of_two_uploads_of_a_key_in_one_second_the_events_sequencer_decides(tables: Tables) -> None:
+    """Version ids say nothing of the order. A shorter sequencer is filled with zeros, and case does not count."""
+    moment, key = "2024-06-01T00:00:00Z", "raw/songs/a.csv"
+    first = replace(snapshot(moment, key, "z"), sequencer="0055AED6DCD90281E5")
+    second = replace(snapshot(moment, key, "a"), sequencer="0055aed6dcd90281e501")
+    assert newest_of([first, second], None) == second
+    assert newest_of([second, first], first) == second
+    assert tables.ledger.make_current(first)
+    assert tables.ledger.make_current(second)
+    assert not tables.ledger.make_current(first)
+    assert tables.ledger.current_snapshot("songs") == second
+
+
 # Batches
 
 

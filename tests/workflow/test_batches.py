@@ -72,6 +72,7 @@ def test_the_manifest_names_every_file_once_with_its_moment_and_its_copy(pipelin
     first, second = manifest["files"]
     assert (first["key"], first["version_id"], first["size"]) == (file.key, file.version_id, 3)
     assert first["etag"] == file.event["object"]["etag"]
+    assert first["sequencer"] == file.event["object"]["sequencer"]
     assert first["last_modified"].endswith("Z")
     assert second["key"] == other.key
     copies = [folder + file_name(one["key"], one["version_id"]) for one in (first, second)]
