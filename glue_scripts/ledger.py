@@ -60,7 +60,7 @@ SEQUENCER_CHARACTERS = 64
 MAX_RUNS_MERGED = 90
 """DynamoDB writes at most 100 items in one transaction."""
 _PAUSES_OF_CONFLICTS = (0.1, 0.2, 0.4, 0.8)
-"""Seconds before a write is repeated that met `merge_runs`: DynamoDB refuses it, and boto3 does not repeat it."""
+"""Seconds before a write is repeated that met `replace_runs`: DynamoDB refuses it, and boto3 does not repeat it."""
 _LOST_RACE = {"None", "ConditionalCheckFailed", "TransactionConflict"}
 """Reasons why a transaction is cancelled that mean: somebody else has changed an item."""
 
@@ -542,7 +542,7 @@ class Ledger:
             ):
                 return True
 
-    def merge_runs(self, date: str, old: Collection[str], new: str) -> bool:
+    def replace_runs(self, date: str, old: Collection[str], new: str) -> bool:
         """Puts one run in the place of several committed ones, in one atomic step.
 
         Args:

@@ -58,10 +58,10 @@ def merge_runs(ledger: Ledger, lake: LakeRuns, days: Iterable[ComputedDay], job_
     Args:
         ledger: the ledger.
         lake: the runs.
-        days: days that were published.
+        days: days that were published, in the order of their publication; the last computation of a day counts.
         job_run: the id of this run of the job: names the new runs.
     """
-    for day in days:
+    for day in {day.claim.date: day for day in days}.values():
         claim = day.claim
         if len(claim.runs) < MANY_RUNS:
             continue
@@ -79,7 +79,7 @@ def _swap(ledger: Ledger, date: str, runs: Sequence[str], merged: str) -> bool:
     Then nothing names the merged run, or some of the others stay beside it: a play that is in two runs counts once.
     """
     parts = (runs[start : start + MAX_RUNS_MERGED] for start in range(0, len(runs), MAX_RUNS_MERGED))
-    return all(ledger.merge_runs(date, some, merged) for some in parts)
+    return all(ledger.replace_runs(date, some, merged) for some in parts)
 
 
 def runs_to_merge(rows: Mapping[str, int]) -> list[str]:

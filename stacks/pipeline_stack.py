@@ -104,7 +104,7 @@ class PipelineStack(cdk.Stack):
         )
         data.grant_read(job.role, names.PROCESSING_PREFIX, names.CURATED_PREFIX, names.REFERENCE_PREFIX)
         # Runs of a day that has many are merged.
-        data.grant_put(job.role, names.PLAYS_PREFIX, names.RUNS_PREFIX)
+        data.grant_put(job.role, names.CURATED_PREFIX)
         ledger.grant_keep_books(job.role)
         ledger.grant_list_by_status(job.role)
         kpis.grant_publish(job.role)

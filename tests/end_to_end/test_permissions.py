@@ -14,6 +14,10 @@ from typing import Any, Final
 
 import pytest
 
+from glue_scripts.ledger import Ledger
+from glue_scripts.merging import MANY_RUNS
+from glue_scripts.objects import json_line
+from glue_scripts.stored_plays import RunOfDay
 from local_aws.iam import enforcement
 from local_aws.iam.usage import Use
 from tests.end_to_end.conftest import Deployed
@@ -41,6 +45,7 @@ FIRST: Final = {
     "streams/streams.csv": STREAMS,
     "streams/rejected.csv": REJECTED,
 }
+DAY: Final = "2025-03-01"
 # The day loses the genre pop; the plays are judged by the catalogue of before.
 SECOND: Final = {
     "songs/songs.csv": SONGS.replace(b",pop,", b",rock,"),
@@ -99,6 +104,17 @@ def process(deployed: Deployed, folder: Path, contents: Mapping[str, bytes]) -> 
     deployed.wait_for(deployed.upload(folder, contents))
 
 
+def add_empty_runs(deployed: Deployed) -> None:
+    """Gives the day as many runs as are merged when it is computed the next time."""
+    ledger = Ledger(deployed.pipeline.ledger_table)
+    for number in range(MANY_RUNS):
+        run = RunOfDay(f"empty-{number}", DAY, 1, [], None)
+        deployed.pipeline.s3.put_object(
+            Bucket=deployed.pipeline.outputs["DataBucketName"], Key=run.document_key, Body=json_line(run.document())
+        )
+        ledger.commit_run(DAY, run.name)
+
+
 def test_the_recording_is_of_both_jobs() -> None:
     recording = json.loads(REQUESTS.read_text(encoding="utf-8"))
     assert {entry["job"] for entry in recording} == set(JOBS)
@@ -109,8 +125,10 @@ if MODE:
 
     def test_real_jobs_ask_for_what_is_recorded(deployed: Deployed, tmp_path: Path) -> None:
         process(deployed, tmp_path, FIRST)
+        add_empty_runs(deployed)
         process(deployed, tmp_path, SECOND)
         assert deployed.pipeline.snapshot().failures == ()
+        assert len(Ledger(deployed.pipeline.ledger_table).runs(DAY)) == 1
         active = enforcement.active()
         assert active is not None
         found = kinds(active.usage.counts())

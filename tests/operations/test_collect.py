@@ -101,7 +101,7 @@ def test_merged_runs_go_when_no_computation_can_read_them_any_more(
         put_run(world, run)
         world.deployment.ledger.commit_run(DAY, run)
     put_run(world, "both", execution=None)
-    assert world.deployment.ledger.merge_runs(DAY, ["one", "two"], "both")
+    assert world.deployment.ledger.replace_runs(DAY, ["one", "two"], "both")
 
     assert collected(world) == {"merged": 0, "dead": 0}
     later(LONGEST_READER + timedelta(minutes=1))

@@ -570,27 +570,27 @@ def test_days_from_a_first_after_the_last_are_none_and_are_not_asked_for(tables:
 def test_merged_runs_are_replaced_in_one_step_and_only_if_all_of_them_still_count(tables: Tables) -> None:
     for run in "abc":
         tables.ledger.commit_run(DATE, run)
-    assert tables.ledger.merge_runs(DATE, "ab", "ab")
+    assert tables.ledger.replace_runs(DATE, "ab", "ab")
     assert tables.ledger.runs(DATE) == {"ab", "c"}
-    assert not tables.ledger.merge_runs(DATE, "bc", "bc")
-    assert not tables.ledger.merge_runs(DATE, ["c", "never committed"], "other")
+    assert not tables.ledger.replace_runs(DATE, "bc", "bc")
+    assert not tables.ledger.replace_runs(DATE, ["c", "never committed"], "other")
     assert tables.ledger.runs(DATE) == {"ab", "c"}
 
 
 def test_a_merged_run_takes_the_place_of_more_runs_unless_it_was_replaced_meanwhile(tables: Tables) -> None:
     for run in "abc":
         tables.ledger.commit_run(DATE, run)
-    assert tables.ledger.merge_runs(DATE, "a", "merged")
-    assert tables.ledger.merge_runs(DATE, "b", "merged")
+    assert tables.ledger.replace_runs(DATE, "a", "merged")
+    assert tables.ledger.replace_runs(DATE, "b", "merged")
     assert tables.ledger.runs(DATE) == {"merged", "c"}
     assert tables.ledger.replace_run(DATE, "merged", "clean")
-    assert not tables.ledger.merge_runs(DATE, "c", "merged")
+    assert not tables.ledger.replace_runs(DATE, "c", "merged")
     assert tables.ledger.runs(DATE) == {"clean", "c"}
 
 
 def test_a_merge_that_dynamodb_refuses_for_another_reason_is_an_error(tables: Tables) -> None:
     with pytest.raises(ClientError):
-        tables.ledger.merge_runs(DATE, [f"run-{number}" for number in range(MAX_RUNS_MERGED + 10)], "merged")
+        tables.ledger.replace_runs(DATE, [f"run-{number}" for number in range(MAX_RUNS_MERGED + 10)], "merged")
 
 
 def test_every_run_of_a_day_is_listed_with_what_replaced_it_and_when(
@@ -599,7 +599,7 @@ def test_every_run_of_a_day_is_listed_with_what_replaced_it_and_when(
     monkeypatch.setattr(ledger, "utc_now", lambda: "2026-01-01T00:00:00Z")
     for run in "abc":
         tables.ledger.commit_run(DATE, run)
-    tables.ledger.merge_runs(DATE, "ab", "ab")
+    tables.ledger.replace_runs(DATE, "ab", "ab")
     tables.ledger.replace_run(DATE, "never committed", None)
     assert tables.ledger.run_items(DATE) == {
         "a": RunItem(True, "ab", "2026-01-01T00:00:00Z"),

@@ -184,7 +184,7 @@ def test_many_days_are_published_a_month_at_a_time(tables: Tables) -> None:
 def test_no_job_makes_a_transaction_that_a_claim_could_meet(tables: Tables) -> None:
     """DynamoDB refuses an UpdateItem on an item that a transaction is at work on, and boto3 does not repeat it.
 
-    The one transaction, of `Ledger.merge_runs`, is of runs; the ledger repeats what meets it.
+    The one transaction, of `Ledger.replace_runs`, is of runs; the ledger repeats what meets it.
     """
     made = []
     for path in sorted((ROOT / "glue_scripts").glob("*.py")):
@@ -194,7 +194,7 @@ def test_no_job_makes_a_transaction_that_a_claim_could_meet(tables: Tables) -> N
     assert made == ["ledger.py"]
     publisher(tables).publish({DATE: ("run-1", "run-2")})
     requests = tables.recorded()
-    assert tables.ledger.merge_runs(DATE, ["run-1", "run-2"], "merged")
+    assert tables.ledger.replace_runs(DATE, ["run-1", "run-2"], "merged")
     ((operation, params),) = requests
     assert operation == "TransactWriteItems"
     assert {update["Update"]["Key"]["pk"] for update in params["TransactItems"]} == {f"RUNS#{DATE}"}
