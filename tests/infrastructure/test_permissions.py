@@ -61,10 +61,10 @@ def test_the_validation_job_reads_and_writes_its_prefixes_only(deployment: Deplo
     }
 
 
-def test_the_kpi_job_reads_its_prefixes_and_writes_no_object(deployment: Deployment) -> None:
+def test_the_kpi_job_reads_its_prefixes_and_writes_merged_runs_only(deployment: Deployment) -> None:
     assert _by_prefix(deployment, "compute-kpis") == {
         "processing/*": READ,
-        "curated/*": READ,
+        "curated/*": READ | PUT,
         "reference/*": READ,
     }
 
