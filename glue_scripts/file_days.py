@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from glue_scripts.names import FILES_PREFIX
-from glue_scripts.objects import DocumentError
 
 FILE_DAYS_FORMAT = "file-days/1"
 
@@ -36,21 +34,12 @@ class FileDays:
         return f"{files_prefix(self.file)}{self.run}.json"
 
     def document(self) -> dict[str, Any]:
-        """Return the document, for `objects.json_line`."""
+        """Return the document, for `objects.json_line`; `objects.read_json` checks its format."""
         return {"format": FILE_DAYS_FORMAT, "file": self.file, "run": self.run, "dates": list(self.dates)}
 
     @classmethod
-    def of_document(cls, body: bytes | bytearray) -> FileDays:
-        """Take over what `document` gave, as JSON.
-
-        Raises:
-            DocumentError: the format is another: another version wrote it.
-        """
-        document: Mapping[str, Any] = json.loads(body)
-        if document["format"] != FILE_DAYS_FORMAT:
-            raise DocumentError(
-                f"The days of a file in the format {document['format']!r}: this version reads {FILE_DAYS_FORMAT!r}."
-            )
+    def of_document(cls, document: Mapping[str, Any]) -> FileDays:
+        """Take over what `document` gave."""
         return cls(document["file"], document["run"], document["dates"])
 
 

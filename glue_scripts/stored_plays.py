@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from glue_scripts.objects import Objects
 
 RUN_FORMAT = "plays-run/2"
+DAY_FOLDER = "listen_date="
+"""What a folder's name begins with that holds a day: Athena partitions by it."""
 PARALLEL_DOCUMENTS = 8
 """Documents of a run that are read or written at the same time."""
 PLAYS_PER_BUCKET = 2**20
@@ -217,20 +219,30 @@ class RunOfDay:
         return cls(name, date, buckets, objects, document["execution_arn"])
 
 
+def documents_folder(date: str) -> str:
+    """Return the prefix of the documents of a day's runs."""
+    return f"{RUNS_PREFIX}{DAY_FOLDER}{date}/"
+
+
+def plays_folder(date: str) -> str:
+    """Return the prefix of the objects of a day's runs."""
+    return f"{PLAYS_PREFIX}{DAY_FOLDER}{date}/"
+
+
 def document_key(run: str, date: str) -> str:
     """Return the key of the document of a run of a day."""
-    return f"{RUNS_PREFIX}listen_date={date}/{run}.json"
+    return f"{documents_folder(date)}{run}.json"
 
 
 def run_of_document_key(key: str) -> tuple[str, str]:
     """Return the date and the run of a document, by what `document_key` gave."""
-    folder, _, name = key.removeprefix(f"{RUNS_PREFIX}listen_date=").partition("/")
+    folder, _, name = key.removeprefix(f"{RUNS_PREFIX}{DAY_FOLDER}").partition("/")
     return folder, name.removesuffix(".json")
 
 
 def object_key(run: str, day: str, bucket: int, buckets: int) -> str:
     """Return the key of a run's object, under the prefix that Athena partitions by listen_date and run."""
-    return f"{PLAYS_PREFIX}listen_date={day}/run={run}/part-{bucket:04}-of-{buckets:04}.parquet"
+    return f"{plays_folder(day)}run={run}/part-{bucket:04}-of-{buckets:04}.parquet"
 
 
 def run_of_object_key(key: str) -> str:

@@ -224,10 +224,7 @@ def withdraw_file(
 
     A play that another file has, too, stays. `restore` undoes it. Repeat the command if it is interrupted.
     """
-    deployment = Deployment.find(environment)
-    purge.refuse_while_purging(deployment)
-    file = withdrawals.find_to_withdraw(deployment, key, version)
-    _change_withdrawal(deployment, file, is_withdrawn=True, minutes=minutes, as_json=as_json)
+    _change_withdrawal(environment, key, version, is_withdrawn=True, minutes=minutes, as_json=as_json)
 
 
 @app.command("restore")
@@ -239,21 +236,21 @@ def restore_file(
     as_json: AsJson = False,
 ) -> None:
     """Let a withdrawn file count again."""
-    deployment = Deployment.find(environment)
-    purge.refuse_while_purging(deployment)
-    file = withdrawals.find_to_restore(deployment, key, version)
-    _change_withdrawal(deployment, file, is_withdrawn=False, minutes=minutes, as_json=as_json)
+    _change_withdrawal(environment, key, version, is_withdrawn=False, minutes=minutes, as_json=as_json)
 
 
 def _change_withdrawal(
-    deployment: Deployment, file: tuple[str, str], *, is_withdrawn: bool, minutes: float, as_json: bool
+    environment: str, key: str, version: str | None, *, is_withdrawn: bool, minutes: float, as_json: bool
 ) -> None:
+    deployment = Deployment.find(environment)
+    purge.refuse_while_purging(deployment)
+    find = withdrawals.find_to_withdraw if is_withdrawn else withdrawals.find_to_restore
+    file = find(deployment, key, version)
     days = withdrawals.change_deployed(deployment, file, is_withdrawn=is_withdrawn, minutes=minutes, tell=_tell)
     if as_json:
         _print_json(days)
         return
-    key, version_id = file
-    _say(f"{key} (version {version_id}) is {'withdrawn' if is_withdrawn else 'restored'}")
+    _say(f"{key} (version {file[1]}) is {'withdrawn' if is_withdrawn else 'restored'}")
     if days:
         _print(show.days_tables(days))
     else:

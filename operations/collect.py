@@ -19,11 +19,18 @@ from botocore.exceptions import ClientError
 from glue_scripts.file_days import run_of_file_days
 from glue_scripts.ledger import RunItem
 from glue_scripts.names import FILES_PREFIX, PLAYS_PREFIX, PROCESSING_PREFIX, RUNS_PREFIX
-from glue_scripts.objects import Location, read_json
-from glue_scripts.stored_plays import RUN_FORMAT, RunOfDay, document_key, run_of_document_key, run_of_object_key
+from glue_scripts.stored_plays import (
+    DAY_FOLDER,
+    document_key,
+    documents_folder,
+    plays_folder,
+    run_of_document_key,
+    run_of_object_key,
+)
 from operations.deployment import Deployment
 from operations.errors import OperationError
 from operations.executions import FAILED_STATUSES
+from operations.lake import read_file_days, read_run
 from operations.versions import Version, delete, versions
 
 LONGEST_READER: Final = timedelta(days=1, minutes=200)
@@ -33,7 +40,6 @@ Glue lets a job run wait for a day at most (https://docs.aws.amazon.com/glue/lat
 setting `job_timeout_minutes` is 200 at most.
 """
 PARALLEL_DELETES: Final = 8
-_DAY: Final = "listen_date="
 
 
 class NoExpiryError(OperationError):
@@ -48,7 +54,7 @@ class Leftover:
         date: yyyy-mm-dd.
         run: the run's name.
         is_merged: whether another run is in its place; otherwise no day ever had it.
-        objects: the object versions, the document last.
+        objects: the object versions.
     """
 
     date: str
@@ -111,8 +117,7 @@ def leftovers(deployment: Deployment) -> Iterator[Leftover]:
         for run, found in _runs(deployment, date).items():
             item = items.get(run)
             written = max(version.last_modified for version in found)
-            execution = partial(_execution_of, deployment, date, run, found)
-            is_needed = partial(_is_needed, execution, may_be_loaded)
+            is_needed = partial(_is_needed, deployment, date, run, found, may_be_loaded)
             if is_leftover(item, written=written, now=now, kept=kept, is_needed=is_needed):
                 is_merged = item is not None and item.replaced_at is not None
                 yield Leftover(date=date, run=run, is_merged=is_merged, objects=found)
@@ -131,11 +136,20 @@ def delete_leftovers(deployment: Deployment, found: Iterable[Leftover]) -> int:
             for is_document in (False, True):
                 due = [version for version in leftover.objects if (version.key == document) == is_document]
                 list(pool.map(lambda version: delete(deployment, version), due))
-        # What tells the days of the files of dead runs goes with them.
-        if gone:
-            due = [each for each in versions(deployment, FILES_PREFIX) if run_of_file_days(each.key) in gone]
-            list(pool.map(lambda version: delete(deployment, version), due))
+        # What tells the days of the files of a dead run goes with it.
+        of_gone = (each for each in versions(deployment, FILES_PREFIX) if run_of_file_days(each.key) in gone)
+        due = [each for each in of_gone if each.is_marker or not _has_day(deployment, each.key)] if gone else []
+        list(pool.map(lambda version: delete(deployment, version), due))
     return count
+
+
+def _has_day(deployment: Deployment, key: str) -> bool:
+    """Whether a day has, or had, the run that a document of a file's days is of.
+
+    A job that died may have committed its run to some of the days. Their plays are in this run, or in a merged one.
+    """
+    days = read_file_days(deployment, key)
+    return any(days.run in deployment.ledger.run_items(date) for date in days.dates)
 
 
 def counted(found: Iterable[Leftover]) -> dict[str, Counter[str]]:
@@ -185,35 +199,32 @@ def _dates(deployment: Deployment) -> list[str]:
     found = set()
     for prefix in (PLAYS_PREFIX, RUNS_PREFIX):
         pages = deployment.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=deployment.bucket, Prefix=prefix + _DAY, Delimiter="/"
+            Bucket=deployment.bucket, Prefix=prefix + DAY_FOLDER, Delimiter="/"
         )
         folders = (folder["Prefix"] for page in pages for folder in page.get("CommonPrefixes", []))
-        found |= {folder.removeprefix(prefix + _DAY).rstrip("/") for folder in folders}
+        found |= {folder.removeprefix(prefix + DAY_FOLDER).rstrip("/") for folder in folders}
     return sorted(found)
 
 
 def _runs(deployment: Deployment, date: str) -> dict[str, list[Version]]:
-    """What the lake has of a day, by run, the document last."""
+    """What the lake has of a day, by run."""
     found: defaultdict[str, list[Version]] = defaultdict(list)
-    for version in versions(deployment, f"{PLAYS_PREFIX}{_DAY}{date}/"):
+    for version in versions(deployment, plays_folder(date)):
         found[run_of_object_key(version.key)].append(version)
-    for version in versions(deployment, f"{RUNS_PREFIX}{_DAY}{date}/"):
+    for version in versions(deployment, documents_folder(date)):
         found[run_of_document_key(version.key)[1]].append(version)
     return dict(found)
 
 
-def _is_needed(execution: Callable[[], str | None], may_be_loaded: Callable[[str], bool]) -> bool:
-    arn = execution()
-    return arn is not None and may_be_loaded(arn)
-
-
-def _execution_of(deployment: Deployment, date: str, run: str, found: Sequence[Version]) -> str | None:
-    """The execution whose files a run holds; None where the run holds merged ones, or was not written whole."""
+def _is_needed(
+    deployment: Deployment, date: str, run: str, found: Sequence[Version], may_be_loaded: Callable[[str], bool]
+) -> bool:
+    """Whether the execution whose files a run holds may load it. A merged run, or one without a document, has none."""
     key = document_key(run, date)
     if not any(version.key == key and version.is_latest and not version.is_marker for version in found):
-        return None
-    location = Location(deployment.bucket, key)
-    return RunOfDay.of_document(read_json(deployment.s3, location, RUN_FORMAT)).execution_arn
+        return False
+    execution_arn = read_run(deployment, date, run).execution_arn
+    return execution_arn is not None and may_be_loaded(execution_arn)
 
 
 def _may_go_on(deployment: Deployment, execution_arn: str) -> bool:

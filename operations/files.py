@@ -70,11 +70,11 @@ def _of_withdrawal(deployment: Deployment, withdrawal: Withdrawal) -> KnownFile:
         uploaded_at=UNKNOWN,
         execution="",
         is_withdrawn=withdrawal.is_withdrawn,
-        withdrawal=told(withdrawal),
+        withdrawal=_in_words(withdrawal),
     )
 
 
-def told(withdrawal: Withdrawal) -> str:
+def _in_words(withdrawal: Withdrawal) -> str:
     """What was done to a file, when, and whether its days show it."""
     done = "withdrawn" if withdrawal.is_withdrawn else "restored"
     visible = "" if withdrawal.is_computed else ", its days not computed yet: repeat the command"
@@ -99,5 +99,5 @@ def _known_file(item: Mapping[str, Any], withdrawals: Mapping[tuple[str, str], W
         uploaded_at=str(item.get("uploaded_at", UNKNOWN)),
         execution=str(item["execution"]),
         is_withdrawn=withdrawal is not None and withdrawal.is_withdrawn,
-        withdrawal=told(withdrawal) if withdrawal else "",
+        withdrawal=_in_words(withdrawal) if withdrawal else "",
     )

@@ -29,9 +29,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from glue_scripts import names
 from glue_scripts.ledger import salted_hash
-from glue_scripts.objects import Location, json_line, read_json
+from glue_scripts.objects import json_line
 from glue_scripts.publication import read_days, unpublished
-from glue_scripts.stored_plays import RUN_FORMAT, RunOfDay, document_key, object_key, run_of_document_key
+from glue_scripts.stored_plays import document_key, object_key, plays_folder, run_of_document_key
 from operations import csv_rows, documents, parquet_rows
 from operations.csv_rows import Cleaned, Person, UnreadableTextError
 from operations.days import ComputedDay
@@ -39,6 +39,7 @@ from operations.deployment import Deployment
 from operations.errors import OperationError, RefusedError, aws_failure
 from operations.executions import running_executions, unfinished_job_runs
 from operations.journal import Entry, Journal
+from operations.lake import read_run
 from operations.pending import PendingFiles
 from operations.recompute import recompute
 from operations.rewrites import Name
@@ -257,7 +258,7 @@ class _Purge:
     def clean_lake(self) -> None:
         """Replaces each run that holds plays of the person, committed or not, by one without them."""
         for date, runs in self._stored_runs().items():
-            with self._surviving((_day_prefix(date), "all")):
+            with self._surviving((plays_folder(date), "all")):
                 for run in runs:
                     if self._count_rows(_run_prefix(date, run)):
                         self._replace(date, run)
@@ -291,7 +292,7 @@ class _Purge:
     def _write_successor(self, date: str, run: str) -> str | None:
         """Writes a run without the person's plays; None where nothing is left. Repeated, it has the same name."""
         successor = self._successor(run)
-        before = self._run_of_day(date, run)
+        before = read_run(self._deployment, date, run)
         current = {version.key: version for version in self._current_parquet(_run_prefix(date, run))}
         objects = []
         for stored in before.objects:
@@ -306,10 +307,6 @@ class _Purge:
         after = replace(before, name=successor, objects=objects)
         write(self._deployment, after.document_key, BytesIO(json_line(after.document())))
         return successor
-
-    def _run_of_day(self, date: str, run: str) -> RunOfDay:
-        location = Location(self._deployment.bucket, document_key(run, date))
-        return RunOfDay.of_document(read_json(self._deployment.s3, location, RUN_FORMAT))
 
     def _successor(self, run: str) -> str:
         return "purge-" + hashlib.sha256(f"{run}#{self._user}".encode()).hexdigest()[:24]
@@ -471,12 +468,8 @@ def _reason(error: Exception) -> str:
 _NOTHING: Final = Cleaned(removed=0, left=0)
 
 
-def _day_prefix(date: str) -> str:
-    return f"{names.PLAYS_PREFIX}listen_date={date}/"
-
-
 def _run_prefix(date: str, run: str) -> str:
-    return f"{_day_prefix(date)}run={run}/"
+    return f"{plays_folder(date)}run={run}/"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Takes an accepted streams file back, so that KPIs are what they would be if it had never come; and restores it.
 
-A withdrawal is an item of its own and changes no status: whatever becomes of the file, each computation that claims a
-day afterwards leaves its plays out. A play that another file has, too, stays.
+A withdrawal is an item of its own in the ledger. It changes no file status. Each computation that claims a day
+afterwards leaves the file's plays out. A play that another file has, too, stays.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from botocore.exceptions import ClientError
-
-from glue_scripts.file_days import FileDays, files_prefix
+from glue_scripts.file_days import files_prefix
 from glue_scripts.ledger import FileStatus, Ledger
 from glue_scripts.names import RAW_PREFIX
-from glue_scripts.objects import Location, file_name
+from glue_scripts.objects import file_name
 from operations.days import ComputedDay
 from operations.deployment import Deployment
 from operations.errors import RefusedError, UnknownThingError
 from operations.files import versions_of
+from operations.lake import read_file_days
 from operations.recompute import recompute
 from operations.rewrites import Name
 from operations.versions import versions
@@ -150,15 +149,6 @@ def _unknown(key: str, version_id: str | None = None) -> str:
 
 def _dates_of_file(deployment: Deployment, file: str) -> Iterable[str]:
     """The days of which any run has plays of a file."""
-    pages = deployment.s3.get_paginator("list_objects_v2").paginate(Bucket=deployment.bucket, Prefix=files_prefix(file))
-    for page in pages:
-        for found in page.get("Contents", []):
-            yield from _file_days(deployment, Location(deployment.bucket, found["Key"])).dates
-
-
-def _file_days(deployment: Deployment, location: Location) -> FileDays:
-    try:
-        body = deployment.s3.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
-    except ClientError as error:
-        raise UnknownThingError(f"{location.uri} cannot be read: {error.response['Error']['Code']}.") from error
-    return FileDays.of_document(body)
+    for version in versions(deployment, files_prefix(file)):
+        if version.is_latest and not version.is_marker:
+            yield from read_file_days(deployment, version.key).dates

@@ -97,7 +97,7 @@ _VERDICTS = "        with ThreadPoolExecutor(max_workers=PARALLEL_VERDICTS) as p
 _COMMIT_ONCE = """                "SET committed_at = if_not_exists(committed_at, :now)",
                 "attribute_not_exists(#replaced_by)",
 """
-_COMMIT_ANEW = """                "SET committed_at = :now REMOVE #replaced_by",
+_COMMIT_AGAIN = """                "SET committed_at = :now REMOVE #replaced_by",
                 "attribute_not_exists(nothing)",
 """
 _WRITE_FIRST = """        self._write(
@@ -226,7 +226,7 @@ MUTANTS: Final = (
     Mutant(
         "a run that was replaced is committed again",
         ledger,
-        ((_COMMIT_ONCE, _COMMIT_ANEW),),
+        ((_COMMIT_ONCE, _COMMIT_AGAIN),),
     ),
     Mutant(
         "the last run that records a batch decides",

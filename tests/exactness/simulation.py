@@ -692,6 +692,13 @@ class PlainEngine:
     world: World
     actor: Actor
 
+    def publisher(self) -> Any:  # noqa: ANN401 - a Publisher of the code under test
+        """What publishes the days that this engine computes, with the job's own handles of the tables."""
+        world, code = self.world, self.world.code
+        books = code.ledger.Ledger(world.table("ledger", self.actor))
+        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), sleep=lambda _: self.actor.pause("wait"))
+        return code.publication.Publisher(books, rows, self.compute, MADE_WITH)
+
     def compute(
         self, claims: Sequence[Claim], snapshots: Snapshots, tombstones: Tombstones, withdrawn: frozenset[str]
     ) -> dict[str, DayKpis]:
@@ -816,9 +823,7 @@ class ExecutionJob:
             return
         world, code = self.world, self.world.code
         engine = PlainEngine(world, self.actor)
-        books = code.ledger.Ledger(world.table("ledger", self.actor))
-        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), sleep=self._sleep)
-        publisher = code.publication.Publisher(books, rows, engine.compute, MADE_WITH)
+        publisher = engine.publisher()
         accepted = AcceptedFiles(
             execution_arn=execution.arn,
             files=[accepted_file(file) for file in execution.accepted],
@@ -834,7 +839,7 @@ class ExecutionJob:
         ).load(accepted)
         if not self._is_given_up(execution):
             world.check_visible(execution)
-        code.merging.merge_runs(books, engine, loaded.days, run)
+        code.merging.merge_runs(publisher.ledger, engine, loaded.days, run)
 
     def _archive(self, execution: Execution) -> None:
         table = self.world.table("ledger", self.actor)
@@ -853,9 +858,6 @@ class ExecutionJob:
         self.actor.pause("delete")
         self.world.raw.discard(file.identity)
 
-    def _sleep(self, seconds: float) -> None:
-        self.actor.pause("wait")
-
 
 @dataclass(frozen=True)
 class PurgeJob:
@@ -867,20 +869,18 @@ class PurgeJob:
     def run(self, purge: Purge) -> None:
         """Tombstone first, then the runs, then claim and compute. The journal is the user's, not the command's."""
         world, code = self.world, self.world.code
-        books = code.ledger.Ledger(world.table("ledger", self.actor))
+        publisher = PlainEngine(world, self.actor).publisher()
+        books = publisher.ledger
         books.purge_user(purge.user_id)
         world.purged.add(purge.user_id)
         while dirty := self._dirty_runs(purge):
             for date, run in dirty:
                 self._clean(books, purge, date, run)
-        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), sleep=self._sleep)
-        engine = PlainEngine(world, self.actor)
-        publisher = code.publication.Publisher(books, rows, engine.compute, MADE_WITH)
         self.actor.pause("read journal")
         dates = sorted(
             {
                 *world.journals.get(purge.user_id, ()),
-                *code.publication.unpublished(*code.publication.read_days(books, rows)),
+                *code.publication.unpublished(*code.publication.read_days(books, publisher.kpi_table)),
             }
         )
         publisher.publish(dict.fromkeys(dates, ()))
@@ -916,9 +916,6 @@ class PurgeJob:
         self.actor.pause("delete")
         runs.pop((date, run), None)
 
-    def _sleep(self, seconds: float) -> None:
-        self.actor.pause("wait")
-
 
 @dataclass(frozen=True)
 class WithdrawalCommand:
@@ -929,17 +926,15 @@ class WithdrawalCommand:
 
     def run(self, withdrawing: Withdrawing) -> None:
         """The real order of the steps; the lake and the computation are the world's."""
-        world, code = self.world, self.world.code
-        books = code.ledger.Ledger(world.table("ledger", self.actor))
-        rows = code.kpi_table.KpiTable(world.table("kpis", self.actor), sleep=lambda _: self.actor.pause("wait"))
-        publisher = code.publication.Publisher(books, rows, PlainEngine(world, self.actor).compute, MADE_WITH)
+        world = self.world
+        publisher = PlainEngine(world, self.actor).publisher()
 
         def dates_of_file(file: str) -> set[str]:
             self.actor.pause("list days of the file")
             return set(world.dates_of_file.get(file, ()))
 
-        code.withdrawals.change_withdrawal(
-            books,
+        world.code.withdrawals.change_withdrawal(
+            publisher.ledger,
             withdrawing.file.identity,
             is_withdrawn=withdrawing.is_withdrawn,
             dates_of_file=dates_of_file,

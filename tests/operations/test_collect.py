@@ -124,6 +124,19 @@ def test_a_run_of_a_dead_job_goes_when_no_redrive_can_need_it(world: World, late
     assert runs_in_lake(world) == {"counts"}
 
 
+def test_a_run_that_some_of_its_days_have_keeps_the_days_of_its_files(
+    world: World, later: Callable[[timedelta], None]
+) -> None:
+    """Its job died while it committed the run. Without these days, a withdrawal would leave the other day as it is."""
+    put_run(world, "partly")
+    days = FileDays("f" * 64, "partly", [DAY, "2024-06-26"])
+    world.put(days.key, json_line(days.document()))
+    world.deployment.ledger.commit_run("2024-06-26", "partly")
+    later(timedelta(days=31))
+    assert collected(world) == {"merged": 0, "dead": 1}
+    assert [key for key, _ in world.contents("curated/files/")] == [days.key] * 2
+
+
 def test_a_run_without_a_document_goes_as_well(world: World, later: Callable[[timedelta], None]) -> None:
     world.put(object_key("half", DAY, 0, 1), b"PAR1")
     later(timedelta(days=31))

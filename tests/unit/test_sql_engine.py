@@ -306,7 +306,7 @@ def test_a_run_tells_the_days_of_each_of_its_files(lake: Lake) -> None:
     lake.write("one", morning, evening)
     lake.write("two", evening)
     days = {
-        path.relative_to(lake.folder).as_posix(): FileDays.of_document(path.read_bytes())
+        path.relative_to(lake.folder).as_posix(): FileDays.of_document(json.loads(path.read_bytes()))
         for path in (lake.folder / "curated/files").rglob("*.json")
     }
     of_morning, of_evening = morning.accepted.name, evening.accepted.name
