@@ -622,8 +622,8 @@ class Ledger:
 
     # Purged users
 
-    def purge_user(self, user_id: str) -> None:
-        """Leaves a tombstone: computations that claim after this leave the user out. Doing it again changes nothing.
+    def user_hash(self, user_id: str) -> str:
+        """The salted hash of a user, by which a tombstone knows the user; the first call makes the salt.
 
         Args:
             user_id: as in the data; ASCII whitespace around it does not count.
@@ -634,8 +634,15 @@ class Ledger:
             ExpressionAttributeValues={":salt": secrets.token_hex(16)},
             ReturnValues="ALL_NEW",
         )["Attributes"]["salt"]
-        user_hash = salted_hash(str(salt), user_id.strip(string.whitespace))
-        self._table.put_item(Item={LEDGER_PARTITION_KEY: _PURGED, LEDGER_SORT_KEY: f"{_USER}{user_hash}"})
+        return salted_hash(str(salt), user_id.strip(string.whitespace))
+
+    def purge_user(self, user_id: str) -> None:
+        """Leaves a tombstone: computations that claim after this leave the user out. Doing it again changes nothing.
+
+        Args:
+            user_id: as `user_hash` takes it.
+        """
+        self._table.put_item(Item={LEDGER_PARTITION_KEY: _PURGED, LEDGER_SORT_KEY: f"{_USER}{self.user_hash(user_id)}"})
 
     def purged_users(self) -> Tombstones:
         """All tombstones, consistently read."""

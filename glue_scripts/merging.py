@@ -52,8 +52,8 @@ class LakeRuns(Protocol):
 def merge_runs(ledger: Ledger, lake: LakeRuns, days: Iterable[ComputedDay], job_run: str) -> None:
     """Merges the runs of the days that have many.
 
-    A merged run leaves out exactly the users whom the day's rows leave out. A user who was purged later stays in it, so
-    that the purge finds the run and computes the day again.
+    A merged run leaves out exactly the users whom the rows of this computation leave out. A user who was purged later
+    stays in it, and the purge finds the run.
 
     Args:
         ledger: the ledger.

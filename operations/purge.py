@@ -2,7 +2,7 @@
 
 The order makes it safe to interrupt anywhere and to run again with the same user id:
 
-1. the tombstone, which every later ingest and computation honours; 2. the journal, with whether the pipe ran; 3. the
+1. the journal, with whether the pipe ran; 2. the tombstone, which every later ingest and computation honours; 3. the
 pipe is paused, and what runs is waited for: from here on nobody but us reads or writes files; 4. the lake: a day is
 noted in the journal, then its runs are replaced; 5. all other files, raw/ last; 6. the noted days are claimed and
 computed; 7. the pipe runs again; 8. the journal is closed. Every step finds done what an earlier try has done.
@@ -28,7 +28,6 @@ import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 
 from glue_scripts import names
-from glue_scripts.ledger import salted_hash
 from glue_scripts.objects import json_line
 from glue_scripts.publication import read_days, unpublished
 from glue_scripts.stored_plays import document_key, object_key, plays_folder, run_of_document_key
@@ -156,13 +155,13 @@ def purge_user(deployment: Deployment, user_id: str, *, minutes: float, tell: Ca
     person = Person(user_id)
     user_id = person.id.decode()
     journal = Journal(deployment.ledger_table)
-    salt = deployment.ledger.purged_users().salt
-    if any(entry.user != salted_hash(salt, user_id) for entry in journal.unfinished()):
+    user = deployment.ledger.user_hash(user_id)
+    if any(entry.user != user for entry in journal.unfinished()):
         refuse_while_purging(deployment)
+    # Before the tombstone: from here on no leftover is collected by which the purge finds the days.
+    entry = journal.open(user, resume_pipe=_pipe_state(deployment, "DesiredState") == "RUNNING")
     deployment.ledger.purge_user(user_id)
     tell(f"Left a tombstone of {masked('user_id', user_id)}: no later file brings the plays back")
-    user = salted_hash(deployment.ledger.purged_users().salt, user_id)
-    entry = journal.open(user, resume_pipe=_pipe_state(deployment, "DesiredState") == "RUNNING")
     with _telling_of_the_pause(deployment, tell):
         _pause(deployment, minutes=minutes, tell=tell)
         removed = _remove(deployment, person, user, journal, tell=tell)
@@ -265,12 +264,14 @@ class _Purge:
 
     def _replace(self, date: str, run: str) -> None:
         ledger = self._deployment.ledger
-        if not ledger.is_replaced(date, run):  # by a purge that ended before it deleted the run
-            if ledger.day(date):
-                # First the journal: once the run is replaced, nothing else tells that the day is to be computed again.
-                self._journal.add_days(self._user, [date])
-            if not ledger.replace_run(date, run, self._write_successor(date, run)):
-                raise LakeChangedError(f"Somebody else changed the runs of {date} meanwhile: repeat the command.")
+        if ledger.day(date):
+            # First the journal: once the run is gone, nothing else tells that the day is to be computed again. Nor does
+            # a run that was merged: the merged run may lack the person, and the day's rows may still count the plays.
+            self._journal.add_days(self._user, [date])
+        # A run is replaced that was merged, or by a purge that ended before it deleted the run.
+        is_replaced = ledger.is_replaced(date, run)
+        if not is_replaced and not ledger.replace_run(date, run, self._write_successor(date, run)):
+            raise LakeChangedError(f"Somebody else changed the runs of {date} meanwhile: repeat the command.")
         self._delete_run(date, run)
 
     def _stored_runs(self) -> dict[str, list[str]]:

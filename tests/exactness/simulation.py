@@ -237,7 +237,7 @@ class World:
         self.written_runs: set[tuple[str, str]] = set()
         self.writer_of: dict[tuple[str, str], Actor] = {}
         self.dates_of_file: dict[str, set[str]] = {}
-        self.merged: set[str] = set()
+        self.merged: dict[tuple[str, str], int] = {}
         self.collected: set[tuple[str, str]] = set()
         self.replaced_at: dict[tuple[str, str], int] = {}
         self.withdrawals: list[str] = []
@@ -518,12 +518,12 @@ class World:
             lost = self.runs.get((date, run), frozenset()) - self._plays_of(date)
             users = {stored.play.user_id for stored in lost}
             _require(users <= self.purged, f"{date} has lost {lost}")
-            if after["replaced_by"] in self.merged:
-                self._check_merge(date, users)
+            if (date, after["replaced_by"]) in self.merged:
+                self._check_merge(date, self.merged[date, after["replaced_by"]], users)
 
-    def _check_merge(self, date: str, left_out: Collection[str]) -> None:
-        """No purge would find a user who is in no run any more, and compute the day again."""
-        seen = {play.user_id for play in self.plays_of_version.get((date, self.visible(date)), ())}
+    def _check_merge(self, date: str, version: int, left_out: Collection[str]) -> None:
+        """A merged run leaves out only users whom the rows of its computation leave out."""
+        seen = {play.user_id for play in self.plays_of_version[date, version]}
         _require(seen.isdisjoint(left_out), f"runs of {date} are merged without {left_out}, whom its rows count")
 
     def _check_commit(self, execution: str | None) -> None:
@@ -735,7 +735,7 @@ class PlainEngine:
         rows = frozenset(stored for run in runs for stored in self._run(date, run))
         self.actor.pause("merged")
         self.world.execution_of[name] = None
-        self.world.merged.add(name)
+        self.world.merged[date, name] = int(name.rpartition("-")[2])
         self.world.write_run(
             date, name, frozenset(stored for stored in rows if stored.play.user_id not in tombstones), self.actor
         )
@@ -900,10 +900,10 @@ class PurgeJob:
     def _clean(self, books: Any, purge: Purge, date: str, run: str) -> None:  # noqa: ANN401 - a Ledger
         """Puts a run without the user in the place of one."""
         runs = self.world.runs
+        if books.day(date):
+            self.actor.pause("note day")
+            self.world.journals.setdefault(purge.user_id, set()).add(date)
         if not books.is_replaced(date, run):
-            if books.day(date):
-                self.actor.pause("note day")
-                self.world.journals.setdefault(purge.user_id, set()).add(date)
             self.actor.pause("write run")
             rows = runs.get((date, run), frozenset())
             clean = f"clean-{self.world.number('clean')}"
@@ -955,6 +955,9 @@ class CollectCommand:
         world, code = self.world, self.world.code
         books = code.ledger.Ledger(world.table("ledger", self.actor))
         self.actor.pause("list lake")
+        if any(isinstance(work, Purge) and work.state != "finished" for work in world.work):
+            collecting.state = "finished"
+            return
         for date, run in sorted(world.runs):
             # What is old now was not written by anybody who is under way while the ledger is read.
             is_old = world.writer_of[date, run] not in world.acting_jobs()

@@ -202,6 +202,19 @@ class TestRunsOfExecutionsThatFailed:
         (stored,) = RunOfDay.of_document(document).objects
         assert users_in(current(world)[stored.key]) == ["u-2"]
 
+    def test_a_day_is_computed_whose_runs_were_merged_without_the_person(self, world: World) -> None:
+        """A slow job has read the tombstone and merged the runs, and a faster one has published the day before that."""
+        put_run(world, DAY, "one", [USER, "u-2"])
+        put_run(world, DAY, "merged", ["u-2"])
+        world.publish(DAY, "one")
+        assert world.deployment.ledger.replace_runs(DAY, ["one"], "merged")
+
+        assert world.run("purge-user", USER, "--yes").exit_code == 0
+
+        assert list(traces(world)) == []
+        assert world.computed == [[DAY]]
+        assert world.deployment.ledger.runs(DAY) == {"merged"}
+
     def test_of_a_run_with_plays_of_the_person_alone_nothing_is_committed(self, world: World) -> None:
         put_run(world, DAY, "waiting", [USER])
 
