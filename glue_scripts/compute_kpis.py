@@ -59,7 +59,7 @@ def main() -> None:
         )
         loaded = batch.load(accepted)
         measure_freshness(metrics, loaded.files, datetime.now(UTC))
-        # Last: the files are loaded, whatever becomes of this.
+        # Last, so that the files are loaded even if the merge fails.
         merge_runs(publisher.ledger, StoredRuns(objects=objects, context=context, share=share), loaded.days, run)
 
 

@@ -60,9 +60,12 @@ SEQUENCER_CHARACTERS = 64
 MAX_RUNS_MERGED = 90
 """DynamoDB writes at most 100 items in one transaction."""
 _PAUSES_OF_CONFLICTS = (0.1, 0.2, 0.4, 0.8)
-"""Seconds before a write is repeated that met `replace_runs`: DynamoDB refuses it, and boto3 does not repeat it."""
+"""Seconds between the tries of a write that collides with `replace_runs`.
+
+DynamoDB refuses such a write, and boto3 does not try it again.
+"""
 _LOST_RACE = {"None", "ConditionalCheckFailed", "TransactionConflict"}
-"""Reasons why a transaction is cancelled that mean: somebody else has changed an item."""
+"""Why DynamoDB cancels a transaction if somebody else has changed one of its items."""
 
 
 Age = tuple[str, str, str, str]

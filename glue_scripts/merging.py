@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 MANY_RUNS: Final = 32
-"""Runs of a day from which on they are merged."""
+"""A day with so many runs or more has them merged."""
 
 _OBJECTS = "objects"
 

@@ -76,7 +76,7 @@ def is_leftover(
     kept: timedelta,
     is_needed: Callable[[], bool],
 ) -> bool:
-    """Whether nobody reads a run of a day any more, nor will.
+    """Whether a run of a day can be deleted: nobody reads it, and nobody will.
 
     Args:
         item: what the ledger knows of the run; None where nothing.

@@ -280,7 +280,7 @@ def _withdraw_advice(files: Sequence[RejectedFile], settings: EmailSettings) -> 
     if not any(rejected.file.dataset == "streams" for rejected in files):
         return ""
     return f"""
-                    An accepted file with wrong plays: a corrected one only adds to it. Withdraw the wrong one:
+                    If a file with wrong plays was accepted, a corrected file only adds plays. Withdraw the wrong one:
                     python -m operations withdraw --env {settings.environment} <key>"""
 
 

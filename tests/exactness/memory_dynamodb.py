@@ -196,7 +196,7 @@ class MemoryTable:
             error = {"Code": "TransactionCanceledException", "Message": "Transaction cancelled"}
             codes = [{"Code": reason or "None"} for reason in reasons]
             raise ClientError({"Error": error, "CancellationReasons": codes}, "TransactWriteItems")  # type: ignore[typeddict-item]
-        # Nobody sees a part of it: all are stored before the first is told.
+        # A transaction is atomic: all updates are stored before `written` is called with the first.
         told = self.database.written
         writes: list[tuple[str, Key, Item | None, Item | None]] = []
         self.database.written = lambda *write: writes.append(write)

@@ -959,7 +959,7 @@ class CollectCommand:
             collecting.state = "finished"
             return
         for date, run in sorted(world.runs):
-            # What is old now was not written by anybody who is under way while the ledger is read.
+            # Asked before the ledger is read: no job that still runs has written an old run.
             is_old = world.writer_of[date, run] not in world.acting_jobs()
             item = books.run_items(date).get(run)
             now = datetime.now(UTC)

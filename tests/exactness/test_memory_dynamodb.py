@@ -42,7 +42,7 @@ UPDATES: Final = (
     "SET claim = :number ADD claim :number",
 )
 TRANSACTED: Final = ("SET claim = :number", "SET published = :number, #status = :text", "REMOVE days, #status")
-"""Updates that fit every item: what does not fit cancels a transaction for a reason of its own."""
+"""Updates that are valid for every item. An update that is not valid cancels a transaction for another reason."""
 CONDITIONS: Final = (
     None,
     "claim = :number",

@@ -73,7 +73,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.mark.parametrize("rows_of_a_task", [1, 2, 100])
-def test_merged_runs_count_as_the_runs_did_whatever_their_buckets(
+def test_merged_runs_count_as_the_runs_did_with_any_buckets(
     lake: Lake, rows_of_a_task: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake.write_streams("one", MORNING)
@@ -174,6 +174,14 @@ def test_runs_that_cannot_be_swapped_any_more_stay_beside_the_merged_one(tables:
     left = tables.ledger.runs(DATE)
     assert {"job-merged-7", "clean-run-150", "run-199"} <= left
     assert len(left) == 200 - MAX_RUNS_MERGED + 1
+
+
+def test_a_day_that_was_computed_twice_is_merged_once(tables: Tables) -> None:
+    """As by a batch of plays that brings a catalogue."""
+    lake = many_runs(tables, MANY_RUNS)
+    day = computed(tables)
+    merge_runs(tables.ledger, lake, [day, ComputedDay(Claim(DATE, 8, day.claim.runs), NO_TOMBSTONES)], "job")
+    assert set(lake.merged) == {"job-merged-8"}
 
 
 def test_few_runs_are_left_alone(tables: Tables) -> None:
